@@ -1,0 +1,47 @@
+# Everything a developer does, from a fresh clone with Python >= 3.11 and a POSIX shell.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+COMPILE := $(BIN)/python -m uv pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet
+
+.PHONY: setup demo test lint format bench models requirements clean
+.DELETE_ON_ERROR:
+
+setup: $(READY) ## Make .venv with pinned, hash-checked dependencies
+
+$(READY): requirements/dev.txt requirements/guests.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/guests.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY) ## Start the cluster, run Wasm pods on it with real kubectl, and stop it again
+	$(BIN)/python -m proa.cli.demo
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+lint: $(READY) ## Formatting, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Print the figures of docs/benchmarks.md
+	$(BIN)/python -m bench
+
+models: $(READY) ## Generate proa.kube.models anew
+	$(BIN)/python tools/generate_models.py
+
+requirements: $(READY) ## Pin the newest versions that pyproject.toml admits
+	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+	$(COMPILE) --group guests --no-deps -o requirements/guests.txt
+
+clean:
+	rm -rf $(VENV) .proa .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
