@@ -205,7 +205,7 @@ def _judge(started_at: datetime, end: End) -> SandboxExit:
         name = signal.Signals(end.signal).name
         outcome = _guest.Outcome(_SIGNALLED + end.signal, ExitReason.KILLED, f"killed by {name}")
     else:
-        outcome = _guest.Outcome(_guest.FAILED, ExitReason.FAILED, "the sandbox broke off; see zygote.log")
+        outcome = _guest.Outcome(_guest.FAILED, ExitReason.FAILED, "the sandbox broke off without a reason")
     return SandboxExit(
         exit_code=outcome.exit_code,
         reason=outcome.reason,
