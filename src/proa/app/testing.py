@@ -128,6 +128,8 @@ def no_blocking(*modules: str) -> Iterator[None]:
             with testing.no_blocking("proa.runtime"):
                 yield
     """
+    # Reads /proc when it is imported, which would be taken for blocking if a test were the first to import it.
+    import prometheus_client  # noqa: F401
     from blockbuster import blockbuster_ctx
 
     with blockbuster_ctx(list(modules) or "proa"):
