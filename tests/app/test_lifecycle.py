@@ -230,6 +230,44 @@ async def test_a_main_that_waits_for_something_else_is_cancelled_after_the_timeo
 
 
 @virtual_time
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
+    async def main(_app: App) -> None:
+        raise asyncio.CancelledError
+
+    async def start_part(app: App) -> None:
+        class Cancelled(contextlib.AbstractAsyncContextManager[None]):
+            async def __aenter__(self) -> None:
+                raise asyncio.CancelledError
+
+            async def __aexit__(self, *_: object) -> None: ...
+
+        await app.start("part", Cancelled())
+
+    with capture_logs():
+        assert await run_async(main, signals=False) == 1
+        assert await run_async(start_part, signals=False) == 1
+
+
+@virtual_time
+async def test_a_part_that_starts_in_spite_of_its_cancellation_is_stopped() -> None:
+    stopped = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def stubborn() -> AsyncIterator[None]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        yield
+        stopped.set()
+
+    async def main(app: App) -> None:
+        asyncio.get_running_loop().call_later(1, app.stop, "test")
+        await app.start("stubborn", stubborn())
+
+    assert await run_async(main, signals=False) == 0
+    assert stopped.is_set()
+
+
+@virtual_time
 async def test_cancelling_the_run_stops_the_parts(diary: Diary) -> None:
     async def main(app: App) -> None:
         await app.start("a", diary.part("a"))

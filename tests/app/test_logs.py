@@ -211,6 +211,24 @@ async def test_steps_of_concurrent_tasks_do_not_mix(configured: Configure) -> No
     assert [(event["task"], event["steps"]) for event in inside] == [("a", ["all", "a"]), ("b", ["all", "b"])]
 
 
+async def test_a_task_that_outlives_a_step_is_no_longer_inside(configured: Configure) -> None:
+    written = configured()
+    over = asyncio.Event()
+
+    async def serve() -> None:
+        log.info("during")
+        await over.wait()
+        log.info("after")
+
+    with log.step("start"):
+        task = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+    over.set()
+    await task
+    events = parsed(await asyncio.to_thread(written))
+    assert [e.get("steps") for e in events if e["event"] in {"during", "after"}] == [["start"], None]
+
+
 def test_unconfigured_logs_go_to_logging(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         log.info("pulled", image="x", token="hunter2")

@@ -128,7 +128,7 @@ def no_blocking(*modules: str) -> Iterator[None]:
             with testing.no_blocking("proa.runtime"):
                 yield
     """
-    # Reads /proc when it is imported, which would be taken for blocking if a test were the first to import it.
+    # Reads /proc when it is imported: taken for blocking if a test were the first to import it.
     import prometheus_client  # noqa: F401
     from blockbuster import blockbuster_ctx
 
