@@ -36,9 +36,12 @@ static int recurse(volatile int depth) {
     return recurse(depth + 1) + room[0];
 }
 
+static char *volatile kept;
+
 static void bomb(int megabytes) {
     for (int i = 1; i <= megabytes; i++) {
-        memset(malloc(1 << 20), i, 1 << 20); // A refusal is not looked at, as in many programs.
+        kept = malloc(1 << 20); // A refusal is not looked at, as in many programs.
+        memset(kept, i, 1 << 20);
         printf("%d\n", i);
         fflush(stdout);
     }

@@ -13,6 +13,10 @@ from proa.wasm.testing import read_to_end, read_until
 Run = Callable[..., Awaitable[Sandbox]]
 
 
+def _names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
 async def test_arguments_arrive_in_order(run: Run) -> None:
     sandbox = await run("args", "one", "", "drei vier", "ünf")
     assert await read_to_end(sandbox.stdout) == "guest\nargs\none\n\ndrei vier\nünf\n".encode()
@@ -80,7 +84,7 @@ async def test_a_read_only_mount_cannot_be_changed(run: Run, tmp_path: Path, cha
     mounts = (Mount(tmp_path, "/data", read_only=True),)
     assert await read_to_end((await run("cat", "/data/in", mounts=mounts)).stdout) == b"kept"
     assert (await (await run(*change, mounts=mounts)).wait()).exit_code == 1
-    assert {path.name for path in tmp_path.glob("*")} == {"in", "state"}
+    assert _names(tmp_path) == {"in", "state"}
     assert (tmp_path / "in").read_text() == "kept"
 
 
