@@ -11,7 +11,9 @@ def main() -> int:
     names = sys.argv[1:] or BENCHMARKS
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        sys.stderr.write(f"bench: no benchmark named {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}\n")
+        sys.stderr.write(
+            f"bench: no benchmark named {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}\n"
+        )
         return 2
     for name in names:
         import_module(f"bench.{name}").main()

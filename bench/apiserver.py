@@ -1,8 +1,8 @@
 """The API server alone, over TLS, in a process of its own; the client is another process on the same cores.
 
-Figures of kube-apiserver 1.36 with etcd 3.6 on two such cores, recorded once, stand beside ours: it cannot be
-installed from the package registries. Where etcd is installed (Debian's `etcd-server`), its own durable puts are
-measured in the same run, as the most that any API server upon it could reach.
+Figures of kube-apiserver 1.36 with etcd 3.6 on two such cores, recorded once, stand beside ours: no package
+registry has it. Where etcd is installed (Debian's `etcd-server`), its own durable puts are measured in the same
+run, as the most that any API server upon it could reach.
 """
 
 import asyncio
@@ -57,7 +57,16 @@ def main() -> None:
 @contextmanager
 def _server(folder: Path) -> Iterator[tuple[Config, float, int]]:
     began = time.perf_counter()
-    command = [sys.executable, "-m", "proa.cli", "apiserver", "--data-dir", str(folder / "state"), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "proa.cli",
+        "apiserver",
+        "--data-dir",
+        str(folder / "state"),
+        "--port",
+        "0",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

@@ -95,7 +95,12 @@ def _pod(number: int) -> dict[str, object]:
     digest = "sha256:" + "0123456789abcdef" * 4
     status = {"ready": True, "restartCount": 0, "started": True, "state": state, "lastState": {}}
     fields = {f"f:field{index}": {".": {}, f"f:inner{index}": {}} for index in range(45)}
-    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "service-5d4f8c7b9", "uid": f"uid-{number}"}
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": "service-5d4f8c7b9",
+        "uid": f"uid-{number}",
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -109,7 +114,13 @@ def _pod(number: int) -> dict[str, object]:
             "annotations": {"team": "payments", "checksum/config": digest},
             "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
             "managedFields": [
-                {"manager": manager, "operation": "Update", "apiVersion": "v1", "time": time_, "fieldsV1": fields}
+                {
+                    "manager": manager,
+                    "operation": "Update",
+                    "apiVersion": "v1",
+                    "time": time_,
+                    "fieldsV1": fields,
+                }
                 for manager in ("kube-controller-manager", "kubelet")
             ],
         },
@@ -119,14 +130,17 @@ def _pod(number: int) -> dict[str, object]:
             "nodeName": f"node-{number % 100}",
             "restartPolicy": "Always",
             "serviceAccountName": "default",
-            "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "tolerationSeconds": 300}],
+            "tolerations": [
+                {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "tolerationSeconds": 300}
+            ],
         },
         "status": {
             "phase": "Running",
             "podIP": f"10.0.{number // 250}.{number % 250}",
             "startTime": time_,
             "conditions": [
-                {"type": kind, **condition} for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+                {"type": kind, **condition}
+                for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
             ],
             "containerStatuses": [
                 {"name": name, "image": "service:1.2.3", "imageID": digest, "containerID": digest, **status}

@@ -1,7 +1,7 @@
 """Starting and holding guests: Proa's zygote beside a fresh process per guest.
 
-The peer is what one gets without a zygote: a Python process that imports wasmtime, maps the same precompiled module
-and runs it.
+The peer is what one gets without a zygote: a Python process that imports wasmtime, maps the same precompiled
+module and runs it.
 """
 
 import asyncio
@@ -55,7 +55,10 @@ def main() -> None:
         show(
             "A large program: `yosys -V` (69 MB of WebAssembly)",
             ("", "ms"),
-            (("compiled for the first time", yosys[0] * 1e3), ("first output, from the compile cache", yosys[1] * 1e3)),
+            (
+                ("compiled for the first time", yosys[0] * 1e3),
+                ("first output, from the compile cache", yosys[1] * 1e3),
+            ),
         )
 
 

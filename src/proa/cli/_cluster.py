@@ -24,8 +24,8 @@ class NoRegistryError(ProaError):
 def cluster_config(kubeconfig: Path | None) -> Config:
     """The cluster that a command means.
 
-    That of the kubeconfig given, else of `$KUBECONFIG`, else of the `proa up` of this folder, else what kubectl
-    would take.
+    That of the kubeconfig given, else of `$KUBECONFIG`, else of the `proa up` of this folder, else what
+    kubectl would take.
     """
     if kubeconfig is not None:
         return Config.from_kubeconfig(kubeconfig)
@@ -51,7 +51,7 @@ async def local_registry(client: Client) -> str:
     document = yaml.safe_load(text) if text else None
     if not isinstance(document, dict) or not isinstance(document.get("host"), str):
         raise NoRegistryError(
-            f"the cluster names no registry in {REGISTRY_NAMESPACE}/{REGISTRY_CONFIG_MAP}: say it with --registry"
+            f"the cluster names no registry in {REGISTRY_NAMESPACE}/{REGISTRY_CONFIG_MAP}: use --registry"
         )
     host: str = document["host"]
     return host

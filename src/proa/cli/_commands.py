@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     name = ALIASES.get(words[0], words[0])
     if name not in COMMANDS:
-        return _fail(ProaError(f"there is no command {name!r}{_suggestion(name)}; `proa --help` lists them"), 2)
+        return _fail(
+            ProaError(f"there is no command {name!r}{_suggestion(name)}; `proa --help` lists them"), 2
+        )
     try:
         code: int = import_module(COMMANDS[name][0]).main(words[1:])
     except ProaError as error:
@@ -39,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has what it wanted (`proa run … | head`); the interpreter's own flush must not complain.
-        sys.stdout = None  # type: ignore[assignment]  # how Python itself says that there is no standard output
+        # Whoever read our output has what it wanted (`proa run … | head`); the flush at exit must not complain.
+        sys.stdout = None
         return 0
     return code
 

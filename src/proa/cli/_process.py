@@ -20,7 +20,9 @@ class ProcessSettings:
 
     config: Path | None = setting(None, help="a YAML file with any of these settings")
     log_level: logs.Level = setting("info", help="the least level that is logged")
-    log_format: logs.Format = setting("auto", help="how logs look; auto: console on a terminal, json otherwise")
+    log_format: logs.Format = setting(
+        "auto", help="how logs look; auto: console on a terminal, json otherwise"
+    )
 
 
 def with_process_settings(cls: type[S]) -> type[S]:

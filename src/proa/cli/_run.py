@@ -63,7 +63,9 @@ def main(arguments: Sequence[str]) -> int:
         async with Client(cluster_config(chosen.kubeconfig)) as client:
             image = await _push(client, chosen, parsed.file)
             wanted = _pod(parsed.file, image, chosen, guest_arguments)
-            return await _run_to_end(app, Api(client, Pod, namespace=chosen.namespace), wanted, keep=chosen.keep)
+            return await _run_to_end(
+                app, Api(client, Pod, namespace=chosen.namespace), wanted, keep=chosen.keep
+            )
 
     return run(pod)
 
@@ -102,7 +104,7 @@ def _pod(file: Path, image: str, chosen: RunSettings, guest_arguments: list[str]
 
 
 async def _run_to_end(app: App, pods: Api[Pod], wanted: Pod, *, keep: bool) -> int:
-    """Create the pod, copy its log to standard output and wait for its end; deletes it unless it is to be kept."""
+    """Create the pod, copy its log to standard output, wait for its end; delete it unless it is to be kept."""
     pod = await pods.create(wanted)
     name = pod.metadata.name or ""
     follow = asyncio.create_task(_follow(pods, name))

@@ -49,7 +49,10 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
     """Start the parts in the order in which they need each other; they stop in the reverse one."""
     server = ApiServer(
         ApiServerSettings(
-            data_dir=chosen.data_dir, bind=chosen.bind, port=chosen.port, token_auth_file=chosen.token_auth_file
+            data_dir=chosen.data_dir,
+            bind=chosen.bind,
+            port=chosen.port,
+            token_auth_file=chosen.token_auth_file,
         )
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
