@@ -1,8 +1,8 @@
 """The API server alone, over TLS, in a process of its own; the client is another process on the same cores.
 
 Figures of kube-apiserver 1.36 with etcd 3.6 on two such cores, recorded once, stand beside ours: no package
-registry has it. Where etcd is installed (Debian's `etcd-server`), its own durable puts are measured in the same
-run, as the most that any API server upon it could reach.
+registry has it. Where etcd is installed (Debian's `etcd-server`), its own durable puts are measured in the
+same run, as the most that any API server upon it could reach.
 """
 
 import asyncio

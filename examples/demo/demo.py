@@ -1,7 +1,8 @@
 """`make demo`: a small cluster, real kubectl and WebAssembly pods, from nothing to nothing.
 
-Every step is a command that you can type yourself; this script only types them for you, says what they are for
-and waits where one has to wait. It keeps its state in a temporary folder and ends every process that it started.
+Every step is a command that you can type yourself; this script only types them for you, says what they are
+for and waits where one has to wait. It keeps its state in a temporary folder and ends every process that it
+started.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has what it wanted (`proa run … | head`); the flush at exit must not complain.
+        # Whoever read our output has what it wanted (`proa run … | head`); the flush at exit must not
+        # complain.
         sys.stdout = None
         return 0
     return code

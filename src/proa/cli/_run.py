@@ -104,7 +104,9 @@ def _pod(file: Path, image: str, chosen: RunSettings, guest_arguments: list[str]
 
 
 async def _run_to_end(app: App, pods: Api[Pod], wanted: Pod, *, keep: bool) -> int:
-    """Create the pod, copy its log to standard output, wait for its end; delete it unless it is to be kept."""
+    """Create the pod, copy its log to standard output, wait for its end; delete it unless it is to be
+    kept.
+    """
     pod = await pods.create(wanted)
     name = pod.metadata.name or ""
     follow = asyncio.create_task(_follow(pods, name))
