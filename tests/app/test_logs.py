@@ -231,9 +231,16 @@ async def test_a_task_that_outlives_a_step_is_no_longer_inside(configured: Confi
 
 def test_unconfigured_logs_go_to_logging(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        log.info("pulled", image="x", token="hunter2")
+        log.info("pulled", image="x y", token="hunter2", odd=Unprintable())
         log.debug("hidden")
-    assert [record.getMessage() for record in caplog.records] == ["pulled image=x token=********"]
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            log.exception("failed")
+    messages = [record.getMessage() for record in caplog.records]
+    odd = """odd="<Unprintable: RuntimeError('no')>\""""
+    assert messages == [f"pulled image='x y' token=******** {odd}", "failed"]
+    assert caplog.records[1].exc_info is not None
 
 
 def test_a_full_pipe_never_blocks_and_losses_are_counted() -> None:

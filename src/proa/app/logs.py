@@ -70,12 +70,12 @@ class Sink:
 
 
 def _emit_to_logging(level: int, name: str, event: str, fields: dict[str, Any]) -> None:
-    from proa.app._log_render import masked
-
     logger = logging.getLogger(name)
     if logger.isEnabledFor(level):
+        from proa.app._log_render import inline, masked
+
         exc_info = fields.pop("exc_info", None)
-        text = " ".join([event, *(f"{key}={value!s}" for key, value in masked(fields).items())])
+        text = " ".join([event, *(f"{key}={inline(value)}" for key, value in masked(fields).items())])
         logger.log(level, "%s", text, exc_info=exc_info)
 
 
