@@ -38,6 +38,7 @@ def run(engine: Engine, spec: SandboxSpec, report: Callable[[bytes], None]) -> N
         report(msgspec.json.encode(Outcome(_OUT_OF_MEMORY, ExitReason.OUT_OF_MEMORY, message)))
         os.kill(os.getpid(), signal.SIGKILL)
 
+    os.umask(0o022)
     memory = BoundedMemory(spec.memory_limit, exceeded) if spec.memory_limit else None
     outcome, trace = _run(create_engine(memory) if memory else engine, spec)
     outcome.message = outcome.message[:_MAX_MESSAGE]

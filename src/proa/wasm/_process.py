@@ -82,7 +82,6 @@ def _confine(name: str, parent: int) -> None:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o022)
 
 
 def _redirect(stdio: Stdio, report: int) -> None:

@@ -180,6 +180,7 @@ def _listen(directory: int) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
+    path.chmod(0o600)
     listener.listen()
     listener.setblocking(False)
     return listener
