@@ -5,7 +5,7 @@ from typing import NoReturn
 import pytest
 from wasmtime import Config, Engine, Func, Instance, Module, Store
 
-from proa.wasm._memory import BoundedMemory
+from proa.wasm._memory import GuestMemory
 
 GROWS = """(module
   (memory (export "memory") 1 {maximum})
@@ -25,7 +25,8 @@ def _exceeded(size: int) -> NoReturn:
 
 class _Guest:
     def __init__(self, limit: int, maximum: str = "") -> None:
-        self.memory = BoundedMemory(limit, _exceeded)
+        self.memory = GuestMemory()
+        self.memory.bound(limit, _exceeded)
         config = Config()
         config.memory_init_cow = False
         self.memory.apply_to(config)
