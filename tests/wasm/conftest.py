@@ -1,16 +1,23 @@
 """Sandboxes for tests: a zygote for each test, and a guest that does what it is told."""
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proa.app.testing import no_blocking
 from proa.wasm import CompiledModule, Sandbox, Sandboxes, SandboxSpec
 from proa.wasm.testing import cache_directory, compile_c
 
 Run = Callable[..., Awaitable[Sandbox]]
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking() -> Iterator[None]:
+    with no_blocking("proa.wasm"):
+        yield
 
 
 @pytest.fixture(scope="session")
