@@ -1,0 +1,167 @@
+"""The edge where HTTP servers listen: a known address, errors that teach, and a bounded, graceful end."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proa.app.errors import ProaError
+from proa.app.health import Health, Report
+from proa.app.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = ["AddressError", "PortInUseError", "Server", "add_operations", "listen"]
+
+_BACKLOG = 1024
+_LOOPBACK_FOR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not bound
+
+
+class AddressError(ProaError):
+    """The address cannot be listened on: it is not this machine's, does not resolve, or is not permitted."""
+
+
+class PortInUseError(AddressError):
+    """Another program listens on the port. Retrying helps only when that program ends."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that accepts connections.
+
+    Attributes:
+        name: What messages call it.
+        host: The numeric address that is bound.
+        port: The port that is bound, also when 0 was asked for.
+        scheme: `http` or `https`.
+    """
+
+    name: str
+    host: str
+    port: int
+    scheme: str
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches the server; no trailing slash."""
+        host = _LOOPBACK_FOR.get(self.host, self.host)
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+@contextlib.asynccontextmanager
+async def listen(
+    application: "web.Application",
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl_context: ssl.SSLContext | None = None,
+    name: str = "http",
+    shutdown_timeout: float = 5.0,
+) -> AsyncIterator[Server]:
+    """Serve an aiohttp application while the context is open.
+
+    On exit the port closes first, then the application's `on_shutdown` runs (end long-lived responses such as
+    watches there), then requests under way get `shutdown_timeout` seconds before they are cancelled.
+
+    Args:
+        application: The application; it can be listened on once.
+        host: An address or name of this machine. Of a name with several addresses the first is used.
+        port: 0 picks a free one.
+        ssl_context: Serve HTTPS with it.
+        name: What error messages call the server.
+        shutdown_timeout: Seconds that requests under way may still take on exit.
+
+    Raises:
+        PortInUseError: The port is taken.
+        AddressError: The address cannot be listened on for another reason.
+    """
+    from aiohttp import web
+
+    listener = await _bind(name, host, port)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
+        bound_host, bound_port = listener.getsockname()[:2]
+        yield Server(name, bound_host, bound_port, "https" if ssl_context else "http")
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+async def _bind(name: str, host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise AddressError(f"{name}: {port} is not a port: choose one from 0 to 65535 (0 picks a free one)")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        raise AddressError(f"{name}: cannot listen on {host!r}: no such host or address") from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        # As every Unix server does: a port in TIME_WAIT after a restart is free. It never steals a live one.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _explain(name, host, port, error) from error
+    return listener
+
+
+def _explain(name: str, host: str, port: int, error: OSError) -> AddressError:
+    where = f"{name}: cannot listen on {host} port {port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return PortInUseError(
+                f"{where}: another program has it; stop it or choose another port (0 picks a free one)"
+            )
+        case errno.EADDRNOTAVAIL:
+            return AddressError(f"{where}: this machine has no such address")
+        case errno.EACCES | errno.EPERM:
+            return AddressError(
+                f"{where}: not permitted; ports below 1024 need privileges, choose a higher one"
+            )
+        case _:
+            return AddressError(f"{where}: {error.strerror or error}")
+
+
+def add_operations(application: "web.Application", health: Health, metrics: Metrics) -> None:
+    """Add what operators and Kubernetes' probes ask for, all unauthenticated and without secrets.
+
+    `/livez` runs the liveness checks, `/readyz` and `/healthz` all of them: 200 `ok`, or 500 with the failed
+    checks named; `?verbose` names every check. `/metrics` is the Prometheus exposition.
+    """
+    from aiohttp import web
+
+    def answer(request: web.Request, report: Report) -> web.Response:
+        text = report.text(verbose="verbose" in request.query)
+        return web.Response(
+            status=200 if report.ok else 500, text=text, headers={"Cache-Control": "no-store"}
+        )
+
+    async def livez(request: web.Request) -> web.Response:
+        return answer(request, await health.live("livez"))
+
+    async def readyz(request: web.Request) -> web.Response:
+        return answer(request, await health.ready("readyz"))
+
+    async def healthz(request: web.Request) -> web.Response:
+        return answer(request, await health.ready("healthz"))
+
+    async def render_metrics(request: web.Request) -> web.Response:
+        body, content_type = metrics.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    application.router.add_get("/livez", livez)
+    application.router.add_get("/readyz", readyz)
+    application.router.add_get("/healthz", healthz)
+    application.router.add_get("/metrics", render_metrics)
