@@ -41,10 +41,15 @@ class Stored:
         body = {name: value for name, value in document.items() if name not in {"kind", "apiVersion"}}
         return cls(key, metadata["uid"], revision, encode(body)[1:])
 
+    @staticmethod
+    def document_of(tail: bytes) -> Document:
+        """The object that a tail holds."""
+        document: Document = decode(b"{" + tail)
+        return document
+
     def document(self) -> Document:
         """The object, without kind and apiVersion; a fresh copy each time."""
-        document: Document = decode(b"{" + self.tail)
-        return document
+        return self.document_of(self.tail)
 
     @property
     def labels(self) -> Mapping[str, str]:
