@@ -46,7 +46,7 @@ def start_pipeline(
         cache_logger_on_first_use=False,
     )
     _capture_logging(level)
-    return Sink(level, _emit, writer.flush)
+    return Sink(level, _emit, writer.flush, writer.close)
 
 
 def _complete(event: MutableMapping[str, Any], method: str, steps: tuple[str, ...]) -> dict[str, Any]:
@@ -81,7 +81,9 @@ class _StructlogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             exc_info = {"exc_info": record.exc_info} if record.exc_info else {}
-            _emit(record.levelno, record.name, record.getMessage(), exc_info)
+            # structlog knows only the standard levels; libraries also use those between.
+            level = min(record.levelno // 10 * 10, logging.CRITICAL)
+            _emit(level, record.name, record.getMessage(), exc_info)
         except Exception:  # noqa: BLE001 - as every handler of logging does
             self.handleError(record)
 

@@ -69,10 +69,11 @@ class Part(Generic[T]):
     def _fail_start(self, error: BaseException | None) -> None:
         if self.started.done():
             return
-        if isinstance(error, asyncio.CancelledError):
-            self.started.cancel()
-        else:
-            self.started.set_exception(error or RuntimeError(f"{self.name} ended while starting"))
+        if error is None or isinstance(error, asyncio.CancelledError):
+            # Nobody asked it to: passed on as a cancellation it would look like an orderly stop.
+            error = RuntimeError(f"{self.name} ended while it was starting")
+        self.started.set_exception(error)
+        self.started.exception()  # marks it as seen: of several that fail together, one is raised
 
     async def stop(self) -> bool:
         """Exit the context, or cancel its entry; False when it neither stopped nor let itself be cancelled.
@@ -97,7 +98,7 @@ class Part(Generic[T]):
 
 
 async def end(task: "asyncio.Future[Any]") -> bool:
-    """Cancel a task; False when it has not ended soon after."""
+    """Cancel a task unless it has ended; False when it has not ended soon after."""
     task.cancel()
     await asyncio.wait({task}, timeout=_CANCEL_GRACE)
     return task.done()

@@ -70,7 +70,7 @@ async def listen(
 
     Args:
         application: The application; it can be listened on once.
-        host: An address or name of this machine. Of a name with several addresses the first is used.
+        host: An address or name of this machine. Of a name with several addresses one is used, IPv4 first.
         port: 0 picks a free one.
         ssl_context: Serve HTTPS with it.
         name: What error messages call the server.
@@ -103,7 +103,8 @@ async def _bind(name: str, host: str, port: int) -> socket.socket:
         )
     except (socket.gaierror, UnicodeError) as error:
         raise AddressError(f"{name}: cannot listen on {host!r}: no such host or address") from error
-    family, kind, protocol, _, address = found[0]
+    # Clients try 127.0.0.1 for "localhost" more often than ::1.
+    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     listener = socket.socket(family, kind, protocol)
     try:
         # As every Unix server does: a port in TIME_WAIT after a restart is free. It never steals a live one.

@@ -51,6 +51,7 @@ class Sink:
     level: int
     emit: Emit
     flush: Callable[[float], bool] = lambda timeout: True
+    close: Callable[[], None] = lambda: None
 
 
 def _emit_to_logging(level: int, name: str, event: str, fields: dict[str, Any]) -> None:
@@ -143,7 +144,7 @@ def get_logger(name: str) -> Logger:
     return Logger(name)
 
 
-def step(event: str, /, **fields: Any) -> "contextlib._GeneratorContextManager[dict[str, Any]]":
+def step(event: str, /, **fields: Any) -> contextlib.AbstractContextManager[dict[str, Any]]:
     """Time a step of the logger `proa`; see `Logger.step`."""
     return _PROA.step(event, **fields)
 
@@ -168,7 +169,7 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
     stream = stream if stream is not None else sys.stderr
     terminal = _is_terminal(stream)
     console = format == "console" or (format == "auto" and terminal)
-    flush()
+    _sink.close()
     use_sink(
         start_pipeline(
             level=_LEVELS[level],

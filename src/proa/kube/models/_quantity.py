@@ -1,0 +1,174 @@
+"""`Quantity`: the fixed-point numbers of resources: `100m` processors, `1.5Gi` of memory."""
+
+from __future__ import annotations
+
+import re
+from decimal import Context, Decimal, Inexact, localcontext
+from functools import lru_cache
+from typing import SupportsIndex, TypeAlias
+
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
+_PATTERN = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
+    r"(?:(?P<binary>[KMGTPE]i)|(?P<decimal>[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]+))?"
+)
+_NANO = Decimal("1e-9")
+# Kubernetes caps a quantity at 2^63-1 of its unit; exact sums and products of such numbers need no more
+# digits.
+_EXACT = Context(prec=200, traps=[Inexact])
+_LARGEST_EXPONENT = 100
+
+Number: TypeAlias = "str | int | Decimal"
+"""What arithmetic with a quantity takes besides quantities: text is read as a quantity."""
+
+
+class Quantity(str):
+    """A number with a suffix, kept as the text it came as and read when computed with.
+
+    Follows `k8s.io/apimachinery/pkg/api/resource`: suffixes `n u m k M G T P E`, `Ki Mi Gi Ti Pi Ei` and
+    exponents
+    (`1e3`). Arithmetic is exact. Results are in canonical form and keep the format (binary, decimal or
+    exponent) of the left operand, unless that is zero. Comparison is by value, with text and numbers too:
+    `Quantity("1") == "1000m"`.
+
+    Every operation but construction raises ValueError for text that is no quantity.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Decimal:
+        """The exact number."""
+        return _parse(str.__str__(self))[0]
+
+    def canonical(self) -> Quantity:
+        """Return the form that an API server stores: no fraction, the largest suffix that allows it."""
+        value, style = _parse(str.__str__(self))
+        return _format(value, style)
+
+    def __add__(self, other: Number) -> Quantity:
+        return self._combine(other, _number(other))
+
+    def __radd__(self, other: Number) -> Quantity:
+        return self._combine(other, _number(other))
+
+    def __sub__(self, other: Number) -> Quantity:
+        return self._combine(other, _EXACT.minus(_number(other)))
+
+    def __rsub__(self, other: Number) -> Quantity:
+        return (-self)._combine(other, _number(other))
+
+    def __mul__(self, factor: SupportsIndex | Decimal) -> Quantity:
+        number = factor if isinstance(factor, Decimal) else Decimal(factor.__index__())
+        return _format(_EXACT.multiply(self.value, number), _style(self))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Quantity:
+        return _format(_EXACT.minus(self.value), _style(self))
+
+    def __abs__(self) -> Quantity:
+        return _format(abs(self.value), _style(self))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, str | int | Decimal):
+            return NotImplemented
+        return self.value == _number(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __lt__(self, other: Number) -> bool:
+        return self.value < _number(other)
+
+    def __le__(self, other: Number) -> bool:
+        return self.value <= _number(other)
+
+    def __gt__(self, other: Number) -> bool:
+        return self.value > _number(other)
+
+    def __ge__(self, other: Number) -> bool:
+        return self.value >= _number(other)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __int__(self) -> int:
+        """Round up to a whole number, as Kubernetes' `Value()` does."""
+        whole = int(self.value)
+        return whole + (self.value > whole)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        return f"Quantity({str.__repr__(self)})"
+
+    def _combine(self, other: Number, addend: Decimal) -> Quantity:
+        value, style = _parse(str.__str__(self))
+        if not value and isinstance(other, str):
+            style = _style(other)
+        return _format(_EXACT.add(value, addend), style)
+
+
+def _number(operand: Number) -> Decimal:
+    if isinstance(operand, str):
+        return _parse(str.__str__(operand))[0]
+    return Decimal(operand)
+
+
+def _style(text: str) -> str:
+    return _parse(str.__str__(text))[1]
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> tuple[Decimal, str]:
+    """Return the value and the style: `binary`, `decimal` or `exponent`."""
+    match = _PATTERN.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is no quantity such as '100m', '1.5Gi' or '1e3'")
+    with localcontext(_EXACT):
+        number = Decimal(match["number"])
+        if match["binary"]:
+            return number * 1024 ** _BINARY.index(match["binary"]), "binary"
+        if match["exponent"]:
+            exponent = int(match["exponent"])
+            if abs(exponent) > _LARGEST_EXPONENT:
+                raise ValueError(f"{text!r} has an exponent beyond {_LARGEST_EXPONENT}")
+            return number.scaleb(exponent), "exponent"
+        return number.scaleb(_DECIMAL[match["decimal"] or ""]), "decimal"
+
+
+def _format(value: Decimal, style: str) -> Quantity:
+    """Write the canonical form; what is finer than a nano unit is rounded up, away from zero."""
+    nanos, rest = divmod(abs(value), _NANO)
+    scaled = int(nanos) + bool(rest)
+    sign = "-" if value < 0 else ""
+    if not scaled:
+        return Quantity("0")
+    if style == "binary" and scaled % 10**9 == 0 and scaled >= 1024 * 10**9:
+        return Quantity(sign + _binary(scaled // 10**9))
+    return Quantity(sign + _scientific(scaled, exponent=style == "exponent"))
+
+
+def _binary(number: int) -> str:
+    power = 0
+    while number % 1024 == 0 and power < len(_BINARY) - 1:
+        number //= 1024
+        power += 1
+    return f"{number}{_BINARY[power]}"
+
+
+def _scientific(nanos: int, *, exponent: bool) -> str:
+    power = -9
+    while nanos % 1000 == 0 and (exponent or power < max(_SUFFIX)):
+        nanos //= 1000
+        power += 3
+    if exponent:
+        return f"{nanos}e{power}" if power else str(nanos)
+    return f"{nanos}{_SUFFIX[power]}"
