@@ -1,0 +1,47 @@
+"""Watching objects and acting on them: what every controller, scheduler and node agent stands on.
+
+Parts, from the bottom up; each is usable alone:
+
+- `watcher`: the objects of one kind as an endless stream of events, over every failure.
+- `Reflector` and its `Store`: the same, kept as a cache with indexes that any number of subscribers share.
+- `Controller`: calls your reconciler for each object that something happened to: one run at a time for an
+  object,
+  retried with back-off, told to stop gracefully.
+- `Recorder`: Events about objects, for people.
+
+Start reading at `Controller`. The decisions are made by pure modules (`_machine`, `_known`, `_pacing`,
+`_queue`, `_triggers`); the others only connect them to a server and a clock.
+"""
+
+from proa.runtime._controller import Action, Controller, Reconciler, Statistics
+from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
+from proa.runtime._object import ObjectRef
+from proa.runtime._recorder import Recorder
+from proa.runtime._reflector import Reflector, Subscription
+from proa.runtime._store import Index, Store, StoreClosedError
+from proa.runtime._triggers import Mapper
+from proa.runtime._watcher import ErrorHandler, Source, watcher
+
+__all__ = [
+    "Action",
+    "Apply",
+    "Controller",
+    "Delete",
+    "ErrorHandler",
+    "Event",
+    "Index",
+    "Init",
+    "InitApply",
+    "InitDone",
+    "Mapper",
+    "ObjectRef",
+    "Reconciler",
+    "Recorder",
+    "Reflector",
+    "Source",
+    "Statistics",
+    "Store",
+    "StoreClosedError",
+    "Subscription",
+    "watcher",
+]

@@ -1,0 +1,183 @@
+"""The controller: calls a reconciler for each object that something happened to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeAlias, TypeVar
+
+from proa.app import Backoff, logs
+from proa.kube.models import Resource
+from proa.runtime._dispatcher import Dispatcher
+from proa.runtime._events import Apply, Delete, InitApply
+from proa.runtime._object import K, ObjectRef
+from proa.runtime._reflector import Reflector
+from proa.runtime._store import Store
+from proa.runtime._triggers import Mapper, Trigger, owners
+from proa.runtime._watcher import Source
+
+log = logs.get_logger(__name__)
+
+O = TypeVar("O", bound=Resource)  # noqa: E741 - stands beside K
+
+RETRY = Backoff(initial=0.005, maximum=300.0, factor=2.0, jitter=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a reconciler wants next for its object, besides being called when something changes."""
+
+    requeue_after: float | None = None
+
+    @classmethod
+    def requeue(cls, seconds: float) -> Self:
+        """Call again in `seconds`, or earlier if something changes."""
+        return cls(seconds)
+
+    @classmethod
+    def await_change(cls) -> Self:
+        """Call again only when something changes."""
+        return cls()
+
+
+Reconciler: TypeAlias = Callable[[ObjectRef], Awaitable[Action]]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A controller's counters since it was made, and what it has before it.
+
+    Attributes:
+        waiting: Objects whose turn has not come: due, delayed or held back because they are being reconciled.
+        running: Objects being reconciled.
+        reconciles: Reconciliations that ended, well or not.
+        failures: Those of them that raised.
+    """
+
+    waiting: int
+    running: int
+    reconciles: int
+    failures: int
+
+
+class Controller(Generic[K]):
+    """Calls `reconcile` with the name of each object that something happened to, until it raises no more.
+
+    ::
+
+        controller = Controller(Api(client, Website), reconcile).owns(Api(client, Deployment))
+        await controller.run()
+
+    Guarantees: an object is never reconciled twice at the same time; requests for it that come meanwhile
+    lead to one more run; no run starts before every store is filled; an object's deletion is a reason to
+    reconcile it too (its name is then no longer in the store). Not guaranteed: one run for each change.
+
+    A reconciler that raises is called again after a delay of its object's own, 5 ms at first and doubling
+    up to five minutes, or earlier when something changes. It can be cancelled at any await when the
+    controller stops.
+
+    Args:
+        source: The main kind: an `Api`, or a `Reflector` shared with others, which must be running by itself.
+        reconcile: Brings the world closer to what the object says; must be idempotent.
+        name: What the controller is called in logs.
+        concurrency: How many objects are reconciled at the same time.
+        backoff: The delays after failures of one object.
+        grace: Seconds that runs under way have to finish when the controller stops.
+    """
+
+    def __init__(
+        self,
+        source: Source[K] | Reflector[K],
+        reconcile: Reconciler,
+        *,
+        name: str = "controller",
+        concurrency: int = 16,
+        backoff: Backoff = RETRY,
+        grace: float = 5.0,
+    ) -> None:
+        self._name = name
+        self._reconcile = reconcile
+        self._dispatcher = Dispatcher(self._run_one, concurrency=concurrency, backoff=backoff, grace=grace)
+        self._started_here: list[Reflector[Any]] = []
+        self._follow: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._stores: list[Store[Any]] = []
+        self._reconciles = 0
+        self._failures = 0
+        main = self._adopt(source)
+        self._follow.append(lambda: self._follow_main(main))
+        self._kind = main.type.resource
+        self.store = main.store
+        """The objects of the main kind as last seen."""
+
+    def owns(self, source: Source[O] | Reflector[O]) -> Self:
+        """Reconcile also when something happens to an object whose controlling owner is of the main kind."""
+        return self.watches(source, lambda obj: owners(obj, self._kind))
+
+    def watches(self, source: Source[O] | Reflector[O], mapper: Mapper[O]) -> Self:
+        """Reconcile also when something happens to an object of another kind.
+
+        Args:
+            source: The other kind. mapper: Which objects of the main kind it concerns. Those that it
+                concerned before are reconciled too.
+        """
+        reflector = self._adopt(source)
+        self._follow.append(lambda: self._follow_other(reflector, Trigger(mapper)))
+        return self
+
+    def request(self, ref: ObjectRef, delay: float = 0.0) -> None:
+        """Reconcile `ref` for a reason of the caller's own, in `delay` seconds or earlier."""
+        self._dispatcher.add(ref, delay)
+
+    def statistics(self) -> Statistics:
+        """Return the counters as they are now."""
+        return Statistics(
+            self._dispatcher.waiting, self._dispatcher.running, self._reconciles, self._failures
+        )
+
+    async def run(self) -> None:
+        """Reconcile until `stop` is called; runs under way are given their grace, then cancelled.
+
+        Cancelling this cancels them at once.
+        """
+        async with AsyncExitStack() as reflectors, asyncio.TaskGroup() as group:
+            for reflector in self._started_here:
+                await reflectors.enter_async_context(reflector)
+            followers = [group.create_task(follow()) for follow in self._follow]
+            for store in self._stores:
+                await store.ready()
+            await self._dispatcher.run()
+            for follower in followers:
+                follower.cancel()
+
+    def stop(self) -> None:
+        """Begin no new run; `run` returns when those under way have ended."""
+        self._dispatcher.stop()
+
+    def _adopt(self, source: Source[O] | Reflector[O]) -> Reflector[O]:
+        if not isinstance(source, Reflector):
+            source = Reflector(source)
+            self._started_here.append(source)
+        self._stores.append(source.store)
+        return source
+
+    async def _follow_main(self, reflector: Reflector[K]) -> None:
+        async for event in reflector.subscribe():
+            match event:
+                case InitApply(obj) | Apply(obj) | Delete(obj):
+                    self._dispatcher.add(ObjectRef.of(obj))
+
+    async def _follow_other(self, reflector: Reflector[O], trigger: Trigger[O]) -> None:
+        async for event in reflector.subscribe():
+            for ref in trigger.refs(event):
+                self._dispatcher.add(ref)
+
+    async def _run_one(self, ref: ObjectRef) -> float | None:
+        self._reconciles += 1
+        try:
+            return (await self._reconcile(ref)).requeue_after
+        except Exception as error:
+            self._failures += 1
+            log.warning("reconcile failed", controller=self._name, object=str(ref), error=str(error))
+            raise

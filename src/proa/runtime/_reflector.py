@@ -1,0 +1,128 @@
+"""The reflector: one watch, one store, any number of subscribers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Generic, Self
+from weakref import WeakSet
+
+from proa.app import Backoff
+from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
+from proa.runtime._object import K, ObjectRef
+from proa.runtime._store import Store, StoreWriter
+from proa.runtime._watcher import BACKOFF, ErrorHandler, Source, watcher
+
+
+class Subscription(Generic[K]):
+    """One subscriber's view of a reflector: first everything there is, then every change.
+
+    Changes that were not yet taken are coalesced per object: a slow subscriber misses intermediate states,
+    never the last one and never a deletion, and holds back neither the watch nor other subscribers. So what
+    waits is bounded by the number of objects.
+    """
+
+    def __init__(self, store: Store[K]) -> None:
+        self._store = store
+        self._pending: OrderedDict[tuple[ObjectRef, str | None], Apply[K] | Delete[K]] = OrderedDict()
+        self._changed = asyncio.Event()
+        self._open = True
+
+    def publish(self, change: Apply[K] | Delete[K]) -> None:
+        """Add a change; for the reflector only."""
+        key = (ObjectRef.of(change.obj), change.obj.metadata.uid)
+        self._pending.pop(key, None)
+        self._pending[key] = change
+        self._changed.set()
+
+    def close(self) -> None:
+        """End the iteration after what is pending."""
+        self._open = False
+        self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[Event[K]]:
+        """Yield Init, InitApply for each object, InitDone, then Apply and Delete until the reflector stops."""
+        await self._store.ready()
+        self._pending.clear()
+        objects = iter(self._store)
+        yield Init()
+        for obj in objects:
+            yield InitApply(obj)
+        yield InitDone()
+        while self._open or self._pending:
+            while self._pending:
+                yield self._pending.popitem(last=False)[1]
+            self._changed.clear()
+            if self._open:
+                await self._changed.wait()
+
+
+class Reflector(Generic[K]):
+    """Keeps a store current with the server, and tells subscribers what changes.
+
+    Several controllers can share one, so that a process holds each object once and opens one watch for it::
+
+        async with Reflector(Api(client, Pod)) as pods:
+            await pods.store.ready()
+            async for event in pods.subscribe():
+                ...
+
+    Failures are reported as `watcher` reports them; the store keeps what it has meanwhile.
+    """
+
+    def __init__(
+        self,
+        source: Source[K],
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        backoff: Backoff = BACKOFF,
+        on_error: ErrorHandler | None = None,
+    ) -> None:
+        self._events = watcher(
+            source,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            backoff=backoff,
+            on_error=on_error,
+        )
+        self.type = source.type
+        self._store: StoreWriter[K] = StoreWriter()
+        self._subscriptions: WeakSet[Subscription[K]] = WeakSet()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def store(self) -> Store[K]:
+        """The objects as last seen."""
+        return self._store
+
+    def subscribe(self) -> Subscription[K]:
+        """Return a new subscription; it is welcome at any time and dropped by dropping the reference."""
+        subscription = Subscription(self._store)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="reflector")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            async for event in self._events:
+                for change in self._store.write(event):
+                    for subscription in self._subscriptions:
+                        subscription.publish(change)
+        finally:
+            await self._events.aclose()
+            self._store.close()
+            for subscription in tuple(self._subscriptions):
+                subscription.close()
