@@ -63,7 +63,7 @@ class Statistics:
 
 
 class Controller(Generic[K]):
-    """Calls `reconcile` with the name of each object that something happened to, until it raises no more.
+    """Calls `reconcile` with the name of each object that something happened to.
 
     ::
 
@@ -119,8 +119,8 @@ class Controller(Generic[K]):
         """Reconcile also when something happens to an object of another kind.
 
         Args:
-            source: The other kind. mapper: Which objects of the main kind it concerns. Those that it
-                concerned before are reconciled too.
+            source: The other kind.
+            mapper: Which objects of the main kind it concerns. Those it concerned before are reconciled too.
         """
         reflector = self._adopt(source)
         self._follow.append(lambda: self._follow_other(reflector, Trigger(mapper)))

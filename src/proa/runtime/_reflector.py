@@ -43,7 +43,7 @@ class Subscription(Generic[K]):
         self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[Event[K]]:
-        """Yield Init, InitApply for each object, InitDone, then Apply and Delete until the reflector stops."""
+        """Yield Init, InitApply for each object, InitDone, then Apply and Delete until the reflector ends."""
         await self._store.ready()
         self._pending.clear()
         objects = iter(self._store)

@@ -96,8 +96,9 @@ class Store(Generic[K]):
         return self._filled
 
     def index(self, values: Callable[[K], Iterable[Hashable]]) -> Index[K]:
-        """Return an index by `values`, a pure function of an object, e.g. `lambda pod:
-        [pod.spec.node_name]`.""" index = Index(values) for ref, obj in self._objects.items():
+        """Return an index by `values`, a pure function such as `lambda pod: [pod.spec.node_name]`."""
+        index = Index(values)
+        for ref, obj in self._objects.items():
             index.add(ref, obj)
         self._indexes.append(index)
         return index
