@@ -30,7 +30,9 @@ class Container:
         log: The log that is being written, or was last.
     """
 
-    def __init__(self, context: PodContext, spec: ContainerSpec, status: ContainerStatus, *, init: bool) -> None:
+    def __init__(
+        self, context: PodContext, spec: ContainerSpec, status: ContainerStatus, *, init: bool
+    ) -> None:
         pauses = context.services.pauses
         self.context = context
         self.init = init
@@ -62,7 +64,11 @@ class Container:
         """The sandboxes of its instances that are there, oldest first."""
         found = self.context.services.sandboxes.of_pod(self.context.uid)
         named = [(SandboxName.parse(sandbox.id), sandbox) for sandbox in found]
-        own = [(name.restart, sandbox) for name, sandbox in named if name is not None and name.container == self.name]
+        own = [
+            (name.restart, sandbox)
+            for name, sandbox in named
+            if name is not None and name.container == self.name
+        ]
         return [sandbox for _, sandbox in sorted(own, key=lambda one: one[0])]
 
     def event(self, reason: str, message: str, type: Literal["Normal", "Warning"] = "Normal") -> None:  # noqa: A002
@@ -82,9 +88,10 @@ class Container:
         if self.log is None or self.log.path != path:
             self.log = LogFile(path)
             await self.context.directory.remove_old_logs(self.name, name.restart)
-        if self.status.state.running is None or self.status.container_id != container_id(sandbox.id):
+        identifier = container_id(sandbox.id)
+        # A sandbox that was met before, adopted or ended, has its place in the status already.
+        if self.status.container_id != identifier:
             started_at = sandbox.started_at.replace(microsecond=0)
-            identifier = container_id(sandbox.id)
             await self._set(_container_status.running(self.status, identifier, name.restart, started_at))
         return self.log
 

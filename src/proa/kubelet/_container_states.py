@@ -86,7 +86,9 @@ class Pulling:
         began = time.monotonic()
         pulled = await images.pull(reference)
         took = f"{time.monotonic() - began:.3f}s"
-        container.event("Pulled", f'Successfully pulled image "{image}" in {took}. Image size: {pulled.size} bytes.')
+        container.event(
+            "Pulled", f'Successfully pulled image "{image}" in {took}. Image size: {pulled.size} bytes.'
+        )
         return pulled
 
 

@@ -39,7 +39,20 @@ def waiting(status: ContainerStatus, reason: str, message: str | None = None) ->
     return replace(status, state=state, last_state=_last_state(status), ready=False, started=False)
 
 
-def running(status: ContainerStatus, container_id: str, restart: int, started_at: datetime) -> ContainerStatus:
+def still_waiting(status: ContainerStatus, message: str) -> ContainerStatus:
+    """The container still waits for the same, and there is something to say about that; empty for nothing."""
+    reason = status.state.waiting.reason if status.state.waiting else CREATING
+    return waiting(status, reason or CREATING, message or None)
+
+
+def was_started(status: ContainerStatus) -> bool:
+    """Whether any instance of the container ever ran."""
+    return status.state.waiting is None or status.last_state.terminated is not None
+
+
+def running(
+    status: ContainerStatus, container_id: str, restart: int, started_at: datetime
+) -> ContainerStatus:
     """The container runs, for the `restart`-th time after the first."""
     return replace(
         status,
@@ -52,7 +65,9 @@ def running(status: ContainerStatus, container_id: str, restart: int, started_at
     )
 
 
-def terminated(status: ContainerStatus, end: ContainerStateTerminated, *, init: bool = False) -> ContainerStatus:
+def terminated(
+    status: ContainerStatus, end: ContainerStateTerminated, *, init: bool = False
+) -> ContainerStatus:
     """The container has ended; an init container that ended well is what Kubernetes calls ready."""
     return replace(
         status,

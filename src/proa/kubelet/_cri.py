@@ -55,7 +55,7 @@ def encode(chunk: bytes, stream: str, nanoseconds: int) -> bytes:
 
 def parse(line: bytes) -> Record | None:
     """Read a record without its newline; None when it is not one (a file damaged by a full disk)."""
-    if line[_TAG - 1 : _TAG] != b" " or line[_TAG : _CONTENT] not in {b"F ", b"P "}:
+    if line[_TAG - 1 : _TAG] != b" " or line[_TAG:_CONTENT] not in {b"F ", b"P "}:
         return None
     return Record(line[: line.index(b" ")], line[_TAG : _TAG + 1] == b"F", line[_CONTENT:])
 

@@ -1,12 +1,9 @@
 """Images for containers: from the node's own store or from a registry, by the pull policy."""
 
-from collections import defaultdict
 from pathlib import Path
 from typing import Final
-import asyncio
 
 from proa.kube.models.core_v1 import Container
-from proa.kubelet.errors import ImageNeverPullError
 from proa.oci import BlobStore, PulledModule, Reference, RegistryClient, find_module, pull_module
 
 DEFAULT_TAG: Final = "latest"

@@ -42,7 +42,11 @@ class LogOptions:
         if "sinceTime" in query and "sinceSeconds" in query:
             raise LogQueryError("only one of sinceTime and sinceSeconds may be given")
         since_seconds = _number(query, "sinceSeconds", least=1)
-        since = _cri.timestamp(now - since_seconds * 1_000_000_000) if since_seconds else _time(query, "sinceTime")
+        since = (
+            _cri.timestamp(now - since_seconds * 1_000_000_000)
+            if since_seconds
+            else _time(query, "sinceTime")
+        )
         return cls(
             follow=_truth(query, "follow"),
             previous=_truth(query, "previous"),

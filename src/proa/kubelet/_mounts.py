@@ -47,5 +47,7 @@ def _inside(volume: ProvidedVolume, sub_path: str) -> Path:
     except VolumeError as error:
         raise ContainerConfigError(f"subPath: {error}") from error
     if not path.is_dir():
-        raise ContainerConfigError(f"subPath {sub_path!r} is no directory: a guest can be given directories only")
+        raise ContainerConfigError(
+            f"subPath {sub_path!r} is no directory: a guest can be given directories only"
+        )
     return path

@@ -5,7 +5,7 @@ A node that runs WebAssembly is of architecture `wasm32-wasi`, as Krustlet's was
 real cluster puts on every Linux node, whatever its taints, could not run here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -109,7 +109,9 @@ def _conditions(machine: Machine, previous: NodeStatus, now: datetime) -> list[N
         old = before.pop(condition.type, None)
         condition.last_heartbeat_time = now
         same = old is not None and old.status == condition.status
-        condition.last_transition_time = (old.last_transition_time if old is not None and same else None) or now
+        condition.last_transition_time = (
+            old.last_transition_time if old is not None and same else None
+        ) or now
     return ours + list(before.values())
 
 
@@ -122,13 +124,15 @@ def _observed(machine: Machine) -> Iterator[NodeCondition]:
     yield NodeCondition(type="Ready", status="True", reason="KubeletReady", message=message)
 
 
-def _pressure(kind: str, holds: bool, what: str, no_pressure: str | None = None) -> NodeCondition:  # noqa: FBT001
+def _pressure(kind: str, holds: bool, what: str, no_pressure: str | None = None) -> NodeCondition:
     verb = "has insufficient" if holds else "has sufficient"
     reason = f"KubeletHas{'Insufficient' if holds else 'Sufficient'}{kind}"
     if kind == "Disk":
         reason = "KubeletHasDiskPressure" if holds else f"KubeletHas{no_pressure}"
     status = "True" if holds else "False"
-    return NodeCondition(type=f"{kind}Pressure", status=status, reason=reason, message=f"kubelet {verb} {what}")
+    return NodeCondition(
+        type=f"{kind}Pressure", status=status, reason=reason, message=f"kubelet {verb} {what}"
+    )
 
 
 def _system_info(machine: Machine) -> NodeSystemInfo:

@@ -74,7 +74,11 @@ class PodDirectory:
         except FileNotFoundError:
             return None
         except (OSError, kube.KubeError) as error:
-            _log.warning("a pod's saved status cannot be read; using the API server's", path=str(self.path), error=str(error))
+            _log.warning(
+                "a pod's saved status cannot be read; using the API server's",
+                path=str(self.path),
+                error=str(error),
+            )
             return None
 
     async def save(self, status: PodStatus) -> None:

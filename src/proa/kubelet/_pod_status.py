@@ -22,22 +22,22 @@ class PodFacts:
     """What the kubelet knows of a pod.
 
     Attributes:
-        init_containers: Their statuses, in the order of the spec.
-        containers: The same for the app containers.
         host_ip: The node's address.
         pod_ip: The pod's own.
         started_at: When the kubelet first saw the pod; whole seconds.
+        init_containers: The statuses of its init containers, in the order of the spec.
+        containers: The same for the app containers.
         sandbox_ready: Its volumes and its address are there.
         finished: No container of it will run any more.
         reason: Why the pod as a whole failed, when that was no container's doing; such a pod is Failed.
         message: The same for people.
     """
 
-    init_containers: Sequence[ContainerStatus]
-    containers: Sequence[ContainerStatus]
     host_ip: str
     pod_ip: str
     started_at: datetime
+    init_containers: Sequence[ContainerStatus] = ()
+    containers: Sequence[ContainerStatus] = ()
     sandbox_ready: bool = False
     finished: bool = False
     reason: str | None = None
@@ -78,7 +78,7 @@ def initialized(facts: PodFacts) -> bool:
 
 
 def is_starting(status: PodStatus) -> bool:
-    """Whether nothing has happened yet that anybody waits for: such a status may be written a little later."""
+    """Whether nothing has happened yet that anybody waits for; such a status may be written later."""
     return status.phase == "Pending" and all(
         container.state.waiting is not None and container.state.waiting.reason in {CREATING, INITIALIZING}
         for container in [*status.init_container_statuses, *status.container_statuses]
@@ -122,7 +122,7 @@ def _conditions(
     return [_with_times(condition, before.get(condition.type), now) for condition in ours] + others
 
 
-def _plain(kind: str, holds: bool) -> PodCondition:  # noqa: FBT001
+def _plain(kind: str, holds: bool) -> PodCondition:
     return PodCondition(type=kind, status="True" if holds else "False")
 
 

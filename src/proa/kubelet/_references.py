@@ -32,7 +32,8 @@ def of_container(container: Container) -> References:
     """What a container's environment refers to."""
     keys = [variable.value_from for variable in container.env if variable.value_from]
     return References(
-        _names([key.config_map_key_ref for key in keys]) | _names([e.config_map_ref for e in container.env_from]),
+        _names([key.config_map_key_ref for key in keys])
+        | _names([e.config_map_ref for e in container.env_from]),
         _names([key.secret_key_ref for key in keys]) | _names([e.secret_ref for e in container.env_from]),
     )
 

@@ -76,17 +76,17 @@ class SandboxHost:
         """Let go of a sandbox that has ended."""
         await self._insist(lambda sandboxes: sandboxes.forget(sandbox_id))
 
-    def list(self) -> list[Sandbox]:
+    def all(self) -> list[Sandbox]:
         """Every sandbox there is, those that have ended included."""
         return self._sandboxes.list() if self._sandboxes else []
 
-    def of_pod(self, uid: str) -> "list[Sandbox]":
+    def of_pod(self, uid: str) -> list[Sandbox]:
         """The same of one pod."""
-        return [sandbox for sandbox in self.list() if sandbox.id.startswith(f"{uid}/")]
+        return [sandbox for sandbox in self.all() if sandbox.id.startswith(f"{uid}/")]
 
     async def find_again(self, lost: Sandbox) -> Sandbox | None:
         """Look for a sandbox after the connection to it was lost; None when it went with its zygote."""
-        if self._sandboxes and any(sandbox is lost for sandbox in self.list()):
+        if self._sandboxes and any(sandbox is lost for sandbox in self.all()):
             await self._drop(self._sandboxes)
         backoff = _REOPENING.start()
         while True:

@@ -1,4 +1,5 @@
 """What can be set about a kubelet."""
+# ruff: noqa: RUF009 - `setting` declares a field, as `dataclasses.field` does
 
 import ipaddress
 import re
@@ -14,7 +15,9 @@ from proa.kube.models.core_v1 import Taint
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_TAINT: Final = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)")
+_TAINT: Final = re.compile(
+    r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)"
+)
 
 
 def default_node_name() -> str:
@@ -31,26 +34,34 @@ class KubeletSettings:
     WebAssembly, and give those that are the toleration for it.
     """
 
-    kubeconfig: Path | None = setting(None, help="kubeconfig of the cluster; by default $KUBECONFIG or in-cluster")
+    kubeconfig: Path | None = setting(
+        None, help="kubeconfig of the cluster; by default $KUBECONFIG or in-cluster"
+    )
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     data_dir: Path = setting(Path(".proa/kubelet"), help="where pods, logs, images and sandboxes are kept")
     bind: str = setting("127.0.0.1", help="address to serve logs on")
     port: int = setting(10250, help="port to serve logs on; 0 picks a free one")
-    node_ip: str = setting("", help="address of the node that is told to the cluster; by default that of bind")
+    node_ip: str = setting(
+        "", help="address of the node that is told to the cluster; by default that of bind"
+    )
     pod_cidr: str = setting("127.66.0.0/16", help="range that pods get their addresses from")
     max_pods: int = setting(110, help="most pods that run at a time")
     node_labels: dict[str, str] = setting({}, help="further labels of the node")
     taints: tuple[str, ...] = setting((), help="taints that the node registers with: key=value:Effect")
-    insecure_registries: tuple[str, ...] = setting((), help="registries (host or host:port) reached by plain HTTP")
+    insecure_registries: tuple[str, ...] = setting(
+        (), help="registries (host or host:port) reached by plain HTTP"
+    )
     tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
     tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
     client_ca_file: Path | None = setting(None, help="CA of client certificates; by default the kubeconfig's")
-    stop_pods_on_exit: bool = setting(False, help="end all containers on exit; else they run on for the next start")
+    stop_pods_on_exit: bool = setting(
+        False, help="end all containers on exit; else they run on for the next start"
+    )
 
     def validate(self) -> Iterator[str]:
         """Say what is wrong, a line for each problem."""
         if self.node_name and not _NODE_NAME.fullmatch(self.node_name):
-            yield f"node_name: {self.node_name!r} is no name of a node: lower-case letters, digits, '-' and '.'"
+            yield f"node_name: {self.node_name!r} is no name: lower-case letters, digits, '-' and '.'"
         if not 0 <= self.port <= 65535:
             yield f"port: {self.port} is no port"
         if self.max_pods < 1:
@@ -61,7 +72,7 @@ class KubeletSettings:
                 yield f"node_labels: {key}={value} is no label"
         for taint in self.taints:
             if not _TAINT.fullmatch(taint):
-                yield f"taints: {taint!r} is not key=value:Effect with NoSchedule, PreferNoSchedule or NoExecute"
+                yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             yield "tls_cert_file, tls_private_key_file: both or none must be given"
 

@@ -31,7 +31,11 @@ def of_config_map(
     found: ConfigMap | None, name: str, items: list[KeyToPath], mode: int | None, *, optional: bool
 ) -> list[File]:
     """The files of a config map; `found` is None when it does not exist."""
-    data = None if found is None else {key: text.encode() for key, text in found.data.items()} | found.binary_data
+    data = (
+        None
+        if found is None
+        else {key: text.encode() for key, text in found.data.items()} | found.binary_data
+    )
     return _selected(f'configmap "{name}"', data, items, mode, optional=optional)
 
 
@@ -39,7 +43,9 @@ def of_secret(
     found: Secret | None, name: str, items: list[KeyToPath], mode: int | None, *, optional: bool
 ) -> list[File]:
     """The files of a secret; `found` is None when it does not exist."""
-    return _selected(f'secret "{name}"', None if found is None else found.data, items, mode, optional=optional)
+    return _selected(
+        f'secret "{name}"', None if found is None else found.data, items, mode, optional=optional
+    )
 
 
 def of_downward_api(

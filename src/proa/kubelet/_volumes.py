@@ -51,13 +51,16 @@ async def provide(client: Client, volume: Volume, directory: Path, fields: PodFi
         return ProvidedVolume(await asyncio.to_thread(_host_path, volume.host_path))
     path = directory / volume.name
     kind = _kind(volume)
-    if kind == "emptyDir":
-        await asyncio.to_thread(path.mkdir, parents=True, exist_ok=True, mode=0o700)
+    read_only = kind != "emptyDir"
+    if await asyncio.to_thread(path.is_dir):
+        return ProvidedVolume(path, read_only)
+    if not read_only:
+        await asyncio.to_thread(path.mkdir, parents=True, mode=0o700)
         return ProvidedVolume(path)
     referenced = await _references.fetch(client, fields.namespace, _references.of_volume(volume))
     files = _files(volume, referenced, fields)
     await asyncio.to_thread(_fill, path, files)
-    return ProvidedVolume(path, read_only=True)
+    return ProvidedVolume(path, read_only)
 
 
 def _kind(volume: Volume) -> str:
@@ -71,12 +74,20 @@ def _files(volume: Volume, referenced: Referenced, fields: PodFields) -> list[Fi
     if (source := volume.config_map) is not None:
         name = source.name or ""
         return _volume_files.of_config_map(
-            referenced.config_maps.get(name), name, source.items, source.default_mode, optional=bool(source.optional)
+            referenced.config_maps.get(name),
+            name,
+            source.items,
+            source.default_mode,
+            optional=bool(source.optional),
         )
     if (secret := volume.secret) is not None:
         name = secret.secret_name or ""
         return _volume_files.of_secret(
-            referenced.secrets.get(name), name, secret.items, secret.default_mode, optional=bool(secret.optional)
+            referenced.secrets.get(name),
+            name,
+            secret.items,
+            secret.default_mode,
+            optional=bool(secret.optional),
         )
     if (downward := volume.downward_api) is not None:
         return _volume_files.of_downward_api(downward.items, downward.default_mode, fields)
@@ -92,7 +103,11 @@ def _projected(projected: ProjectedVolumeSource, referenced: Referenced, fields:
         if (config_map := source.config_map) is not None:
             name = config_map.name or ""
             files += _volume_files.of_config_map(
-                referenced.config_maps.get(name), name, config_map.items, mode, optional=bool(config_map.optional)
+                referenced.config_maps.get(name),
+                name,
+                config_map.items,
+                mode,
+                optional=bool(config_map.optional),
             )
         elif (secret := source.secret) is not None:
             name = secret.name or ""
@@ -127,5 +142,4 @@ def _fill(path: Path, files: list[File]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.content)
         target.chmod(file.mode & 0o777)
-    shutil.rmtree(path, ignore_errors=True)
     unfinished.rename(path)
