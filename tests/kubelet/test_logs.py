@@ -170,8 +170,13 @@ def test_a_query_is_read_as_kubernetes_means_it() -> None:
     query = {"follow": "true", "previous": "1", "timestamps": "", "tailLines": "3", "limitBytes": "10"}
     options = LogOptions.parse(query | {"sinceSeconds": "6"}, NOW + 500_000_000)
     assert options == LogOptions(
-        follow=True, previous=True, timestamps=True, tail_lines=3, limit_bytes=10, since=b"2025-11-21T10:11:00.500000000Z"
-    )  # fmt: skip
+        follow=True,
+        previous=True,
+        timestamps=True,
+        tail_lines=3,
+        limit_bytes=10,
+        since=b"2025-11-21T10:11:00.500000000Z",
+    )
     assert (
         LogOptions.parse({"sinceTime": "2025-11-21T11:11:00.25+01:00"}, NOW).since
         == b"2025-11-21T10:11:00.250000000Z"

@@ -10,7 +10,7 @@ import msgspec
 from proa import kube
 from proa.app import logs
 from proa.app.backoff import Backoff
-from proa.kube import AlreadyExistsError, Api, Client, KubeError, Merge, NotFoundError, Strategic
+from proa.kube import AlreadyExistsError, Api, Client, KubeError, Merge, Strategic
 from proa.kube.models import MicroTime, now
 from proa.kube.models.coordination_v1 import Lease, LeaseSpec
 from proa.kube.models.core_v1 import Node, NodeStatus
@@ -106,12 +106,11 @@ class NodeAgent:
             await asyncio.sleep(pause)
 
     async def _renew(self) -> None:
-        moment = MicroTime.now(UTC)
-        try:
-            await self._leases.patch(self._settings.name, Merge({"spec": {"renewTime": str(moment)}}))
-        except NotFoundError:
-            node = await self._nodes.get_opt(self._settings.name)
-            await self._leases.create(_lease(self._settings.name, node, moment))
+        name, moment = self._settings.name, MicroTime.now(UTC)
+        if await self._leases.get_opt(name) is not None:
+            await self._leases.patch(name, Merge({"spec": {"renewTime": str(moment)}}))
+        else:
+            await self._leases.create(_lease(name, await self._nodes.get_opt(name), moment))
 
 
 def _lease(name: str, node: Node | None, moment: MicroTime) -> Lease:

@@ -28,10 +28,12 @@ def status_patch(uid: str, observed: PodStatus, wanted: PodStatus) -> Json | Non
     """
     old, new = _plain(observed), _plain(wanted)
     changes: Json = {key: new.get(key) for key in _OWNED if old.get(key) != new.get(key)}
+    before = {condition["type"]: condition for condition in old.get("conditions", [])}
     conditions = [
-        condition
+        # What a condition does not say any more must be said to be gone: the server merges them by type.
+        dict.fromkeys(before.get(condition["type"], {})) | condition
         for condition in new.get("conditions", [])
-        if condition["type"] in _OWNED_CONDITIONS and condition not in old.get("conditions", [])
+        if condition["type"] in _OWNED_CONDITIONS and condition != before.get(condition["type"])
     ]
     if conditions:
         changes["conditions"] = conditions
