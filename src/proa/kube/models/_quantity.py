@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from decimal import Context, Decimal, Inexact, localcontext
-from functools import lru_cache
-from typing import SupportsIndex, TypeAlias
+from decimal import ROUND_UP, Context, Decimal, Inexact, localcontext
+from typing import Self, SupportsIndex, TypeAlias
 
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -25,7 +24,7 @@ Number: TypeAlias = "str | int | Decimal"
 
 
 class Quantity(str):
-    """A number with a suffix, kept as the text it came as and read when computed with.
+    """A number with a suffix: the text that it came as, and its exact value.
 
     Follows `k8s.io/apimachinery/pkg/api/resource`: suffixes `n u m k M G T P E`, `Ki Mi Gi Ti Pi Ei` and
     exponents
@@ -33,44 +32,49 @@ class Quantity(str):
     exponent) of the left operand, unless that is zero. Comparison is by value, with text and numbers too:
     `Quantity("1") == "1000m"`.
 
-    Every operation but construction raises ValueError for text that is no quantity.
+    Raises:
+        ValueError: text that is no quantity, on construction or as an operand.
     """
 
-    __slots__ = ()
+    __slots__ = ("_style", "value")
 
-    @property
-    def value(self) -> Decimal:
-        """The exact number."""
-        return _parse(str.__str__(self))[0]
+    value: Decimal
+    """The exact number."""
+    _style: str
+
+    def __new__(cls, text: str | int | Decimal) -> Self:
+        """Read a quantity."""
+        self = super().__new__(cls, text)
+        self.value, self._style = _parse(str.__str__(self))
+        return self
 
     def canonical(self) -> Quantity:
         """Return the form that an API server stores: no fraction, the largest suffix that allows it."""
-        value, style = _parse(str.__str__(self))
-        return _format(value, style)
+        return _format(self.value, self._style)
 
     def __add__(self, other: Number) -> Quantity:
-        return self._combine(other, _number(other))
+        return self._plus(_quantity(other))
 
     def __radd__(self, other: Number) -> Quantity:
-        return self._combine(other, _number(other))
+        return _quantity(other)._plus(self)
 
     def __sub__(self, other: Number) -> Quantity:
-        return self._combine(other, _EXACT.minus(_number(other)))
+        return self._plus(-_quantity(other))
 
     def __rsub__(self, other: Number) -> Quantity:
-        return (-self)._combine(other, _number(other))
+        return _quantity(other)._plus(-self)
 
     def __mul__(self, factor: SupportsIndex | Decimal) -> Quantity:
         number = factor if isinstance(factor, Decimal) else Decimal(factor.__index__())
-        return _format(_EXACT.multiply(self.value, number), _style(self))
+        return _format(_EXACT.multiply(self.value, number), self._style)
 
     __rmul__ = __mul__
 
     def __neg__(self) -> Quantity:
-        return _format(_EXACT.minus(self.value), _style(self))
+        return _format(_EXACT.minus(self.value), self._style)
 
     def __abs__(self) -> Quantity:
-        return _format(abs(self.value), _style(self))
+        return _format(_EXACT.abs(self.value), self._style)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, str | int | Decimal):
@@ -99,9 +103,8 @@ class Quantity(str):
         return bool(self.value)
 
     def __int__(self) -> int:
-        """Round up to a whole number, as Kubernetes' `Value()` does."""
-        whole = int(self.value)
-        return whole + (self.value > whole)
+        """Round up to a whole number, away from zero, as Kubernetes' `Value()` does."""
+        return int(self.value.to_integral_value(ROUND_UP))
 
     def __float__(self) -> float:
         return float(self.value)
@@ -109,24 +112,21 @@ class Quantity(str):
     def __repr__(self) -> str:
         return f"Quantity({str.__repr__(self)})"
 
-    def _combine(self, other: Number, addend: Decimal) -> Quantity:
-        value, style = _parse(str.__str__(self))
-        if not value and isinstance(other, str):
-            style = _style(other)
-        return _format(_EXACT.add(value, addend), style)
+    def __reduce__(self) -> tuple[type[Quantity], tuple[str]]:
+        return Quantity, (str.__str__(self),)
+
+    def _plus(self, other: Quantity) -> Quantity:
+        return _format(_EXACT.add(self.value, other.value), self._style if self.value else other._style)
+
+
+def _quantity(operand: Number) -> Quantity:
+    return operand if isinstance(operand, Quantity) else Quantity(operand)
 
 
 def _number(operand: Number) -> Decimal:
-    if isinstance(operand, str):
-        return _parse(str.__str__(operand))[0]
-    return Decimal(operand)
+    return _quantity(operand).value if isinstance(operand, str) else Decimal(operand)
 
 
-def _style(text: str) -> str:
-    return _parse(str.__str__(text))[1]
-
-
-@lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[Decimal, str]:
     """Return the value and the style: `binary`, `decimal` or `exponent`."""
     match = _PATTERN.fullmatch(text)
