@@ -250,7 +250,8 @@ def _reason(error: aiohttp.ClientError) -> str:
         case aiohttp.ClientSSLError():
             return "does not speak TLS as it should: if it speaks plain HTTP, declare it insecure"
         case aiohttp.ClientConnectorError():
-            return f"can't be reached: {plain(os.strerror(error.os_error.errno or 0))}"
+            errno = error.os_error.errno
+            return f"can't be reached: {os.strerror(errno) if errno else 'it closed the connection'}"
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
             return "broke the connection off"
         case _:

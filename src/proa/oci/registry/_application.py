@@ -28,7 +28,7 @@ log = logs.get_logger(__name__)
 def make_application(
     state: State, uploads: Uploads, health: Health, metrics: Metrics, middlewares: Sequence[Middleware]
 ) -> web.Application:
-    """Return the application that serves `state`, with `middlewares` around it."""
+    """Return the application that serves `state` inside `middlewares`. It blocks: call it in a thread."""
     seconds = metrics.histogram(
         "proa_registry_request_seconds", "Time taken by requests", ("method", "status")
     )
