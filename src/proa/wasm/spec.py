@@ -3,8 +3,11 @@
 import datetime
 import enum
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 import msgspec
+
+_MAX_LENGTH: Final = 2 * 1024 * 1024
 
 
 class CompiledModule(msgspec.Struct, frozen=True):
@@ -44,10 +47,10 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
         args: The guest's arguments, its own name (`argv[0]`) first.
         env: The guest's whole environment; nothing of the host's is added.
         mounts: The only directories that the guest can reach.
-        memory_limit: The most linear memory, in bytes, that the guest may have; None is no limit but
-            what 32 bits can address.
-        working_dir: Where the guest's relative paths start: a directory in one of the mounts.
-            None is the guest's root.
+        memory_limit: The most linear memory, in bytes, that the guest may have: one that asks for more is
+            killed. None is no limit but what 32 bits can address.
+        working_dir: Where the guest's relative paths start: a directory in one of the mounts, of which none
+            may be at "/". Absolute paths that are in no mount start there too. None is the guest's root.
     """
 
     id: str
@@ -62,13 +65,21 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Say in one line what makes this impossible to run, or None."""
         strings = [self.id, *self.args, *self.env, *self.env.values(), self.working_dir or ""]
         strings += [str(path) for mount in self.mounts for path in (mount.source, mount.target)]
+        if sum(map(len, strings)) > _MAX_LENGTH:
+            return f"arguments, environment and mounts have more than {_MAX_LENGTH} characters together"
+        if any(0xD800 <= ord(character) < 0xE000 for character in "".join(strings)):
+            return "an argument, a variable or a path is not Unicode"
         if any("\0" in string for string in strings):
             return "an argument, a variable or a path contains a NUL character"
         if any(not name or "=" in name for name in self.env):
             return "the name of an environment variable is empty or contains '='"
-        for path in (mount.target for mount in self.mounts):
+        for path in (self.working_dir or "/", *(mount.target for mount in self.mounts)):
             if not PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                return f"mount target {path!r} is not an absolute path"
+                return f"{path!r} is not an absolute path without '..'"
+        if self.working_dir and any(
+            PurePosixPath(mount.target) == PurePosixPath("/") for mount in self.mounts
+        ):
+            return "a working directory is not possible together with a mount at /"
         if self.memory_limit is not None and self.memory_limit <= 0:
             return f"a memory limit of {self.memory_limit} bytes is not positive"
         return None

