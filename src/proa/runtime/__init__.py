@@ -7,13 +7,16 @@ Parts, from the bottom up; each is usable alone:
 - `Controller`: calls your reconciler for each object that something happened to: one run at a time for an
   object,
   retried with back-off, told to stop gracefully.
-- `Recorder`: Events about objects, for people.
+- `Dispatcher`: the controller's queue and hands alone, for keys of your own.
+- `Recorder`: Events about objects, for people; `background`: tasks that end with their owner.
 
 Start reading at `Controller`. The decisions are made by pure modules (`_machine`, `_known`, `_pacing`,
 `_queue`, `_triggers`); the others only connect them to a server and a clock.
 """
 
+from proa.runtime._background import background
 from proa.runtime._controller import Action, Controller, Reconciler, Statistics
+from proa.runtime._dispatcher import Dispatcher
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
 from proa.runtime._object import ObjectRef
 from proa.runtime._recorder import Recorder
@@ -27,6 +30,7 @@ __all__ = [
     "Apply",
     "Controller",
     "Delete",
+    "Dispatcher",
     "ErrorHandler",
     "Event",
     "Index",
@@ -43,5 +47,6 @@ __all__ = [
     "Store",
     "StoreClosedError",
     "Subscription",
+    "background",
     "watcher",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -16,6 +17,7 @@ from proa.kube.models import Resource
 from proa.kube.models import now as current_time
 from proa.kube.models.core_v1 import Event, EventSource, ObjectReference
 from proa.kube.models.meta_v1 import ObjectMeta
+from proa.runtime._background import background
 
 __all__ = ["Recorder"]
 
@@ -92,6 +94,7 @@ class Recorder:
         self._recorded: OrderedDict[_Subject, _Recorded] = OrderedDict()
         self._changed = asyncio.Event()
         self._closing = False
+        self._stack = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
     def event(
@@ -127,21 +130,18 @@ class Recorder:
             self._drop("the queue is full")
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="recorder")
+        self._task = await self._stack.enter_async_context(background(self._run(), "record events"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Deliver what waits, within two seconds."""
-        assert self._task is not None
         self._closing = True
         self._changed.set()
-        try:
-            await asyncio.wait([self._task], timeout=FLUSH_SECONDS)
-        finally:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        async with self._stack:
+            if self._task is not None:
+                await asyncio.wait([self._task], timeout=FLUSH_SECONDS)
 
     async def _run(self) -> None:
         while self._pending or not self._closing:

@@ -1,0 +1,288 @@
+"""Watches: changes as a stream of events, each encoded once however many clients watch.
+
+A watcher's queue is bounded: a client that reads too slowly is cut off (it lists again), never buffered for without end.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from .._errors import Cause, expired, forbidden, resource_version_too_large
+from .._json import Document, encode
+from ..registry import Resource
+from ..registry._options import invalid_options
+from ..storage import CompactedError, Event, Store, Stored
+from ._dispatcher import Call
+from ._listing import ListOptions, natural, revision_number
+from ._representation import Representation, negotiate
+
+QUEUE_BYTES = 16 * 1024 * 1024
+BOOKMARK_SECONDS = 60.0
+MIN_TIMEOUT = 1800.0
+INITIAL_CHUNK = 256 * 1024
+_INITIAL_END = "k8s.io/initial-events-end"
+
+Frames = dict[tuple[object, ...], bytes]
+"""Encodings of one event, shared between the watchers that it concerns."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a watcher sees: of which resource, where, selected how, in which form."""
+
+    resource: Resource
+    namespace: str
+    options: ListOptions
+    form: Representation
+
+    def frame(self, event: Event, frames: Frames) -> bytes | None:
+        """The event as the watcher sees it, encoded; None if it does not concern it."""
+        if self.namespace and event.key.namespace != self.namespace:
+            return None
+        before = event.previous is not None and self.options.selects(self.resource, event.previous)
+        after = event.current is not None and self.options.selects(self.resource, event.current)
+        if after and event.current is not None:
+            return self._encoded("MODIFIED" if before else "ADDED", event.current.tail, frames)
+        if before and event.previous is not None:
+            last = event.last if event.current is None else None
+            return self._deleted(event, last or event.previous, frames)
+        return None
+
+    def added(self, stored: Stored) -> bytes:
+        """An object that was there before the watch began."""
+        return frame("ADDED", self.form.one(self.resource, stored.tail))
+
+    def _encoded(self, kind: str, tail: bytes, frames: Frames) -> bytes:
+        key = (kind, self.form, self.resource.group, self.resource.version)
+        encoded = frames.get(key)
+        if encoded is None:
+            encoded = frames[key] = frame(kind, self.form.one(self.resource, tail))
+        return encoded
+
+    def _deleted(self, event: Event, last: Stored, frames: Frames) -> bytes:
+        if last.revision == event.revision:
+            return self._encoded("DELETED", last.tail, frames)
+        key = ("LEFT", self.form, self.resource.group, self.resource.version)
+        if key not in frames:  # it left the selection: its last state within, numbered as the change
+            document = last.document()
+            renumbered = Stored.encode(event.key, document, event.revision)
+            frames[key] = frame("DELETED", self.form.one(self.resource, renumbered.tail))
+        return frames[key]
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> bytes:
+        """A bookmark at a revision."""
+        metadata: Document = {"resourceVersion": str(revision)}
+        if initial_end:
+            metadata["annotations"] = {_INITIAL_END: "true"}
+        return frame("BOOKMARK", self.form.bookmark(self.resource, metadata))
+
+
+def frame(kind: str, encoded: bytes) -> bytes:
+    """One event of a watch stream."""
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), encoded)
+
+
+class Watcher:
+    """The queue between the changes and one client."""
+
+    def __init__(self, view: View, revision: int) -> None:
+        self.view = view
+        self.revision = revision
+        self.overflowed = False
+        self._queue: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._woken = asyncio.Event()
+
+    def offer(self, event: Event, frames: Frames) -> None:
+        """Queues an event, if it concerns the client."""
+        if event.revision <= self.revision:
+            return
+        self.revision = event.revision
+        encoded = self.view.frame(event, frames)
+        if encoded is not None:
+            self.push(encoded)
+
+    def push(self, encoded: bytes) -> None:
+        """Queues what is to be sent."""
+        self._size += len(encoded)
+        if self._size > QUEUE_BYTES and self._queue:
+            self.overflowed = True
+            self.end()
+            return
+        self._queue.append(encoded)
+        self._woken.set()
+
+    def end(self) -> None:
+        """Lets the stream end once what has queued is sent."""
+        self._ended = True
+        self._woken.set()
+
+    async def next(self) -> bytes | None:
+        """All that has queued, as soon as there is something; None at the end."""
+        while not self._queue:
+            if self._ended:
+                return None
+            self._woken.clear()
+            await self._woken.wait()
+        data = b"".join(self._queue)
+        self._queue.clear()
+        self._size = 0
+        return None if self.overflowed else data
+
+
+class WatchService:
+    """Answers watches, and knows all watchers."""
+
+    def __init__(self, store: Store, *, bookmark_seconds: float = BOOKMARK_SECONDS) -> None:
+        self._store = store
+        self._watchers: dict[str, set[Watcher]] = {}
+        self._bookmark_seconds = bookmark_seconds
+
+    @property
+    def count(self) -> int:
+        """How many clients are watching."""
+        return sum(map(len, self._watchers.values()))
+
+    def end_all(self) -> None:
+        """Ends every watch: the server is stopping."""
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.end()
+
+    def _publish(self, event: Event) -> None:
+        frames: Frames = {}
+        for watcher in self._watchers.get(event.key.resource, ()):
+            watcher.offer(event, frames)
+
+    def _join(self, watcher: Watcher) -> None:
+        storage = watcher.view.resource.storage
+        if storage not in self._watchers:
+            self._watchers[storage] = set()
+            self._store.subscribe(storage, self._publish)
+        self._watchers[storage].add(watcher)
+
+    async def watch(self, call: Call) -> web.StreamResponse:
+        """A stream of changes."""
+        info, resource = call.info, call.resource
+        form = negotiate(call.request.headers.get("Accept", ""), info.query.get("includeObject", ""))
+        options = ListOptions.parse({**info.query, "limit": ""}, resource)
+        sends_initial = _sends_initial_events(info.query, options)
+        view = View(resource, info.namespace, options, form)
+        start = self._start(options)
+        timeout = natural(info.query, "timeoutSeconds") or MIN_TIMEOUT * random.uniform(1, 2)  # noqa: S311
+        watcher = Watcher(view, self._store.revision)
+        first = self._first(view, options, start, sends_initial=sends_initial)
+        bookmarks = info.query.get("allowWatchBookmarks") in {"1", "true"}
+        self._join(watcher)
+        try:
+            return await self._stream(call.request, watcher, first, timeout, bookmarks=bookmarks)
+        finally:
+            self._watchers[resource.storage].discard(watcher)
+
+    def _start(self, options: ListOptions) -> int | None:
+        """The revision to go on from; None to begin with what there is."""
+        revision = revision_number(options.resource_version)
+        if revision > self._store.revision:
+            raise resource_version_too_large(revision, self._store.revision)
+        return revision or None
+
+    def _first(
+        self, view: View, options: ListOptions, start: int | None, *, sends_initial: bool
+    ) -> Iterable[bytes]:
+        """What the stream begins with: computed at once, so that nothing falls between it and what follows."""
+        storage = view.resource.storage
+        if start is None or sends_initial:
+            frames = [
+                view.added(stored)
+                for stored in self._store.scan(storage, view.namespace or None)
+                if options.selects(view.resource, stored)
+            ]
+            if sends_initial:
+                frames.append(view.bookmark(self._store.revision, initial_end=True))
+            return frames
+        try:
+            events = self._store.history.since(storage, start)
+        except CompactedError:
+            oldest = self._store.revision
+            error = expired(f"too old resource version: {start} ({oldest})")
+            return [frame("ERROR", encode(error.to_document())), b""]
+        found = [view.frame(event, {}) for event in events]
+        return [encoded for encoded in found if encoded is not None]
+
+    async def _stream(
+        self,
+        request: web.BaseRequest,
+        watcher: Watcher,
+        first: Iterable[bytes],
+        timeout: float,
+        *,
+        bookmarks: bool,
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+        response.enable_chunked_encoding()
+        for encoded in first:
+            if encoded == b"":
+                watcher.end()
+            else:
+                watcher.push(encoded)
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            async with self._timers(request, watcher, timeout, bookmarks=bookmarks):
+                while (data := await watcher.next()) is not None:
+                    await response.write(data)
+            if watcher.overflowed and request.transport is not None:
+                request.transport.abort()
+            await response.write_eof()
+        return response
+
+    @asynccontextmanager
+    async def _timers(
+        self, request: web.BaseRequest, watcher: Watcher, timeout: float, *, bookmarks: bool
+    ) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        ending = loop.call_later(timeout, watcher.end)
+        gone = loop.create_task(_end_when_gone(request, watcher))
+        marking = loop.create_task(self._mark(watcher)) if bookmarks else None
+        try:
+            yield
+        finally:
+            ending.cancel()
+            for task in (gone, marking):
+                if task is not None:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+
+    async def _mark(self, watcher: Watcher) -> None:
+        while True:
+            await asyncio.sleep(self._bookmark_seconds)
+            watcher.push(watcher.view.bookmark(self._store.revision))
+
+
+async def _end_when_gone(request: web.BaseRequest, watcher: Watcher) -> None:
+    await request.wait_for_disconnection()
+    watcher.end()
+
+
+def _sends_initial_events(query: Mapping[str, str], options: ListOptions) -> bool:
+    wanted = query.get("sendInitialEvents")
+    causes: list[Cause] = []
+    if wanted is None:
+        if options.match:
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            causes.append(forbidden("resourceVersionMatch", why))
+    elif options.match != "NotOlderThan":
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        causes.append(forbidden("resourceVersionMatch", why))
+    if causes:
+        raise invalid_options("ListOptions", causes)
+    return wanted in {"1", "true"}
+
