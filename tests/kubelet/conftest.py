@@ -1,0 +1,215 @@
+"""A cluster for tests: API server, registry and kubelet in this process, with guests compiled from C."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from proa import kube
+from proa.app import Backoff
+from proa.controlplane import ApiServer
+from proa.controlplane.testing import api_server
+from proa.kube import Api, Client, Config
+from proa.kube.models.core_v1 import Container, Event, Pod, PodSpec
+from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kubelet import Kubelet, KubeletSettings, Pauses
+from proa.oci import RegistryClient, push_module
+from proa.oci.testing import RunningRegistry, running_registry
+from proa.wasm import Sandboxes
+from proa.wasm.testing import compile_c
+
+NODE = "node-1"
+PATIENCE = 30.0
+QUICK = Backoff(initial=0.05, maximum=0.2)
+PAUSES = Pauses(restart=QUICK, pull=QUICK, configuration=QUICK)
+
+GUEST = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the guest does is told by its arguments: pairs of a verb and its object, done in order. */
+int main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IONBF, 0);
+    for (int i = 1; i < argc; i += 2) {
+        const char *verb = argv[i], *object = i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(verb, "say")) puts(object);
+        else if (!strcmp(verb, "print")) fputs(object, stdout);
+        else if (!strcmp(verb, "complain")) fprintf(stderr, "%s\n", object);
+        else if (!strcmp(verb, "env")) printf("%s=%s\n", object, getenv(object) ? getenv(object) : "(none)");
+        else if (!strcmp(verb, "name")) puts(argv[0]);
+        else if (!strcmp(verb, "exit")) return atoi(object);
+        else if (!strcmp(verb, "sleep")) usleep(1000 * atoi(object));
+        else if (!strcmp(verb, "forever")) for (;;) sleep(1000);
+        else if (!strcmp(verb, "trap")) __builtin_trap();
+        else if (!strcmp(verb, "eat")) { char *m = malloc(atoi(object) << 20); if (!m) return 9; memset(m, 1, atoi(object) << 20); printf("%d\n", m[99]); }
+        else if (!strcmp(verb, "count")) for (int n = 0; n < atoi(object); n++) printf("%d\n", n);
+        else if (!strcmp(verb, "tick")) for (int n = 0; ; n++) { printf("tick %d\n", n); usleep(1000 * atoi(object)); }
+        else if (!strcmp(verb, "cat")) {
+            FILE *file = fopen(object, "r"); char text[200];
+            if (!file) { perror(object); return 7; }
+            while (fgets(text, sizeof text, file)) fputs(text, stdout);
+            fclose(file);
+        } else if (!strcmp(verb, "write")) {
+            FILE *file = fopen(object, "w");
+            if (!file) { perror(object); return 8; }
+            fputs("written\n", file); fclose(file);
+        } else return 64;
+    }
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def guest() -> Path:
+    return compile_c(GUEST)
+
+
+@dataclass
+class Cluster:
+    """What a test works with."""
+
+    server: ApiServer
+    client: Client
+    registry: RunningRegistry
+    directory: Path
+    image: str
+    kubelets: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def pods(self) -> Api[Pod]:
+        return Api(self.client, Pod, namespace="default")
+
+    @property
+    def config(self) -> Config:
+        return Config.from_kubeconfig(self.server.kubeconfig_for(f"system:node:{NODE}", ("system:nodes",)))
+
+    def settings(self, **changes: object) -> KubeletSettings:
+        return KubeletSettings(node_name=NODE, data_dir=self.directory / "kubelet", port=0, **changes)  # type: ignore[arg-type]
+
+    @contextlib.asynccontextmanager
+    async def kubelet(self, **changes: object) -> AsyncIterator[Kubelet]:
+        async with Kubelet(self.settings(**changes), self.config, pauses=PAUSES) as kubelet:
+            yield kubelet
+
+    def pod(self, *args: str, name: str = "pod", restart_policy: str = "Never", **fields: object) -> Pod:
+        return pod(str(fields.pop("image", self.image)), *args, name=name, restart_policy=restart_policy, **fields)
+
+    async def run(
+        self, *args: str, name: str = "pod", restart_policy: str = "Never", **fields: object
+    ) -> Pod:
+        """Create a pod of one container and return it as created."""
+        return await self.pods.create(self.pod(*args, name=name, restart_policy=restart_policy, **fields))
+
+    async def until(self, happened: Callable[[Pod], bool], name: str = "pod") -> Pod:
+        """Follow a pod until something has happened to it."""
+        latest: Pod | None = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                watch = self.pods.watch("", field_selector=f"metadata.name={name}")
+                async with aclosing(watch) as events:
+                    async for event in events:
+                        if isinstance(event.object, Pod):
+                            latest = event.object
+                            if happened(latest):
+                                return latest
+        except TimeoutError:
+            seen = kube.encode(latest.status).decode() if latest else "nothing"
+            pytest.fail(f"pod {name}: waited {PATIENCE} s in vain; last seen: {seen}")
+        raise AssertionError("the watch ended")
+
+    async def until_gone(self, name: str = "pod") -> None:
+        async with asyncio.timeout(PATIENCE):
+            watch = self.pods.watch("", field_selector=f"metadata.name={name}")
+            async with aclosing(watch) as events:
+                if await self.pods.get_opt(name) is None:
+                    return
+                async for event in events:
+                    if event.type == "DELETED":
+                        return
+
+    async def until_phase(self, phase: str, name: str = "pod") -> Pod:
+        return await self.until(lambda pod: pod.status.phase == phase, name)
+
+    async def until_waiting(self, reason: str, name: str = "pod") -> str:
+        """Wait until a container waits for this reason; return the message."""
+        pod = await self.until(lambda pod: reason in waiting(pod), name)
+        return waiting(pod)[reason]
+
+    async def logs(self, name: str = "pod", container: str | None = None, **options: object) -> bytes:
+        lines = self.pods.logs(name, container=container, **options)  # type: ignore[arg-type]
+        return b"".join([line async for line in lines])
+
+    async def events(self, name: str = "pod") -> dict[str, str]:
+        """The newest message of each reason."""
+        found = Api(self.client, Event, namespace="default").list(
+            field_selector=f"involvedObject.name={name}"
+        )
+        return {event.reason or "": event.message or "" async for event in found}
+
+    async def until_event(self, reason: str, name: str = "pod") -> str:
+        async with asyncio.timeout(PATIENCE):
+            watch = Api(self.client, Event, namespace="default").watch("")
+            async with aclosing(watch) as events:
+                async for event in events:
+                    found = event.object
+                    if isinstance(found, Event) and (found.reason, found.involved_object.name) == (
+                        reason,
+                        name,
+                    ):
+                        return found.message or ""
+        raise AssertionError("the watch ended")
+
+
+def pod(image: str, *args: str, name: str, restart_policy: str = "Never", **fields: object) -> Pod:
+    container = Container(name="main", image=image, args=[*args])
+    for key in [key for key in fields if key in Container.__struct_fields__ and key != "restart_policy"]:
+        setattr(container, key, fields.pop(key))
+    spec = PodSpec(node_name=NODE, restart_policy=restart_policy, containers=[container])
+    for key, value in fields.items():
+        setattr(spec, key, value)
+    return Pod(metadata=ObjectMeta(name=name, namespace="default"), spec=spec)
+
+
+def waiting(pod: Pod) -> dict[str, str]:
+    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
+    return {
+        status.state.waiting.reason or "": status.state.waiting.message or ""
+        for status in statuses
+        if status.state.waiting is not None
+    }
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, guest: Path) -> AsyncIterator[Cluster]:
+    """API server and registry with the guest's image; the test starts the kubelet as it needs it."""
+    async with (
+        api_server(tmp_path) as server,
+        running_registry(tmp_path / "registry") as registry,
+        Client(Config.from_kubeconfig(server.kubeconfig)) as client,
+    ):
+        reference = registry.reference("guest:1")
+        async with RegistryClient() as registries:
+            await push_module(registries, guest, reference)
+        made = Cluster(server, client, registry, tmp_path, str(reference))
+        yield made
+        await end_sandboxes(tmp_path / "kubelet")
+
+
+async def end_sandboxes(data_dir: Path) -> None:
+    if (data_dir / "sandboxes").is_dir():
+        async with Sandboxes.open(data_dir / "sandboxes", data_dir / "modules") as sandboxes:
+            await sandboxes.shutdown()
+
+
+@pytest.fixture
+async def node(cluster: Cluster) -> AsyncIterator[Cluster]:
+    """The cluster with its kubelet."""
+    async with cluster.kubelet():
+        yield cluster
