@@ -26,7 +26,7 @@ class UpSettings:
     port: int = setting(6443, help="port of the API server; 0 picks a free one")
     registry_port: int = setting(5050, help="port of the registry; 0 picks a free one")
     kubelet_port: int = setting(10250, help="port of the node; 0 picks a free one")
-    node_name: str | None = setting(None, help="name of the node (default: this machine's)")
+    node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
 
@@ -70,17 +70,15 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
 
 
 def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
-    defaults = KubeletSettings()
-    name = chosen.node_name or defaults.node_name
     own = KubeletSettings(
-        node_name=name,
+        node_name=chosen.node_name,
         data_dir=chosen.data_dir / "kubelet",
         bind=chosen.bind,
         port=chosen.kubelet_port,
         max_pods=chosen.max_pods,
         stop_pods_on_exit=True,
     )
-    kubeconfig = server.kubeconfig_for(user=f"system:node:{name}", groups=("system:nodes",))
+    kubeconfig = server.kubeconfig_for(user=f"system:node:{own.name}", groups=("system:nodes",))
     return Kubelet(own, Config.from_kubeconfig(kubeconfig))
 
 
