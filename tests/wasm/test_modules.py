@@ -9,7 +9,7 @@ import pytest
 from wasmtime import wat2wasm
 
 from proa.wasm import InvalidModuleError, Sandboxes, SandboxSpec, UnsupportedModuleError
-from proa.wasm.testing import cache_directory, read_until, yosys_wasm
+from proa.wasm.testing import read_until, yosys_wasm
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ def yosys() -> Path:
 
 
 @pytest.mark.timeout(600)  # Compiling takes half a minute the first time, and then lasts for later runs.
-async def test_a_large_program_runs(state_dir: Path, yosys: Path) -> None:
-    async with Sandboxes.open(state_dir, cache_directory() / "compiled") as sandboxes:
+async def test_a_large_program_runs(state_dir: Path, shared_cache_dir: Path, yosys: Path) -> None:
+    async with Sandboxes.open(state_dir, shared_cache_dir) as sandboxes:
         module = await sandboxes.compile(yosys)
         sandbox = await sandboxes.start(SandboxSpec(id="yosys", module=module, args=("yosys", "-V")))
         assert (await read_until(sandbox.stdout, b"\n")).startswith(b"Yosys 0.")
