@@ -37,25 +37,26 @@ class Writer:
         if self._lines.qsize() >= self._capacity:
             self._dropped += 1
             return
-        if self._dropped:
-            dropped, self._dropped = self._dropped, 0
-            self._lines.put(self._dropped_line(dropped))
+        self._report_dropped()
         self._lines.put(line)
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that is queued is written; False when that took longer than `timeout` seconds."""
-        if self._dropped:
-            dropped, self._dropped = self._dropped, 0
-            self._lines.put(self._dropped_line(dropped))
+        self._report_dropped()
         written = threading.Event()
         self._lines.put(written)
         return written.wait(timeout) if self._thread.is_alive() else False
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float = 2.0) -> None:
         """Flush and end the thread; a thread stuck in a write is left to die with the process."""
         self.flush(timeout)
         self._lines.put(_STOP)
         self._thread.join(timeout)
+
+    def _report_dropped(self) -> None:
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            self._lines.put(self._dropped_line(dropped))
 
     def _run(self) -> None:
         while True:
@@ -68,7 +69,7 @@ class Writer:
                 self._write_out(item)
 
     def _write_out(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             try:
                 descriptor = self._stream.fileno()
             except io.UnsupportedOperation:

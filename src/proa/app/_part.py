@@ -50,9 +50,12 @@ class Part(Generic[T]):
         self._task.add_done_callback(self._ended)
 
     async def _live(self) -> None:
+        clock = asyncio.get_running_loop().time
+        since = clock()
         async with self._context as value:
-            self.state = PartState.RUNNING
-            if not self.started.done():
+            log.info("part started", part=self.name, duration=clock() - since)
+            if self.state is PartState.STARTING:
+                self.state = PartState.RUNNING
                 self.started.set_result(value)
             await self._stop.wait()
 
@@ -69,10 +72,11 @@ class Part(Generic[T]):
     def _fail_start(self, error: BaseException | None) -> None:
         if self.started.done():
             return
-        if isinstance(error, asyncio.CancelledError):
-            self.started.cancel()
-        else:
-            self.started.set_exception(error or RuntimeError(f"{self.name} ended while starting"))
+        if error is None or isinstance(error, asyncio.CancelledError):
+            # Nobody asked it to: passed on as a cancellation it would look like an orderly stop.
+            error = RuntimeError(f"{self.name} ended while it was starting")
+        self.started.set_exception(error)
+        self.started.exception()  # marks it as seen: of several that fail together, one is raised
 
     async def stop(self) -> bool:
         """Exit the context, or cancel its entry; False when it neither stopped nor let itself be cancelled.
@@ -86,9 +90,11 @@ class Part(Generic[T]):
             self._task.cancel()
         self.state = PartState.STOPPING
         self._stop.set()
-        with log.step("stopped part", part=self.name):
-            await asyncio.wait({self._task}, timeout=self._stop_timeout)
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        await asyncio.wait({self._task}, timeout=self._stop_timeout)
         if self._task.done():
+            log.info("part stopped", part=self.name, duration=clock() - since)
             return True
         log.warning(
             "part did not stop in time; going on without it", part=self.name, seconds=self._stop_timeout
@@ -97,7 +103,7 @@ class Part(Generic[T]):
 
 
 async def end(task: "asyncio.Future[Any]") -> bool:
-    """Cancel a task; False when it has not ended soon after."""
+    """Cancel a task unless it has ended; False when it has not ended soon after."""
     task.cancel()
     await asyncio.wait({task}, timeout=_CANCEL_GRACE)
     return task.done()

@@ -70,7 +70,7 @@ async def listen(
 
     Args:
         application: The application; it can be listened on once.
-        host: An address or name of this machine. Of a name with several addresses the first is used.
+        host: An address or name of this machine. Of a name with several addresses one is used, IPv4 first.
         port: 0 picks a free one.
         ssl_context: Serve HTTPS with it.
         name: What error messages call the server.
@@ -103,7 +103,8 @@ async def _bind(name: str, host: str, port: int) -> socket.socket:
         )
     except (socket.gaierror, UnicodeError) as error:
         raise AddressError(f"{name}: cannot listen on {host!r}: no such host or address") from error
-    family, kind, protocol, _, address = found[0]
+    # Clients try 127.0.0.1 for "localhost" more often than ::1.
+    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     listener = socket.socket(family, kind, protocol)
     try:
         # As every Unix server does: a port in TIME_WAIT after a restart is free. It never steals a live one.
@@ -158,7 +159,7 @@ def add_operations(application: "web.Application", health: Health, metrics: Metr
         return answer(request, await health.ready("healthz"))
 
     async def render_metrics(request: web.Request) -> web.Response:
-        body, content_type = metrics.render(request.headers.get("Accept", ""))
+        body, content_type = await asyncio.to_thread(metrics.render, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     application.router.add_get("/livez", livez)

@@ -169,6 +169,8 @@ def run(main: Main, *, shutdown_timeout: float = 10.0) -> int:
         stack.callback(logs.flush)
         stack.callback(runner.close)
         code = runner.run(_run(app, main, signals=True))
+        if not runner.run(_join_threads(shutdown_timeout)):
+            app.abandoned.append("threads")
         if app.abandoned:
             # Closing the loop would wait for what has just been given up on.
             log.error("left behind", parts=app.abandoned)
@@ -202,13 +204,22 @@ async def _supervise(app: App, main: Main) -> int | None:
     try:
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({task}, timeout=app.shutdown_timeout)
+        if not task.done():
+            log.warning("main did not return in time; cancelling it", seconds=app.shutdown_timeout)
     finally:
         stopping.cancel()
-        if not task.done():
-            log.warning("main did not return in time; cancelling it")
-            if not await end(task):
-                app.abandoned.append("main")
+        if not await end(task):
+            app.abandoned.append("main")
+    if task.cancelled() and not app.stopping.is_set():
+        raise RuntimeError("main was cancelled, and not because the process was told to stop")
     return task.result() if task.done() and not task.cancelled() else None
+
+
+async def _join_threads(timeout: float) -> bool:
+    """End the loop's thread pool; False when a thread is still busy after `timeout` seconds."""
+    joining = asyncio.ensure_future(asyncio.get_running_loop().shutdown_default_executor())
+    await asyncio.wait({joining}, timeout=timeout)
+    return joining.done()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -227,7 +238,7 @@ def _obeying_signals(app: App) -> Iterator[None]:
     # A handler of `signal`, not of the loop: the second signal must work even when the loop is stuck.
     def handle(number: int, _frame: FrameType | None) -> None:
         if seen:
-            logs.flush(0.5)
+            log.warning("stopped at once by a second signal")
             _exit_now(128 + number)
         seen.append(number)
         loop.call_soon_threadsafe(app.stop, signal.Signals(number).name)
