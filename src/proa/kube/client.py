@@ -1,0 +1,124 @@
+"""`Client`: a connection to one API server, shared by all `Api`s."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Self
+
+from proa.kube.codec import decode
+from proa.kube.config import Config
+from proa.kube.core.request import JSON, Request
+from proa.kube.core.response import Response, failure
+from proa.kube.errors import InvalidRequestError
+from proa.kube.models.meta_v1 import VersionInfo
+from proa.kube.transport import Stream, Timeouts, Transport
+
+__all__ = ["Client"]
+
+LARGEST_ERROR = 2**20
+
+
+class Client:
+    """Sends requests to an API server and raises what it answers as errors.
+
+    Use it as an async context manager; it holds connections. One client serves any number of tasks, all of
+    the event loop in which it was entered. A request that fails is not repeated.
+
+    Any request may raise TransportError or ApiError.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        timeouts: Timeouts | None = None,
+        user_agent: str = "proa",
+        transport: Transport | None = None,
+    ) -> None:
+        """Prepare a client; nothing is opened before it is entered.
+
+        Args:
+            config: where the server is.
+            timeouts: how long requests may take.
+            user_agent: what the server's audit log shows, and the default name of the manager of fields.
+            transport: what carries the requests instead of the network; it is closed with the client.
+        """
+        self.config = config
+        self.timeouts = timeouts or Timeouts()
+        self._user_agent = user_agent
+        self._transport = transport
+
+    @classmethod
+    def from_env(cls, context: str | None = None) -> Client:
+        """Return a client of the cluster that kubectl would talk to; see `Config.from_env`."""
+        return cls(Config.from_env(context))
+
+    async def __aenter__(self) -> Self:
+        """Load the credentials; raises ConfigError if a certificate or key cannot be used."""
+        if self._transport is None:
+            from proa.kube._aiohttp import AiohttpTransport
+
+            self._transport = AiohttpTransport(self.config, self.timeouts, self._user_agent)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
+
+    async def request(self, request: Request) -> Response:
+        """Send a request and return the answer; one of 300 or more is raised as ApiError."""
+        response = await self._opened().request(request)
+        if error := failure(request, response):
+            raise error
+        return response
+
+    @asynccontextmanager
+    async def stream(self, request: Request, *, silence: float | None = None) -> AsyncIterator[Stream]:
+        """Send a request and read the answer as it comes.
+
+        Args:
+            request: what to send.
+            silence: seconds without a byte after which RequestTimeoutError is raised; None waits while the
+                connection lives.
+        """
+        async with self._opened().stream(request, silence=silence) as stream:
+            if error := failure(request, Response(stream.status, stream.headers, await _error_body(stream))):
+                raise error
+            yield stream
+
+    async def request_raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = "*/*",
+    ) -> Response:
+        """Send any request, such as `GET /healthz`; an answer of 300 or more is raised as ApiError."""
+        if not path.startswith("/"):
+            raise InvalidRequestError(f"the path {path!r} does not begin with '/'")
+        return await self.request(Request(method, path, query or {}, body, content_type, accept))
+
+    async def server_version(self) -> VersionInfo:
+        """Return the version of the API server."""
+        return decode((await self.request_raw("GET", "/version")).body, VersionInfo)
+
+    def _opened(self) -> Transport:
+        if self._transport is None:
+            raise InvalidRequestError("the client is not open: use it inside 'async with client:'")
+        return self._transport
+
+
+async def _error_body(stream: Stream) -> bytes:
+    """Read the Status of a stream that is an error; one that is not is left alone."""
+    body = b""
+    if stream.status >= 300:
+        async for chunk in stream.chunks():
+            body += chunk
+            if len(body) > LARGEST_ERROR:
+                break
+    return body

@@ -1,0 +1,49 @@
+"""The seam between the client and the network. `proa.kube.testing` has another side for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from proa.kube.core.request import Request
+from proa.kube.core.response import Response
+
+__all__ = ["Request", "Response", "Stream", "Timeouts", "Transport"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds."""
+
+    connect: float = 30.0
+    """For a connection, TLS handshake included."""
+    total: float = 60.0
+    """For a whole request; streams have no such limit."""
+
+
+class Stream(Protocol):
+    """An answer that is read as it comes. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield what arrives until the end; raises TransportError if it is cut off or silent too long."""
+
+
+class Transport(Protocol):
+    """Carries requests. Getting no answer is a TransportError; an answer's status is none of its business."""
+
+    async def request(self, request: Request) -> Response:
+        """Send a request and read the whole answer."""
+
+    def stream(self, request: Request, *, silence: float | None) -> AbstractAsyncContextManager[Stream]:
+        """Send a request and leave the answer to be read; leaving the context abandons it.
+
+        `silence` is the number of seconds without a byte after which the connection counts as dead.
+        """
+
+    async def close(self) -> None:
+        """Close all connections."""
