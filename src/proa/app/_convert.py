@@ -155,7 +155,10 @@ def _parse_bool(text: str) -> bool:
 def _parse_path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError("a path")
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("a path; ~ must stand for a user that exists") from None
 
 
 def _bool_from_document(raw: object) -> bool:

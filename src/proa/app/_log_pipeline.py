@@ -1,14 +1,14 @@
 """Wires structlog, `logging` and the writer thread together; loaded only by programs that configure logs."""
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
 
 from proa.app import _log_render
 from proa.app._log_writer import Writer
-from proa.app.logs import Sink
+from proa.app.logs import Sink, current_steps
 
 __all__ = ["start_pipeline"]
 
@@ -16,9 +16,7 @@ _TAKEN: Final = frozenset({"event", "level", "logger", "self", "steps", "time"})
 """Names that a field cannot have; they get an underscore."""
 
 
-def start_pipeline(
-    *, level: int, stream: TextIO, console: bool, colours: bool, steps: Callable[[], tuple[str, ...]]
-) -> Sink:
+def start_pipeline(*, level: int, stream: TextIO, console: bool, colours: bool) -> Sink:
     """Configure structlog and `logging` to render events and queue them for the stream."""
 
     def render(event: MutableMapping[str, Any]) -> str:
@@ -36,7 +34,7 @@ def start_pipeline(
         })  # fmt: skip
 
     def finish(_logger: object, method: str, event: MutableMapping[str, Any]) -> str:
-        return render(_complete(event, method, steps()))
+        return render(_complete(event, method, current_steps()))
 
     writer = Writer(stream, dropped_line)
     structlog.configure(

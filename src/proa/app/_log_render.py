@@ -8,7 +8,7 @@ import msgspec
 
 from proa.app.secret import MASK
 
-__all__ = ["masked", "now", "render_console", "render_json"]
+__all__ = ["inline", "masked", "now", "render_console", "render_json"]
 
 _SENSITIVE: Final = frozenset({
     "access_token",
@@ -52,9 +52,9 @@ def render_console(event: Mapping[str, Any], *, colours: bool) -> str:
     line = [
         paint(time, "2"),
         paint(f"{level:<7}", _COLOURS.get(level, "0")),
-        paint(indent, "2") + paint(_inline(event["event"], quote=False), "1"),
+        paint(indent, "2") + paint(inline(event["event"], quote=False), "1"),
     ]
-    line += [paint(f"{k}=", "36") + _inline(v) for k, v in event.items() if k not in _NOT_FIELDS]
+    line += [paint(f"{k}=", "36") + inline(v) for k, v in event.items() if k not in _NOT_FIELDS]
     if "duration" in event:
         line.append(paint(_duration(event["duration"]), "35"))
     text = " ".join(line) + "\n"
@@ -71,7 +71,8 @@ def _plain(text: str, _code: str) -> str:
     return text
 
 
-def _inline(value: object, *, quote: bool = True) -> str:
+def inline(value: object, *, quote: bool = True) -> str:
+    """Return a value as text on one line, quoted where it would be unclear; never raises."""
     # Guests, images and clients choose some of these texts: no newline or escape sequence may pass.
     try:
         text = str(value)

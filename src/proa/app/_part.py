@@ -50,9 +50,12 @@ class Part(Generic[T]):
         self._task.add_done_callback(self._ended)
 
     async def _live(self) -> None:
+        clock = asyncio.get_running_loop().time
+        since = clock()
         async with self._context as value:
-            self.state = PartState.RUNNING
-            if not self.started.done():
+            log.info("part started", part=self.name, duration=clock() - since)
+            if self.state is PartState.STARTING:
+                self.state = PartState.RUNNING
                 self.started.set_result(value)
             await self._stop.wait()
 
@@ -87,9 +90,11 @@ class Part(Generic[T]):
             self._task.cancel()
         self.state = PartState.STOPPING
         self._stop.set()
-        with log.step("stopped part", part=self.name):
-            await asyncio.wait({self._task}, timeout=self._stop_timeout)
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        await asyncio.wait({self._task}, timeout=self._stop_timeout)
         if self._task.done():
+            log.info("part stopped", part=self.name, duration=clock() - since)
             return True
         log.warning(
             "part did not stop in time; going on without it", part=self.name, seconds=self._stop_timeout

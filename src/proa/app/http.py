@@ -159,7 +159,7 @@ def add_operations(application: "web.Application", health: Health, metrics: Metr
         return answer(request, await health.ready("healthz"))
 
     async def render_metrics(request: web.Request) -> web.Response:
-        body, content_type = metrics.render(request.headers.get("Accept", ""))
+        body, content_type = await asyncio.to_thread(metrics.render, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     application.router.add_get("/livez", livez)

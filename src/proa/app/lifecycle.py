@@ -210,6 +210,8 @@ async def _supervise(app: App, main: Main) -> int | None:
         stopping.cancel()
         if not await end(task):
             app.abandoned.append("main")
+    if task.cancelled() and not app.stopping.is_set():
+        raise RuntimeError("main was cancelled, and not because the process was told to stop")
     return task.result() if task.done() and not task.cancelled() else None
 
 

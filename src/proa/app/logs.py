@@ -40,8 +40,23 @@ _LEVELS: dict[str, int] = {
     "error": logging.ERROR,
 }
 
-_steps: ContextVar[tuple[str, ...]] = ContextVar("proa_steps", default=())
-"""The names of the steps that the current task is in, outermost first."""
+
+class _Step:
+    """A step under way. Tasks that it started keep a reference, and must not seem inside once it is over."""
+
+    __slots__ = ("name", "over")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.over = False
+
+
+_steps: ContextVar[tuple[_Step, ...]] = ContextVar("proa_steps", default=())
+
+
+def current_steps() -> tuple[str, ...]:
+    """Return the names of the steps that the current task is in, outermost first."""
+    return tuple(step.name for step in _steps.get() if not step.over)
 
 
 @dataclass(frozen=True)
@@ -55,12 +70,12 @@ class Sink:
 
 
 def _emit_to_logging(level: int, name: str, event: str, fields: dict[str, Any]) -> None:
-    from proa.app._log_render import masked
-
     logger = logging.getLogger(name)
     if logger.isEnabledFor(level):
+        from proa.app._log_render import inline, masked
+
         exc_info = fields.pop("exc_info", None)
-        text = " ".join([event, *(f"{key}={value!s}" for key, value in masked(fields).items())])
+        text = " ".join([event, *(f"{key}={inline(value)}" for key, value in masked(fields).items())])
         logger.log(level, "%s", text, exc_info=exc_info)
 
 
@@ -108,15 +123,17 @@ class Logger:
     def step(self, event: str, /, **fields: Any) -> Iterator[dict[str, Any]]:
         """Time a step: its start is logged at debug level, its end at info with the duration in seconds.
 
-        Events inside are nested under it, in this task and in those started from it. A step that raises is
-        logged as a warning with the error, and the exception goes on; a cancelled one at debug level.
+        Events inside are nested under it, in this task and, until it ends, in those started from it. A step
+        that raises is logged as a warning with the error, and the exception goes on; a cancelled one at debug
+        level.
 
         Yields:
             The fields logged at the end; add what is learned on the way.
         """
         outer = _steps.get()
         self._log(logging.DEBUG, f"{event}: started", fields)
-        _steps.set((*outer, event))
+        current = _Step(event)
+        _steps.set((*outer, current))
         started = time.perf_counter()
         level, outcome = logging.INFO, event
         try:
@@ -130,6 +147,7 @@ class Logger:
             raise
         finally:
             # Not reset(token): a step inside an async generator may end in another context than it began in.
+            current.over = True
             _steps.set(outer)
             self._log(level, outcome, {**fields, "duration": round(time.perf_counter() - started, 6)})
 
@@ -176,7 +194,6 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
             stream=stream,
             console=console,
             colours=terminal and not os.environ.get("NO_COLOR"),
-            steps=_steps.get,
         )
     )
     atexit.unregister(flush)

@@ -20,16 +20,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry: CollectorRegistry | None = None
+        self._has_process_metrics = False
 
     @property
     def registry(self) -> "CollectorRegistry":
         """The prometheus_client registry, for collectors that this class does not offer."""
         if self._registry is None:
-            from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+            from prometheus_client import CollectorRegistry
 
             self._registry = CollectorRegistry(auto_describe=True)
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
         return self._registry
 
     def counter(self, name: str, description: str, labels: Sequence[str] = ()) -> "Counter":
@@ -57,8 +56,16 @@ class Metrics:
         return Histogram(name, description, labels, registry=self.registry, buckets=buckets)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """Return all metrics and their content type, in the format that an Accept header asks for."""
+        """Return all metrics and their content type, in the format that an Accept header asks for.
+
+        It reads files (the process's own figures): call it in a thread.
+        """
+        from prometheus_client import PlatformCollector, ProcessCollector
         from prometheus_client.exposition import choose_encoder
 
+        if not self._has_process_metrics:
+            self._has_process_metrics = True
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type

@@ -49,6 +49,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_ended)
         return future
 
+    async def shutdown_default_executor(self) -> None:
+        """End the thread pool, in a thread that the clock waits for too."""
+        self._clock.threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._clock.threads -= 1
+
     def _thread_ended(self, _future: asyncio.Future[Any]) -> None:
         self._clock.threads -= 1
 
@@ -62,12 +70,13 @@ class _Clock(selectors.DefaultSelector):
         self.threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(None if self.threads else 0)
-        if ready or timeout == 0:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        if ready := super().select(None if self.threads else 0):
             return ready
         if timeout is None:
             raise DeadlockError("nothing is ready and no timer is set: every task waits for another")
-        self.now += max(timeout, 0)
+        self.now += timeout
         return ready
 
 
@@ -119,6 +128,8 @@ def no_blocking(*modules: str) -> Iterator[None]:
             with testing.no_blocking("proa.runtime"):
                 yield
     """
+    # Reads /proc when it is imported: taken for blocking if a test were the first to import it.
+    import prometheus_client  # noqa: F401
     from blockbuster import blockbuster_ctx
 
     with blockbuster_ctx(list(modules) or "proa"):
