@@ -146,7 +146,7 @@ class Generator:
         lines.append("")
         others = sorted({other for other, _ in self.places.values() if other != module})
         if siblings := [other for other in others if re.search(rf"\b{other}\.", body)]:
-            lines.append(f"from proa.kube.models import {', '.join(siblings)}")
+            lines.append(f"from . import {', '.join(siblings)}")
         for source, offered in (
             ("_base", ["Merging", "Model", "ResourceInfo", "constant"]),
             ("_int_or_string", ["IntOrString"]),

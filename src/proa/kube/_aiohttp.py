@@ -79,10 +79,10 @@ class AiohttpTransport:
             headers["Content-Type"] = request.content_type
         if token := await self._token.get():
             headers["Authorization"] = f"Bearer {token}"
-        url = URL(self._config.server + request.path).with_query(dict(request.query))
+        url = URL(self._config.server + request.path, encoded=True)
         return {
             "method": request.method,
-            "url": url,
+            "url": url.with_query(dict(request.query)) if request.query else url,
             "data": request.body,
             "headers": headers,
             "timeout": timeout,

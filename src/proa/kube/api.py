@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar, overload
@@ -95,7 +95,7 @@ class Api(Generic[K]):
         label_selector: LabelSelection | None = None,
         field_selector: str | None = None,
         page_size: int = 500,
-    ) -> AsyncIterator[K]:
+    ) -> AsyncGenerator[K, None]:
         """Yield all objects, page by page, of one consistent state.
 
         Raises:
@@ -226,7 +226,7 @@ class Api(Generic[K]):
         label_selector: LabelSelection | None = None,
         field_selector: str | None = None,
         timeout: int = WATCH_TIMEOUT,
-    ) -> AsyncIterator[AnyEvent[K]]:
+    ) -> AsyncGenerator[AnyEvent[K], None]:
         """Yield what changes after a resource version, until the server ends the watch.
 
         A `WatchEvent` carries an object, a `Bookmark` only a version to resume from. This is one watch,
@@ -265,7 +265,7 @@ class Api(Generic[K]):
         timestamps: bool = False,
         since_seconds: int | None = None,
         namespace: str | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a container's log, without their line ends, as they come.
 
         A container may print anything: lines are bytes. Close the iterator (`contextlib.aclosing`) if you

@@ -68,7 +68,7 @@ class Client:
             await transport.close()
 
     async def request(self, request: Request) -> Response:
-        """Send a request and return the answer; one of 400 or more is raised as ApiError."""
+        """Send a request and return the answer; one of 300 or more is raised as ApiError."""
         response = await self._opened().request(request)
         if error := failure(request, response):
             raise error
@@ -98,7 +98,7 @@ class Client:
         content_type: str = JSON,
         accept: str = "*/*",
     ) -> Response:
-        """Send any request, such as `GET /healthz`; an answer of 400 or more is raised as ApiError."""
+        """Send any request, such as `GET /healthz`; an answer of 300 or more is raised as ApiError."""
         if not path.startswith("/"):
             raise InvalidRequestError(f"the path {path!r} does not begin with '/'")
         return await self.request(Request(method, path, query or {}, body, content_type, accept))
@@ -116,7 +116,7 @@ class Client:
 async def _error_body(stream: Stream) -> bytes:
     """Read the Status of a stream that is an error; one that is not is left alone."""
     body = b""
-    if stream.status >= 400:
+    if stream.status >= 300:
         async for chunk in stream.chunks():
             body += chunk
             if len(body) > LARGEST_ERROR:

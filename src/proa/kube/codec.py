@@ -21,7 +21,7 @@ T = TypeVar("T")
 def _as_text(value: object) -> str:
     if isinstance(value, Quantity | MicroTime | Duration):
         return str(value)
-    raise NotImplementedError
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
 
 
 # Called with type and text, and gives `type(text)`. Quantities repeat over and over, so that nearly all are
@@ -53,7 +53,7 @@ def decode(data: bytes | memoryview | str, type_: type[T]) -> T:
             value = decoder(type_).decode(data)
     except msgspec.ValidationError:
         value = _decode_with_nulls(data, type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"cannot read {name_of(type_)}: {error}") from error
     if isinstance(value, Resource) and value.kind != value.resource.kind:
         raise DecodeError(f"cannot read {name_of(type_)}: the object is a {value.kind} ({value.api_version})")

@@ -13,11 +13,10 @@ _PATTERN = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
     r"(?:(?P<binary>[KMGTPE]i)|(?P<decimal>[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]+))?"
 )
-_NANO = Decimal("1e-9")
-# Kubernetes caps a quantity at 2^63-1 of its unit; exact sums and products of such numbers need no more
-# digits.
-_EXACT = Context(prec=200, traps=[Inexact])
+_LONGEST = 64
 _LARGEST_EXPONENT = 100
+# More digits than any sum or product of what the two limits let in.
+_EXACT = Context(prec=1000, traps=[Inexact])
 
 Number: TypeAlias = "str | int | Decimal"
 """What arithmetic with a quantity takes besides quantities: text is read as a quantity."""
@@ -30,7 +29,7 @@ class Quantity(str):
     exponents
     (`1e3`). Arithmetic is exact. Results are in canonical form and keep the format (binary, decimal or
     exponent) of the left operand, unless that is zero. Comparison is by value, with text and numbers too:
-    `Quantity("1") == "1000m"`.
+    `Quantity("1") == "1000m"`. `sum(quantities)` works without a start value.
 
     Raises:
         ValueError: text that is no quantity, on construction or as an operand.
@@ -129,7 +128,7 @@ def _number(operand: Number) -> Decimal:
 
 def _parse(text: str) -> tuple[Decimal, str]:
     """Return the value and the style: `binary`, `decimal` or `exponent`."""
-    match = _PATTERN.fullmatch(text)
+    match = _PATTERN.fullmatch(text) if len(text) <= _LONGEST else None
     if not match:
         raise ValueError(f"{text!r} is no quantity such as '100m', '1.5Gi' or '1e3'")
     with localcontext(_EXACT):
@@ -146,8 +145,7 @@ def _parse(text: str) -> tuple[Decimal, str]:
 
 def _format(value: Decimal, style: str) -> Quantity:
     """Write the canonical form; what is finer than a nano unit is rounded up, away from zero."""
-    nanos, rest = divmod(abs(value), _NANO)
-    scaled = int(nanos) + bool(rest)
+    scaled = int(_EXACT.scaleb(value.copy_abs(), 9).to_integral_value(ROUND_UP))
     sign = "-" if value < 0 else ""
     if not scaled:
         return Quantity("0")
