@@ -311,7 +311,7 @@ async def test_a_state_directory_that_can_not_be_used_is_one_clear_error(tmp_pat
     (tmp_path / "damaged" / "catalog.db").write_bytes(b"this is no database, " * 100)
     with pytest.raises(StorageError, match=r"catalog.db is damaged .* move it away"):
         await Registry(data_dir=tmp_path / "damaged", port=0).__aenter__()
-    with pytest.raises(StorageError, match="can't store in /proc/proa"):
+    with pytest.raises(StorageError, match="can't use /proc/proa"):
         await Registry(data_dir=Path("/proc/proa"), port=0).__aenter__()
 
 
@@ -350,7 +350,7 @@ async def test_uploads_that_nobody_touches_expire(tmp_path: Path) -> None:
 
 async def test_uploads_are_bounded_in_number(tmp_path: Path) -> None:
     uploads = Uploads(BlobStore(tmp_path), max_idle=10)
-    for _ in range(1000):
+    for _ in range(256):
         uploads.begin("r")
     with pytest.raises(ApiError, match="TOOMANYREQUESTS"):
         uploads.begin("r")

@@ -81,7 +81,7 @@ class Transport:
         """
         base = self.base(scope.registry)
         url = target if isinstance(target, URL) else base.join(URL(f"/v2/{target}", encoded=True))
-        with _network_errors(scope.registry, self.timeout):
+        with _network_errors(scope.registry, deadline or self.timeout):
             async with asyncio.timeout(deadline) as limit:
                 body = _watched(body, limit, self.timeout) if body is not None else None
                 async with await self._send(method, url, base, scope, dict(headers or {}), body) as response:
