@@ -17,6 +17,9 @@ from proa.runtime._object import K, ObjectRef
 from proa.runtime._store import Store, StoreWriter
 from proa.runtime._watcher import BACKOFF, ErrorHandler, Source, watcher
 
+BATCH = 500
+"""After so many events in a row a subscriber lets others have a turn; more would stall the loop."""
+
 
 class Subscription(Generic[K]):
     """One subscriber's view of a reflector: first everything there is, then every change.
@@ -50,14 +53,18 @@ class Subscription(Generic[K]):
         self._pending.clear()
         objects = iter(self._store)
         yield Init()
-        for obj in objects:
+        for number, obj in enumerate(objects, 1):
             yield InitApply(obj)
+            if number % BATCH == 0:
+                await asyncio.sleep(0)
         yield InitDone()
         while self._open or self._pending:
-            while self._pending:
+            for _ in range(min(BATCH, len(self._pending))):
                 yield self._pending.popitem(last=False)[1]
-            self._changed.clear()
-            if self._open:
+            if self._pending:
+                await asyncio.sleep(0)
+            elif self._open:
+                self._changed.clear()
                 await self._changed.wait()
 
 

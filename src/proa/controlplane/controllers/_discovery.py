@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -23,7 +23,8 @@ def metadata_only(resource: ResourceInfo) -> type[Resource]:
     """Return a type for a kind of which only the metadata is decoded and kept."""
     base = Namespaced if resource.namespaced else Cluster
     name, namespace = f"{resource.kind}Metadata", {"resource": resource}
-    return msgspec.defstruct(name, [], bases=(base,), namespace=namespace, module=__name__, kw_only=True)
+    made = msgspec.defstruct(name, [], bases=(base,), namespace=namespace, module=__name__, kw_only=True)
+    return cast("type[Resource]", made)
 
 
 async def discover(client: Client) -> list[type[Resource]]:

@@ -9,16 +9,9 @@ from typing import Any
 
 import msgspec
 
-from proa.kube import (
-    AlreadyExistsError,
-    Api,
-    Client,
-    ConflictError,
-    MethodNotAllowedError,
-    NotFoundError,
-    encode,
-)
+from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError, encode
 from proa.kube.core.request import Request
+from proa.kube.errors import MethodNotAllowedError
 from proa.kube.models import Resource
 from proa.kube.models.core_v1 import Namespace, ServiceAccount
 from proa.kube.models.meta_v1 import ObjectMeta
@@ -82,7 +75,7 @@ class NamespaceController:
 
 
 class ServiceAccountController:
-    """Sees to it that each namespace has the service account `default`, which pods use unless they say otherwise."""
+    """Gives each namespace the service account `default`, which pods use unless they say otherwise."""
 
     def __init__(
         self, client: Client, namespaces: Reflector[Namespace], accounts: Reflector[ServiceAccount]

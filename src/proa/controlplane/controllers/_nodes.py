@@ -16,7 +16,7 @@ from proa.kube.models.core_v1 import Node, NodeCondition, Pod, Taint
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector
 
 SILENCE_SECONDS = 40.0
-"""How long a kubelet may leave its lease unrenewed, as kube-controller-manager's node-monitor-grace-period."""
+"""How long a kubelet may leave its lease unrenewed: the node-monitor-grace-period of Kubernetes."""
 
 QUARANTINE_SECONDS = 40.0
 """How long a node must be missing before its pods are taken for lost."""
