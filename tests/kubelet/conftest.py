@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -13,7 +13,8 @@ from proa import kube
 from proa.app import Backoff
 from proa.controlplane import ApiServer
 from proa.controlplane.testing import api_server
-from proa.kube import Api, Client, Config
+from proa.kube import Api, Client, Config, WatchEvent
+from proa.kube.models import Namespaced
 from proa.kube.models.core_v1 import Container, Event, Pod, PodSpec
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kubelet import Kubelet, KubeletSettings, Pauses
@@ -22,6 +23,7 @@ from proa.oci.testing import RunningRegistry, running_registry
 from proa.wasm import Sandboxes
 from proa.wasm.testing import compile_c
 
+K = TypeVar("K", bound=Namespaced)
 NODE = "node-1"
 PATIENCE = 30.0
 QUICK = Backoff(initial=0.05, maximum=0.2)
@@ -47,9 +49,16 @@ int main(int argc, char **argv) {
         else if (!strcmp(verb, "sleep")) usleep(1000 * atoi(object));
         else if (!strcmp(verb, "forever")) for (;;) sleep(1000);
         else if (!strcmp(verb, "trap")) __builtin_trap();
-        else if (!strcmp(verb, "eat")) { char *m = malloc(atoi(object) << 20); if (!m) return 9; memset(m, 1, atoi(object) << 20); printf("%d\n", m[99]); }
+        else if (!strcmp(verb, "eat")) {
+            size_t size = (size_t)atoi(object) << 20;
+            char *memory = malloc(size);
+            if (!memory) return 9;
+            memset(memory, 1, size);
+            printf("%d\n", memory[size / 2]);
+        }
         else if (!strcmp(verb, "count")) for (int n = 0; n < atoi(object); n++) printf("%d\n", n);
-        else if (!strcmp(verb, "tick")) for (int n = 0; ; n++) { printf("tick %d\n", n); usleep(1000 * atoi(object)); }
+        else if (!strcmp(verb, "tick"))
+            for (int n = 0; ; usleep(1000 * atoi(object))) printf("tick %d\n", n++);
         else if (!strcmp(verb, "cat")) {
             FILE *file = fopen(object, "r"); char text[200];
             if (!file) { perror(object); return 7; }
@@ -80,7 +89,6 @@ class Cluster:
     registry: RunningRegistry
     directory: Path
     image: str
-    kubelets: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def pods(self) -> Api[Pod]:
@@ -93,13 +101,23 @@ class Cluster:
     def settings(self, **changes: object) -> KubeletSettings:
         return KubeletSettings(node_name=NODE, data_dir=self.directory / "kubelet", port=0, **changes)  # type: ignore[arg-type]
 
+    def seen_by(self, client: Client) -> "Cluster":
+        """The same through another client."""
+        return replace(self, client=client)
+
+    def kubelet_of(self, config: Config, **changes: object) -> Kubelet:
+        """A kubelet of another API server."""
+        return Kubelet(self.settings(**changes), config, pauses=PAUSES)
+
     @contextlib.asynccontextmanager
     async def kubelet(self, **changes: object) -> AsyncIterator[Kubelet]:
         async with Kubelet(self.settings(**changes), self.config, pauses=PAUSES) as kubelet:
             yield kubelet
 
     def pod(self, *args: str, name: str = "pod", restart_policy: str = "Never", **fields: object) -> Pod:
-        return pod(str(fields.pop("image", self.image)), *args, name=name, restart_policy=restart_policy, **fields)
+        return pod(
+            str(fields.pop("image", self.image)), *args, name=name, restart_policy=restart_policy, **fields
+        )
 
     async def run(
         self, *args: str, name: str = "pod", restart_policy: str = "Never", **fields: object
@@ -112,13 +130,11 @@ class Cluster:
         latest: Pod | None = None
         try:
             async with asyncio.timeout(PATIENCE):
-                watch = self.pods.watch("", field_selector=f"metadata.name={name}")
-                async with aclosing(watch) as events:
+                async with watching(self.pods, name) as events:
                     async for event in events:
-                        if isinstance(event.object, Pod):
-                            latest = event.object
-                            if happened(latest):
-                                return latest
+                        latest = event.object
+                        if happened(latest):
+                            return latest
         except TimeoutError:
             seen = kube.encode(latest.status).decode() if latest else "nothing"
             pytest.fail(f"pod {name}: waited {PATIENCE} s in vain; last seen: {seen}")
@@ -126,8 +142,7 @@ class Cluster:
 
     async def until_gone(self, name: str = "pod") -> None:
         async with asyncio.timeout(PATIENCE):
-            watch = self.pods.watch("", field_selector=f"metadata.name={name}")
-            async with aclosing(watch) as events:
+            async with watching(self.pods, name) as events:
                 if await self.pods.get_opt(name) is None:
                     return
                 async for event in events:
@@ -142,9 +157,15 @@ class Cluster:
         pod = await self.until(lambda pod: reason in waiting(pod), name)
         return waiting(pod)[reason]
 
+    async def eventually(self, holds: Callable[[], bool]) -> None:
+        """Wait for what nobody announces."""
+        async with asyncio.timeout(PATIENCE):
+            while not holds():  # noqa: ASYNC110 - files and processes have no events
+                await asyncio.sleep(0.01)
+
     async def logs(self, name: str = "pod", container: str | None = None, **options: object) -> bytes:
         lines = self.pods.logs(name, container=container, **options)  # type: ignore[arg-type]
-        return b"".join([line async for line in lines])
+        return b"\n".join([line async for line in lines])
 
     async def events(self, name: str = "pod") -> dict[str, str]:
         """The newest message of each reason."""
@@ -153,18 +174,31 @@ class Cluster:
         )
         return {event.reason or "": event.message or "" async for event in found}
 
-    async def until_event(self, reason: str, name: str = "pod") -> str:
+    async def until_event(self, reason: str, having: str = "", name: str = "pod") -> str:
+        """Wait for an Event about a pod whose message holds a text; return the message."""
         async with asyncio.timeout(PATIENCE):
-            watch = Api(self.client, Event, namespace="default").watch("")
-            async with aclosing(watch) as events:
+            async with watching(Api(self.client, Event, namespace="default")) as events:
                 async for event in events:
-                    found = event.object
-                    if isinstance(found, Event) and (found.reason, found.involved_object.name) == (
-                        reason,
-                        name,
-                    ):
-                        return found.message or ""
+                    found, message = event.object, event.object.message or ""
+                    if (found.involved_object.name, found.reason) == (name, reason) and having in message:
+                        return message
         raise AssertionError("the watch ended")
+
+
+@contextlib.asynccontextmanager
+async def watching(api: Api[K], name: str | None = None) -> AsyncIterator[AsyncIterator[WatchEvent[K]]]:
+    """Watch from the beginning; the watch ends with the block."""
+    stream = api.watch("", field_selector=f"metadata.name={name}" if name else None)
+
+    async def events() -> AsyncIterator[WatchEvent[K]]:
+        async for event in stream:
+            if isinstance(event, WatchEvent):
+                yield event
+
+    try:
+        yield events()
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
 
 
 def pod(image: str, *args: str, name: str, restart_policy: str = "Never", **fields: object) -> Pod:

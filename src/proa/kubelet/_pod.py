@@ -163,8 +163,9 @@ class PodWorker:
                 raise
             message = "Pod was active on the node longer than the specified deadline"
             self.context.event("DeadlineExceeded", message)
+            self._facts = dataclasses.replace(self._facts, reason="DeadlineExceeded", message=message)
             await self._stop()
-            await self.fail("DeadlineExceeded", message)
+            await self.finish()
 
     def _seconds_left(self) -> float | None:
         seconds = self.context.pod.spec.active_deadline_seconds
