@@ -198,7 +198,7 @@ async def watching(api: Api[K], name: str | None = None) -> AsyncIterator[AsyncI
     try:
         yield events()
     finally:
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
 
 def pod(image: str, *args: str, name: str, restart_policy: str = "Never", **fields: object) -> Pod:

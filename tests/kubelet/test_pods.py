@@ -194,7 +194,9 @@ async def test_a_pod_can_be_given_a_token_of_its_service_account(node: Cluster) 
         server=node.config.server, ca_data=node.config.ca_data, token=(await node.logs()).decode()
     )
     async with Client(config) as client:
-        review = await Api(client, SelfSubjectReview).create(SelfSubjectReview())
+        review = await Api(client, SelfSubjectReview).create(
+            SelfSubjectReview(metadata=ObjectMeta(name="me"))
+        )
     assert review.status.user_info.username == "system:serviceaccount:default:default"
 
 
