@@ -126,14 +126,14 @@ class Cluster:
         return await self.pods.create(self.pod(*args, name=name, restart_policy=restart_policy, **fields))
 
     async def until(self, happened: Callable[[Pod], bool], name: str = "pod") -> Pod:
-        """Follow a pod until something has happened to it."""
+        """Follow a pod until something has happened to it that the kubelet reported."""
         latest: Pod | None = None
         try:
             async with asyncio.timeout(PATIENCE):
                 async with watching(self.pods, name) as events:
                     async for event in events:
                         latest = event.object
-                        if happened(latest):
+                        if latest.status.container_statuses and happened(latest):
                             return latest
         except TimeoutError:
             seen = kube.encode(latest.status).decode() if latest else "nothing"

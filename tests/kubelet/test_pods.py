@@ -4,10 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from proa.kube import Api, Merge
+from proa.kube import Api, Client, Config, Merge
 from proa.kube.models import Quantity
+from proa.kube.models.authentication_v1 import SelfSubjectReview
 from proa.kube.models.core_v1 import (
     ConfigMap,
     ConfigMapEnvSource,
@@ -21,17 +20,20 @@ from proa.kube.models.core_v1 import (
     Node,
     ObjectFieldSelector,
     Pod,
+    ProjectedVolumeSource,
     ResourceRequirements,
     Secret,
     SecretVolumeSource,
+    ServiceAccount,
+    ServiceAccountTokenProjection,
     Volume,
     VolumeMount,
+    VolumeProjection,
 )
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.oci import RegistryClient, push_module
 from proa.oci.testing import EMPTY_MODULE
 
-pytestmark = pytest.mark.xdist_group("kubelet")
 Cluster = Any
 
 
@@ -178,6 +180,24 @@ async def test_config_maps_and_secrets_are_files_that_cannot_be_changed(node: Cl
     assert main(pod).state.terminated.exit_code == 8
     lines = set((await node.logs()).splitlines())
     assert {b"from a map", b"from a secret", b"/m/new: Operation not permitted"} == lines
+
+
+async def test_a_pod_can_be_given_a_token_of_its_service_account(node: Cluster) -> None:
+    account = ServiceAccount(metadata=ObjectMeta(name="default"))
+    await Api(node.client, ServiceAccount, namespace="default").create(account)
+    token = VolumeProjection(service_account_token=ServiceAccountTokenProjection(path="token"))
+    volumes = [Volume(name="t", projected=ProjectedVolumeSource(sources=[token]))]
+    mounts = [VolumeMount(name="t", mount_path="/var/run/secrets")]
+    await node.run("cat", "/var/run/secrets/token", volumes=volumes, volume_mounts=mounts)
+    await node.until_phase("Succeeded")
+    config = Config(
+        server=node.config.server, ca_data=node.config.ca_data, token=(await node.logs()).decode()
+    )
+    async with Client(config) as client:
+        review = await Api(client, SelfSubjectReview).create(
+            SelfSubjectReview(metadata=ObjectMeta(name="me"))
+        )
+    assert review.status.user_info.username == "system:serviceaccount:default:default"
 
 
 async def test_a_missing_config_map_is_waited_for(node: Cluster) -> None:

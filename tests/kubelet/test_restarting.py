@@ -9,14 +9,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from proa.controlplane import ApiServer, ApiServerSettings
 from proa.kube import Api, Client, Config, Strategic, WatchEvent
 from proa.kube.models.core_v1 import Node, Pod
 from proa.wasm import Sandboxes
 
-pytestmark = pytest.mark.xdist_group("kubelet")
 Cluster = Any
 
 PROGRAM = """

@@ -12,7 +12,6 @@ from proa.kube import Config
 from proa.kube.errors import BadRequestError
 from proa.kubelet import Kubelet
 
-pytestmark = pytest.mark.xdist_group("kubelet")
 Cluster = Any
 
 
@@ -31,6 +30,17 @@ async def test_a_follower_of_a_pod_that_is_deleted_comes_to_an_end(node: Cluster
         await node.pods.delete("pod")
         async for _ in lines:
             pass
+
+
+async def test_a_kubelet_that_leaves_lets_go_of_followers_at_once(cluster: Cluster) -> None:
+    async with cluster.kubelet():
+        await cluster.run("say", "one", "forever", "")
+        await cluster.until_phase("Running")
+        lines = cluster.pods.logs("pod", follow=True)
+        assert await anext(lines) == b"one"
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 3
+    assert [line async for line in lines] == []
 
 
 async def test_parts_of_a_log(node: Cluster) -> None:

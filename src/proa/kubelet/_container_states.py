@@ -24,6 +24,7 @@ from proa.kube.models.core_v1 import ContainerStateTerminated
 from proa.kubelet import _container_status, _exits
 from proa.kubelet._container import Container
 from proa.kubelet._images import pull_policy
+from proa.kubelet._log_writer import duplicates
 from proa.kubelet.errors import ContainerConfigError, ImageNeverPullError
 from proa.oci import InvalidReferenceError, OciError, PulledModule, Reference
 from proa.wasm import Sandbox, SandboxExit, WasmError, ZygoteLostError
@@ -166,9 +167,11 @@ class Running:
     async def _follow(self, container: Container) -> SandboxExit | None:
         sandbox: Sandbox | None = self.sandbox
         while sandbox is not None:
-            log = await container.run(sandbox)
+            # Duplicates: the sandbox's own are closed when the connection to the zygote is lost.
+            with duplicates(sandbox.stdout, sandbox.stderr) as (stdout, stderr):
+                log = await container.run(sandbox)
+                await log.copy(stdout, stderr)
             try:
-                await log.copy(sandbox.stdout, sandbox.stderr)
                 return await sandbox.wait()
             except ZygoteLostError:
                 sandbox = await container.context.services.sandboxes.find_again(sandbox)

@@ -39,6 +39,8 @@ class Kubelet:
         settings: See `KubeletSettings`.
         config: The API server and who we are there.
         pauses: How long to wait before failures are tried again; Kubernetes' times by default.
+        health: Where to add the kubelet's checks; of its own by default.
+        metrics: Where to add its metrics; the same.
 
     Raises:
         proa.app.http.AddressError: The port cannot be listened on.
@@ -46,11 +48,19 @@ class Kubelet:
         proa.wasm.WasmError: The sandboxes cannot be used; another kubelet may be using the data directory.
     """
 
-    def __init__(self, settings: KubeletSettings, config: Config, *, pauses: Pauses | None = None) -> None:
+    def __init__(
+        self,
+        settings: KubeletSettings,
+        config: Config,
+        *,
+        pauses: Pauses | None = None,
+        health: Health | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.settings = settings
         self.port = settings.port
-        self.health = Health()
-        self.metrics = Metrics()
+        self.health = health or Health()
+        self.metrics = metrics or Metrics()
         self._config = config
         self._pauses = pauses or Pauses()
         self._running = contextlib.AsyncExitStack()
@@ -64,7 +74,7 @@ class Kubelet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._running.aclose()
+        await self._running.__aexit__(kind, error, trace)
 
     async def _start(self, parts: contextlib.AsyncExitStack) -> None:
         settings = self.settings
@@ -104,7 +114,7 @@ class Kubelet:
         _log.info("kubelet ready", node=settings.name, port=self.port, pods=len(pods.workers()))
 
     def _observe(self, pods: Pods) -> None:
-        self.health.add_readiness("pods", pods.synchronized.is_set)
+        self.health.add_readiness("kubelet-pods", pods.synchronized.is_set)
         running = self.metrics.gauge("proa_kubelet_pods", "Pods on this node, by phase", ["phase"])
         for phase in ("Pending", "Running", "Succeeded", "Failed"):
             running.labels(phase).set_function(lambda phase=phase: pods.count(phase))  # type: ignore[misc]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -45,16 +45,16 @@ class LogFile:
         cancelled, what was read has been written, and the rest stays in the pipes.
 
         Args:
-            stdout: Non-blocking read end; stays open, and may be closed by its owner at any time.
+            stdout: Non-blocking read end; stays open.
             stderr: The same for standard error.
         """
-        with contextlib.ExitStack() as opened:
-            pipes = [("stdout", _own(stdout, opened)), ("stderr", _own(stderr, opened))]
-            file = await asyncio.to_thread(_open, self.path)
-            opened.callback(os.close, file)
+        file = await asyncio.to_thread(_open, self.path)
+        try:
             async with asyncio.TaskGroup() as group:
-                for stream, fd in pipes:
-                    group.create_task(self._pump(_Pipe(fd, stream, file)))
+                group.create_task(self._pump(_Pipe(stdout, "stdout", file)))
+                group.create_task(self._pump(_Pipe(stderr, "stderr", file)))
+        finally:
+            os.close(file)
 
     def close(self) -> None:
         """Nothing more will be written: tell the readers."""
@@ -117,10 +117,16 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def _own(fd: int, opened: contextlib.ExitStack) -> int:
-    duplicate = os.dup(fd)
-    opened.callback(os.close, duplicate)
-    return duplicate
+@contextlib.contextmanager
+def duplicates(*descriptors: int) -> Iterator[list[int]]:
+    """Duplicates of descriptors that somebody else may close, open for the length of the block."""
+    opened: list[int] = []
+    try:
+        opened.extend(os.dup(descriptor) for descriptor in descriptors)
+        yield opened
+    finally:
+        for duplicate in opened:
+            os.close(duplicate)
 
 
 async def _readable(fd: int) -> None:

@@ -115,6 +115,12 @@ class PodWorker:
             writing.cancel()
         await self.context.directory.remove()
 
+    def close_logs(self) -> None:
+        """Nobody writes the logs any more: let go of those who follow them."""
+        for container in [*self.init_containers, *self.containers]:
+            if container.log is not None:
+                container.log.close()
+
     def container(self, name: str) -> Container | None:
         """The container of that name, init or app."""
         return next((one for one in [*self.init_containers, *self.containers] if one.name == name), None)
@@ -130,15 +136,13 @@ class PodWorker:
 
     async def wait(self, message: str) -> None:
         """No container can be started yet, for the reason given."""
-        for container in [*self.init_containers, *self.containers]:
-            if not _container_status.was_started(container.status):
-                container.status = _container_status.still_waiting(container.status, message)
+        self._explain_waiting(message)
         await self._changed()
 
-    async def sandbox_ready(self) -> None:
+    def sandbox_ready(self) -> None:
         """What the containers need is there."""
         self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
-        await self.wait("")
+        self._explain_waiting("")
 
     async def fail(self, reason: str, message: str) -> None:
         """The pod as a whole has failed."""
@@ -195,6 +199,11 @@ class PodWorker:
         after = await Running(sandbox).next(container)
         if isinstance(after, Lost):
             await after.next(container)
+
+    def _explain_waiting(self, message: str) -> None:
+        for container in [*self.init_containers, *self.containers]:
+            if not _container_status.was_started(container.status):
+                container.status = _container_status.still_waiting(container.status, message)
 
     async def _delete(self) -> None:
         """Tell the server how it ended, and that it may forget the pod."""

@@ -80,7 +80,7 @@ class Mounting:
             else:
                 context.volumes[volume.name] = provided
                 waiting.pop(0)
-        await pod.sandbox_ready()
+        pod.sandbox_ready()
         return Initializing()
 
 

@@ -66,19 +66,23 @@ class Pods:
         await self._load()
         listed: list[Pod] = []
         pods = Api(self._services.client, Pod)
-        async with asyncio.TaskGroup() as group:
-            async for event in watcher(pods, field_selector=f"spec.nodeName={self._node_name}"):
-                match event:
-                    case Init():
-                        listed = []
-                    case InitApply(pod):
-                        listed.append(pod)
-                    case InitDone():
-                        self._begin(listed, group)
-                    case Apply(pod):
-                        self._apply(pod, group)
-                    case Delete(pod):
-                        self._delete(pod)
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for event in watcher(pods, field_selector=f"spec.nodeName={self._node_name}"):
+                    match event:
+                        case Init():
+                            listed = []
+                        case InitApply(pod):
+                            listed.append(pod)
+                        case InitDone():
+                            self._begin(listed, group)
+                        case Apply(pod):
+                            self._apply(pod, group)
+                        case Delete(pod):
+                            self._delete(pod)
+        finally:
+            for worker in self._workers.values():
+                worker.close_logs()
 
     async def _load(self) -> None:
         """Learn what an earlier kubelet left, before any address is given to a new pod."""

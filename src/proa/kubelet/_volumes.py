@@ -13,7 +13,7 @@ import msgspec
 
 from proa.kube import Client
 from proa.kube.models.core_v1 import HostPathVolumeSource, ProjectedVolumeSource, Volume
-from proa.kubelet import _references, _volume_files
+from proa.kubelet import _references, _service_account_tokens, _volume_files
 from proa.kubelet._fields import PodFields
 from proa.kubelet._references import Referenced
 from proa.kubelet._volume_files import File
@@ -58,7 +58,7 @@ async def provide(client: Client, volume: Volume, directory: Path, fields: PodFi
         await asyncio.to_thread(path.mkdir, parents=True, mode=0o700)
         return ProvidedVolume(path)
     referenced = await _references.fetch(client, fields.namespace, _references.of_volume(volume))
-    files = _files(volume, referenced, fields)
+    files = _files(volume, referenced, fields) + await _service_account_tokens.files(client, volume, fields)
     await asyncio.to_thread(_fill, path, files)
     return ProvidedVolume(path, read_only)
 
@@ -116,8 +116,10 @@ def _projected(projected: ProjectedVolumeSource, referenced: Referenced, fields:
             )
         elif source.downward_api is not None:
             files += _volume_files.of_downward_api(source.downward_api.items, mode, fields)
-        else:
-            raise VolumeError("projected: Proa supports configMap, secret and downwardAPI sources only")
+        elif source.service_account_token is None:
+            raise VolumeError(
+                "projected: Proa supports configMap, secret, downwardAPI and serviceAccountToken only"
+            )
     return files
 
 
