@@ -106,7 +106,7 @@ def _until_ready(process: subprocess.Popen[bytes], log: Path, start: int) -> Up:
     while time.monotonic() < deadline and process.poll() is None:
         printed = log.read_bytes()[start:].decode()
         kubeconfig = re.search(r"export KUBECONFIG=(\S+)", printed)
-        registry = re.search(r"registry\s+(\S+:\d+)", printed)
+        registry = re.search(r"registry\s+(localhost:\d+)", printed)
         if kubeconfig and registry:
             return Up(process, log, Path(kubeconfig[1]), registry[1])
         time.sleep(0.01)
