@@ -2,8 +2,9 @@
 
     python tools/compact_kubernetes.py SCHEMA CORE_DISCOVERY GROUP_DISCOVERY
 
-SCHEMA is an OpenAPI v2 document (`kubectl get --raw /openapi/v2`), CORE_DISCOVERY an APIResourceList (`/api/v1`) and
-GROUP_DISCOVERY an APIGroupDiscoveryList (`/apis` with the aggregated discovery media type). Descriptions are dropped.
+SCHEMA is an OpenAPI v2 document (`kubectl get --raw /openapi/v2`), CORE_DISCOVERY an APIResourceList
+(`/api/v1`) and GROUP_DISCOVERY an APIGroupDiscoveryList (`/apis` with the aggregated discovery media
+type). Descriptions are dropped.
 """
 
 import json
@@ -13,7 +14,17 @@ from typing import Any
 
 DATA = Path(__file__).resolve().parent.parent / "src/proa/controlplane/data"
 Document = dict[str, Any]
-KEPT = ("properties", "type", "format", "required", "default", "items", "additionalProperties", "$ref", "enum")
+KEPT = (
+    "properties",
+    "type",
+    "format",
+    "required",
+    "default",
+    "items",
+    "additionalProperties",
+    "$ref",
+    "enum",
+)
 
 
 def compact_schema(schema: Document) -> Document:

@@ -1,4 +1,6 @@
-"""What is there in every cluster from its first moment: the namespaces, the `kubernetes` service, priority classes."""
+"""What is there in every cluster from its first moment: the namespaces, the `kubernetes` service,
+priority classes.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,12 @@ def objects(api_address: str, api_port: int, service_address: str) -> list[tuple
     found.append(("", "services", "default", service))
     endpoints = {
         "metadata": {"name": "kubernetes"},
-        "subsets": [{"addresses": [{"ip": api_address}], "ports": [{"name": "https", "port": api_port, "protocol": "TCP"}]}],
+        "subsets": [
+            {
+                "addresses": [{"ip": api_address}],
+                "ports": [{"name": "https", "port": api_port, "protocol": "TCP"}],
+            }
+        ],
     }
     found.append(("", "endpoints", "default", endpoints))
     for name, value in PRIORITIES.items():
@@ -33,7 +40,9 @@ def objects(api_address: str, api_port: int, service_address: str) -> list[tuple
     return found
 
 
-async def bootstrap(registry: Registry, catalogue: Catalogue, wanted: list[tuple[str, str, str, Document]]) -> None:
+async def bootstrap(
+    registry: Registry, catalogue: Catalogue, wanted: list[tuple[str, str, str, Document]]
+) -> None:
     """Creates what is not there, and brings the API's own endpoints up to date: its port may have changed."""
     for group, plural, namespace, document in wanted:
         resource = catalogue.find(group, plural)

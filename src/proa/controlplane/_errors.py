@@ -1,8 +1,8 @@
 """What the API server answers when it refuses, and what its own process fails with.
 
-`StatusError` is a refusal: it becomes a Kubernetes `Status` object. The functions here make the usual ones, each with
-the code, reason and details that Kubernetes gives; messages are our own. `ControlPlaneError` is for whoever starts the
-server: a state directory that is unusable, a port in use.
+`StatusError` is a refusal: it becomes a Kubernetes `Status` object. The functions here make the usual
+ones, each with the code, reason and details that Kubernetes gives; messages are our own.
+`ControlPlaneError` is for whoever starts the server: a state directory that is unusable, a port in use.
 
     ProaError
     └── ControlPlaneError    the server cannot start or go on

@@ -22,8 +22,8 @@ RETRY_SECONDS = 5.0
 class NamespaceCleaner:
     """Empties namespaces whose deletion has begun. Use as an async context manager: it runs within.
 
-    It is woken by every removal in such a namespace, so one whose pods take their grace period goes right after the last of them.
-    Interrupted, it goes on when the server starts again.
+    It is woken by every removal in such a namespace, so one whose pods take their grace period goes right
+    after the last of them. Interrupted, it goes on when the server starts again.
     """
 
     def __init__(self, registry: Registry, catalogue: Catalogue) -> None:
@@ -90,7 +90,9 @@ class NamespaceCleaner:
         stored = self._store.latest(key)
         if stored is None or "deletionTimestamp" in stored.document()["metadata"]:
             return
-        await self._registry.delete(resource, key.namespace, key.name, DeleteOptions(propagation="Background"))
+        await self._registry.delete(
+            resource, key.namespace, key.name, DeleteOptions(propagation="Background")
+        )
 
     async def _finish(self, name: str) -> None:
         assert self._namespaces is not None

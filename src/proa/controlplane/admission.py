@@ -114,7 +114,8 @@ class Admission:
             return
         stored = self._store.latest(Key("priorityclasses.scheduling.k8s.io", "", name))
         if stored is None and name not in PRIORITIES:
-            message = f'pods "{pod["metadata"].get("name", "")}" is forbidden: no PriorityClass with name {name} was found'
+            pod_name = pod["metadata"].get("name", "")
+            message = f'pods "{pod_name}" is forbidden: no PriorityClass with name {name} was found'
             raise StatusError(403, "Forbidden", message, {"kind": "pods"})
         given = stored.document() if stored else {"value": PRIORITIES[name]}
         pod["spec"]["priority"] = given["value"]

@@ -1,6 +1,7 @@
 """Label and field selectors, as queries carry them and as objects hold them. Pure.
 
-Labels: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors. Fields have only `=`, `==` and `!=`.
+Labels: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors. Fields
+have only `=`, `==` and `!=`.
 """
 
 from __future__ import annotations
@@ -146,7 +147,9 @@ class _Parser:
 
 
 _SYMBOLS = frozenset({"!", "!=", "=", "==", ">", "<", "(", ")", ","})
-_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_KEY = re.compile(
+    r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
 _VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
@@ -178,7 +181,9 @@ def _valid_value(value: str) -> str:
 
 def _valid_bound(value: str) -> str:
     if not re.fullmatch(r"[-+]?\d{1,19}", value):
-        raise bad_request(f'unable to parse requirement: "{value}" is not an integer, which < and > compare with')
+        raise bad_request(
+            f'unable to parse requirement: "{value}" is not an integer, which < and > compare with'
+        )
     return value
 
 
@@ -211,11 +216,16 @@ def from_document(selector: Document | None) -> Selector | None:
     if selector is None:
         return None
     requirements = [
-        Requirement(key, "in", frozenset({value})) for key, value in (selector.get("matchLabels") or {}).items()
+        Requirement(key, "in", frozenset({value}))
+        for key, value in (selector.get("matchLabels") or {}).items()
     ]
     for expression in selector.get("matchExpressions") or ():
-        operator = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}[expression["operator"]]
-        requirements.append(Requirement(expression["key"], operator, frozenset(expression.get("values") or ())))
+        operator = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}[
+            expression["operator"]
+        ]
+        requirements.append(
+            Requirement(expression["key"], operator, frozenset(expression.get("values") or ()))
+        )
     return Selector(tuple(requirements))
 
 

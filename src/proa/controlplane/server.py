@@ -40,10 +40,12 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - re
 class ApiServerSettings:
     """How an API server runs."""
 
-    data_dir: Path = setting(Path(".proa/apiserver"), help="where objects, certificates and kubeconfigs are kept")
+    data_dir: Path = setting(  # noqa: RUF009 - immutable
+        Path(".proa/apiserver"), help="where objects, certificates and kubeconfigs are kept"
+    )
     bind: str = setting("127.0.0.1", help="address to listen on")
     port: int = setting(6443, help="port to listen on; 0 picks a free one")
-    token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')
+    token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')  # noqa: RUF009 - immutable
 
     def validate(self) -> Iterable[str]:
         """What is wrong with the settings."""
@@ -54,8 +56,9 @@ class ApiServerSettings:
 class ApiServer:
     """A Kubernetes API server on one SQLite file. Use as an async context manager; entered, it is ready.
 
-    Guarantees: a write that was answered survives a crash of the process or the machine; readers see writes in one order.
-    Leaving ends watches, answers what is under way, and commits all that was accepted.
+    Guarantees: a write that was answered survives a crash of the process or the machine; readers see
+    writes in one order. Leaving ends watches, answers what is under way, and commits all that was
+    accepted.
 
     Raises (on entering):
         ControlPlaneError: The state directory is unusable, damaged, or used by another server.
@@ -89,7 +92,8 @@ class ApiServer:
         return self.settings.data_dir / "kubeconfig"
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
-        """A kubeconfig with a client certificate for a user and groups; takes some milliseconds, once for each.
+        """A kubeconfig with a client certificate for a user and groups; takes some milliseconds, once for
+        each.
 
         The file is readable by its owner only, and replaced when the server starts anew on another port.
         """
@@ -124,14 +128,14 @@ class ApiServer:
         store = await stack.enter_async_context(Store(database))
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
         registry = Registry(store, Admission(store))
-        application, watches = self._application(stack, registry, tokens)
+        watches = await stack.enter_async_context(WatchService(store))
+        application = self._application(stack, registry, watches, tokens)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
             http.listen(
                 application, host=settings.bind, port=settings.port, ssl_context=context, name="API server"
             )
         )
-        stack.callback(watches.end_all)
         host = _ANY.get(settings.bind, self._server.host)
         await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
         await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
@@ -146,18 +150,20 @@ class ApiServer:
         return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
 
     def _application(
-        self, stack: AsyncExitStack, registry: Registry, tokens: dict[str, User]
-    ) -> tuple[web.Application, WatchService]:
+        self, stack: AsyncExitStack, registry: Registry, watches: WatchService, tokens: dict[str, User]
+    ) -> web.Application:
         issuer = TokenIssuer(self._pki.service_account_key)
         authenticator = Authenticator(tokens, issuer)
-        service, watches = ObjectService(registry), WatchService(registry.store)
+        service = ObjectService(registry)
         reviews = ReviewService(registry, authenticator, issuer)
         container_logs = LogService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
         dispatcher = Dispatcher(
             catalogue(),
             authenticator,
-            PathService(catalogue(), lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics),
+            PathService(
+                catalogue(), lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
+            ),
             verbs={
                 "get": service.get,
                 "list": service.list_objects,
@@ -182,4 +188,4 @@ class ApiServer:
             watches.end_all()
 
         application.on_shutdown.append(end_watches)
-        return application, watches
+        return application

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._json import clone
+from proa.controlplane._json import clone
+
 from ._errors import PatchError
 
 MAX_OPERATIONS = 10_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._json import Document
+from proa.controlplane._json import Document
 
 
 def merge_patch(document: Any, patch: Any) -> Any:

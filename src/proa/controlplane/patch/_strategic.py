@@ -1,7 +1,8 @@
 """Strategic merge patch: merge patch in which lists of objects merge by a key that their type declares.
 
-Directives: `$patch` (merge, replace, delete) in an object or a list's item, `$retainKeys`, `$deleteFromPrimitiveList/FIELD` and
-`$setElementOrder/FIELD`. https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
+Directives: `$patch` (merge, replace, delete) in an object or a list's item, `$retainKeys`,
+`$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
+https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._json import Document
-from ..schema import definitions
+from proa.controlplane._json import Document
+from proa.controlplane.schema import definitions
+
 from ._errors import PatchError
 
 _DELETE = "$deleteFromPrimitiveList/"
@@ -38,8 +40,8 @@ def _resolve(schema: Document) -> Document:
 
 def _field(schema: Document, name: str) -> Document:
     schema = _resolve(schema)
-    found = schema.get("properties", _NO_SCHEMA).get(name) or schema.get("additionalProperties")
-    return found if type(found) is dict else _NO_SCHEMA
+    found: Any = schema.get("properties", _NO_SCHEMA).get(name) or schema.get("additionalProperties")
+    return dict(found) if isinstance(found, dict) else _NO_SCHEMA
 
 
 def _merge_object(document: Any, patch: Document, schema: Document) -> Document | None:
@@ -49,7 +51,7 @@ def _merge_object(document: Any, patch: Document, schema: Document) -> Document 
     if directive == "delete":
         return None
     if directive == "replace":
-        return _cleaned(plain)
+        return dict(_cleaned(plain))
     if directive != "merge":
         raise PatchError(f"unknown $patch directive {directive!r}", malformed=True)
     result: Document = dict(document) if type(document) is dict else {}
@@ -144,7 +146,9 @@ def _reorder(result: Document, name: str, order: Any, schema: Document) -> None:
 
 
 def _ordered(items: list[Any], order: list[Any], key: Callable[[Any], Any]) -> list[Any]:
-    """The items in the given order; an item that it does not name keeps its place behind the one it follows."""
+    """The items in the given order; an item that it does not name keeps its place behind the one it
+    follows.
+    """
     listed = sorted((item for item in items if key(item) in order), key=lambda item: order.index(key(item)))
     result = list(listed)
     for index, item in enumerate(items):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .._json import Document
+from proa.controlplane._json import Document
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
@@ -44,7 +44,9 @@ def value(name: str, path: str, default: Any = "", *, kind: str = "string", wide
     return Column(name, cell, kind, wide)
 
 
-def computed(name: str, show: Callable[[Document], Any], *, kind: str = "string", wide: bool = False) -> Column:
+def computed(
+    name: str, show: Callable[[Document], Any], *, kind: str = "string", wide: bool = False
+) -> Column:
     """A column that shows what a function makes of the object."""
     return Column(name, lambda document, _now: show(document), kind, wide)
 
@@ -67,14 +69,16 @@ def age(text: str, now: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """A time of an object."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 
 def duration(seconds: int) -> str:
-    """A number of seconds in at most two units, as kubectl writes it: `45s`, `2m30s`, `12m`, `3h`, `9d`, `2y30d`."""
+    """A number of seconds in at most two units, as kubectl writes it: `45s`, `2m30s`, `12m`, `3h`, `9d`,
+    `2y30d`.
+    """
     if seconds < 2 * _MINUTE:
         return f"{seconds}s"
     if seconds < 3 * _HOUR:

@@ -1,10 +1,13 @@
-"""Columns of everything that is not a workload: the cluster, its network, storage, configuration and security."""
+"""Columns of everything that is not a workload: the cluster, its network, storage, configuration and
+security.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from .._json import Document
+from proa.controlplane._json import Document
+
 from ._columns import AGE, NAME, NONE, UNKNOWN, Column, age, computed, joined, value
 
 _ROLE = "node-role.kubernetes.io/"
@@ -34,7 +37,9 @@ def _address(kind: str) -> Column:
 
 def _ports(service: Document) -> str:
     return joined(
-        f"{port['port']}:{port['nodePort']}/{port['protocol']}" if port.get("nodePort") else f"{port['port']}/{port['protocol']}"
+        f"{port['port']}:{port['nodePort']}/{port['protocol']}"
+        if port.get("nodePort")
+        else f"{port['port']}/{port['protocol']}"
         for port in service["spec"].get("ports") or []
     )
 
@@ -89,7 +94,12 @@ def _size(*paths: str) -> Column:
 
 
 def _access(modes: list[str]) -> str:
-    short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+    short = {
+        "ReadWriteOnce": "RWO",
+        "ReadOnlyMany": "ROX",
+        "ReadWriteMany": "RWX",
+        "ReadWriteOncePod": "RWOP",
+    }
     return ",".join(short.get(mode, mode) for mode in modes)
 
 
@@ -148,10 +158,29 @@ def _event_columns(message: str, source: str) -> tuple[Column, ...]:
         value("Reason", "reason"),
         computed("Object", _event_object),
         value("Subobject", "involvedObject.fieldPath", wide=True),
-        computed("Source", lambda event: (event.get(source) or {}).get("component") or event.get("reportingController") or event.get("reportingComponent") or "", wide=True),
+        computed(
+            "Source",
+            lambda event: (
+                (event.get(source) or {}).get("component")
+                or event.get("reportingController")
+                or event.get("reportingComponent")
+                or ""
+            ),
+            wide=True,
+        ),
         value("Message", message),
-        Column("First Seen", lambda event, now: age(seen, now) if (seen := event.get("firstTimestamp") or event.get("eventTime")) else UNKNOWN, wide=True),
-        computed("Count", lambda event: event.get("count") or (event.get("series") or {}).get("count") or 1, wide=True),
+        Column(
+            "First Seen",
+            lambda event, now: (
+                age(seen, now) if (seen := event.get("firstTimestamp") or event.get("eventTime")) else UNKNOWN
+            ),
+            wide=True,
+        ),
+        computed(
+            "Count",
+            lambda event: event.get("count") or (event.get("series") or {}).get("count") or 1,
+            wide=True,
+        ),
         Column("Name", NAME.cell, wide=True),
     )
 
@@ -213,20 +242,50 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("discovery.k8s.io", "EndpointSlice"): (
         NAME,
         value("AddressType", "addressType"),
-        computed("Ports", lambda one: joined(port.get("port", "*") for port in one.get("ports") or []).replace(NONE, "<unset>")),
-        computed("Endpoints", lambda one: joined(a for end in one.get("endpoints") or [] for a in end["addresses"]).replace(NONE, "<unset>")),
+        computed(
+            "Ports",
+            lambda one: joined(port.get("port", "*") for port in one.get("ports") or []).replace(
+                NONE, "<unset>"
+            ),
+        ),
+        computed(
+            "Endpoints",
+            lambda one: joined(a for end in one.get("endpoints") or [] for a in end["addresses"]).replace(
+                NONE, "<unset>"
+            ),
+        ),
         AGE,
     ),
     ("networking.k8s.io", "Ingress"): (
         NAME,
         value("Class", "spec.ingressClassName", NONE),
-        computed("Hosts", lambda one: ",".join(rule["host"] for rule in one["spec"].get("rules") or [] if rule.get("host")) or "*"),
-        computed("Address", lambda one: ",".join(i.get("ip") or i.get("hostname", "") for i in one.get("status", {}).get("loadBalancer", {}).get("ingress") or [])),
+        computed(
+            "Hosts",
+            lambda one: (
+                ",".join(rule["host"] for rule in one["spec"].get("rules") or [] if rule.get("host")) or "*"
+            ),
+        ),
+        computed(
+            "Address",
+            lambda one: ",".join(
+                i.get("ip") or i.get("hostname", "")
+                for i in one.get("status", {}).get("loadBalancer", {}).get("ingress") or []
+            ),
+        ),
         computed("Ports", lambda one: "80, 443" if one["spec"].get("tls") else "80"),
         AGE,
     ),
-    ("networking.k8s.io", "IngressClass"): (NAME, value("Controller", "spec.controller"), value("Parameters", "spec.parameters.name", NONE), AGE),
-    ("networking.k8s.io", "NetworkPolicy"): (NAME, _pairs("spec.podSelector.matchLabels", "Pod-Selector", wide=False), AGE),
+    ("networking.k8s.io", "IngressClass"): (
+        NAME,
+        value("Controller", "spec.controller"),
+        value("Parameters", "spec.parameters.name", NONE),
+        AGE,
+    ),
+    ("networking.k8s.io", "NetworkPolicy"): (
+        NAME,
+        _pairs("spec.podSelector.matchLabels", "Pod-Selector", wide=False),
+        AGE,
+    ),
     ("storage.k8s.io", "StorageClass"): (
         NAME,
         value("Provisioner", "provisioner"),
@@ -252,7 +311,10 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ),
     ("autoscaling", "HorizontalPodAutoscaler"): (
         NAME,
-        computed("Reference", lambda one: f"{one['spec']['scaleTargetRef']['kind']}/{one['spec']['scaleTargetRef']['name']}"),
+        computed(
+            "Reference",
+            lambda one: f"{one['spec']['scaleTargetRef']['kind']}/{one['spec']['scaleTargetRef']['name']}",
+        ),
         value("MinPods", "spec.minReplicas", "<unset>"),
         value("MaxPods", "spec.maxReplicas", 0, kind="integer"),
         value("Replicas", "status.currentReplicas", 0, kind="integer"),
@@ -267,8 +329,16 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         AGE,
         value("SignerName", "spec.signerName"),
         value("Requestor", "spec.username"),
-        computed("RequestedDuration", lambda one: f"{one['spec']['expirationSeconds']}s" if one["spec"].get("expirationSeconds") else NONE),
+        computed(
+            "RequestedDuration",
+            lambda one: (
+                f"{one['spec']['expirationSeconds']}s" if one["spec"].get("expirationSeconds") else NONE
+            ),
+        ),
         computed("Condition", _csr_condition),
     ),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): (NAME, value("Created At", "metadata.creationTimestamp")),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): (
+        NAME,
+        value("Created At", "metadata.creationTimestamp"),
+    ),
 }

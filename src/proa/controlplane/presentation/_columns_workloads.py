@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from .._json import Document
-from ..selectors import to_text
+from proa.controlplane._json import Document
+from proa.controlplane.selectors import to_text
+
 from ._columns import AGE, NAME, NONE, Column, age, computed, duration, joined, parse_time, value
 
 
 def _ready(pod: Document) -> str:
     statuses = pod.get("status", {}).get("containerStatuses") or []
-    sidecars = [name for name in _sidecars(pod)]
-    started = [one for one in pod.get("status", {}).get("initContainerStatuses") or [] if one["name"] in sidecars]
+    sidecars = _sidecars(pod)
+    started = [
+        one for one in pod.get("status", {}).get("initContainerStatuses") or [] if one["name"] in sidecars
+    ]
     ready = sum(1 for status in [*statuses, *started] if status.get("ready"))
     return f"{ready}/{len(pod['spec'].get('containers') or []) + len(sidecars)}"
 
@@ -42,10 +45,7 @@ def pod_status(pod: Document) -> str:
     status = pod.get("status", {})
     reason: str = status.get("reason") or status.get("phase") or "Unknown"
     initialising = _init_status(pod)
-    if initialising:
-        reason = initialising
-    else:
-        reason = _container_reason(status.get("containerStatuses") or [], reason)
+    reason = initialising or _container_reason(status.get("containerStatuses") or [], reason)
     if "deletionTimestamp" in pod["metadata"] and status.get("phase") not in {"Succeeded", "Failed"}:
         return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
     return reason
@@ -91,7 +91,9 @@ def _gates(pod: Document) -> str:
     gates = pod["spec"].get("readinessGates") or []
     if not gates:
         return NONE
-    true = {one["type"] for one in pod.get("status", {}).get("conditions") or [] if one.get("status") == "True"}
+    true = {
+        one["type"] for one in pod.get("status", {}).get("conditions") or [] if one.get("status") == "True"
+    }
     return f"{sum(1 for gate in gates if gate['conditionType'] in true)}/{len(gates)}"
 
 
@@ -104,12 +106,16 @@ def _containers(path: str) -> list[Column]:
 
     return [
         computed("Containers", lambda document: ",".join(one["name"] for one in of(document)), wide=True),
-        computed("Images", lambda document: ",".join(one.get("image", "") for one in of(document)), wide=True),
+        computed(
+            "Images", lambda document: ",".join(one.get("image", "") for one in of(document)), wide=True
+        ),
     ]
 
 
 _TEMPLATE = _containers("spec.template.spec.containers")
-_SELECTOR = computed("Selector", lambda document: to_text(document["spec"].get("selector")) or NONE, wide=True)
+_SELECTOR = computed(
+    "Selector", lambda document: to_text(document["spec"].get("selector")) or NONE, wide=True
+)
 
 
 def _number(name: str, path: str) -> Column:
@@ -125,13 +131,19 @@ def _ready_of(document: Document) -> str:
 
 
 def _job_status(job: Document) -> str:
-    conditions = {one["type"] for one in job.get("status", {}).get("conditions") or [] if one.get("status") == "True"}
+    conditions = {
+        one["type"] for one in job.get("status", {}).get("conditions") or [] if one.get("status") == "True"
+    }
     for condition, word in (("Complete", "Complete"), ("Failed", "Failed")):
         if condition in conditions:
             return word
     if "deletionTimestamp" in job["metadata"]:
         return "Terminating"
-    for condition, word in (("Suspended", "Suspended"), ("FailureTarget", "FailureTarget"), ("SuccessCriteriaMet", "SuccessCriteriaMet")):
+    for condition, word in (
+        ("Suspended", "Suspended"),
+        ("FailureTarget", "FailureTarget"),
+        ("SuccessCriteriaMet", "SuccessCriteriaMet"),
+    ):
         if condition in conditions:
             return word
     return "Running"
@@ -214,7 +226,9 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
             "Node Selector",
             lambda document: joined(
                 f"{key}={item}"
-                for key, item in sorted((document["spec"]["template"]["spec"].get("nodeSelector") or {}).items())
+                for key, item in sorted(
+                    (document["spec"]["template"]["spec"].get("nodeSelector") or {}).items()
+                )
             ),
         ),
         AGE,
@@ -251,10 +265,16 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         value("Schedule", "spec.schedule"),
         value("Timezone", "spec.timeZone", NONE),
         computed("Suspend", lambda document: str(bool(document["spec"].get("suspend")))),
-        computed("Active", lambda document: len(document.get("status", {}).get("active") or []), kind="integer"),
+        computed(
+            "Active", lambda document: len(document.get("status", {}).get("active") or []), kind="integer"
+        ),
         Column("Last Schedule", _last_schedule),
         AGE,
         *_containers("spec.jobTemplate.spec.template.spec.containers"),
-        computed("Selector", lambda document: to_text(document["spec"]["jobTemplate"]["spec"].get("selector")) or NONE, wide=True),
+        computed(
+            "Selector",
+            lambda document: to_text(document["spec"]["jobTemplate"]["spec"].get("selector")) or NONE,
+            wide=True,
+        ),
     ),
 }

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._json import Document
-from ..registry import Catalogue, Resource
+from proa.controlplane._json import Document
+from proa.controlplane.registry import Catalogue, Resource
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -34,7 +34,11 @@ class Discovery:
     def group_list(self) -> Document:
         """`/apis`."""
         groups = [self.group(name) for name in self._catalogue.groups() if name]
-        bare = [{key: value for key, value in group.items() if key not in {"kind", "apiVersion"}} for group in groups if group]
+        bare = [
+            {key: value for key, value in group.items() if key not in {"kind", "apiVersion"}}
+            for group in groups
+            if group
+        ]
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": bare}
 
     def group(self, name: str) -> Document | None:
@@ -60,12 +64,9 @@ class Discovery:
         for resource in served.values():
             entries.append(_entry(resource))
             entries += [_sub_entry(resource, name) for name in resource.subresources]
-        return {
-            "kind": "APIResourceList",
-            "apiVersion": "v1",
-            "groupVersion": _api_version(group, version),
-            "resources": entries,
-        }
+        # Kubernetes leaves the version out for the core group.
+        head = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if group else {})
+        return head | {"groupVersion": _api_version(group, version), "resources": entries}
 
     def aggregated(self, *, core: bool) -> Document:
         """`/api` or `/apis` in the aggregated form: all at once."""

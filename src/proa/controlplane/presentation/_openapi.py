@@ -1,4 +1,6 @@
-"""The API's types and paths as OpenAPI, for kubectl's validation of what it sends and for `kubectl explain`."""
+"""The API's types and paths as OpenAPI, for kubectl's validation of what it sends and for `kubectl
+explain`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from .._json import Document, encode
-from ..registry import Catalogue, Resource
-from ..schema import definitions
+from proa.controlplane._json import Document, encode
+from proa.controlplane.registry import Catalogue, Resource
+from proa.controlplane.schema import definitions
 
 _V2 = "#/definitions/"
 _V3 = "#/components/schemas/"
@@ -112,7 +114,11 @@ _ACTIONS = {"update": "put", "create": "post"}
 
 def _paths(resource: Resource) -> Iterator[tuple[str, Document]]:
     base = "/" + _path(resource.group, resource.version)
-    collection = f"{base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else f"{base}/{resource.plural}"
+    collection = (
+        f"{base}/namespaces/{{namespace}}/{resource.plural}"
+        if resource.namespaced
+        else f"{base}/{resource.plural}"
+    )
     yield collection, _operations(resource, ("list", "create", "deletecollection"))
     yield f"{collection}/{{name}}", _operations(resource, ("get", "update", "patch", "delete"))
 

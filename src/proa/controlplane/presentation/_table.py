@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from .._json import Document
-from ..registry import Resource
+from proa.controlplane._json import Document
+from proa.controlplane.registry import Resource
+
 from ._columns import AGE, NAME, Column, columns_of
 
 Table = dict[str, Any]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from .._json import Document
-from ..schema import type_of_kind
-from ..schema._definitions import load
+from proa.controlplane._json import Document
+from proa.controlplane.schema import type_of_kind
+from proa.controlplane.schema._definitions import load
+
 from ._resource import PLAIN, Resource, Subresource
 from ._strategies import strategies
 

@@ -6,8 +6,9 @@ import base64
 import binascii
 import re
 
-from .._errors import Cause, forbidden, invalid_value, not_supported, required
-from .._json import Document
+from proa.controlplane._errors import Cause, forbidden, invalid_value, not_supported, required
+from proa.controlplane._json import Document
+
 from ._names import dns_1035_label, dns_label
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -21,7 +22,9 @@ service_name = dns_1035_label
 
 
 def prepare_namespace(namespace: Document) -> None:
-    """A namespace is born active, held by the finalizer that waits for its content, and labelled with its name."""
+    """A namespace is born active, held by the finalizer that waits for its content, and labelled with its
+    name.
+    """
     finalizers = namespace["spec"].setdefault("finalizers", [])
     if "kubernetes" not in finalizers:
         finalizers.append("kubernetes")
@@ -68,7 +71,11 @@ def validate_service(service: Document) -> list[Cause]:
     for index, port in enumerate(spec.get("ports", ())):
         found += _validate_service_port(port, f"spec.ports[{index}]", several=len(names) > 1)
         if port.get("name") and port["name"] in names[:index]:
-            found.append(Cause("FieldValueDuplicate", f"spec.ports[{index}].name", f"Duplicate value: \"{port['name']}\""))
+            found.append(
+                Cause(
+                    "FieldValueDuplicate", f"spec.ports[{index}].name", f'Duplicate value: "{port["name"]}"'
+                )
+            )
     return found
 
 
@@ -199,8 +206,12 @@ def validate_claim(claim: Document) -> list[Cause]:
 def validate_claim_update(new: Document, old: Document) -> list[Cause]:
     """A claim keeps its spec, but for its size and the volume that it gets."""
     kept = [
-        {key: value for key, value in claim["spec"].items() if key not in {"resources", "volumeName", "volumeAttributesClassName"}}
+        {
+            key: value
+            for key, value in claim["spec"].items()
+            if key not in {"resources", "volumeName", "volumeAttributesClassName"}
+        }
         for claim in (new, old)
     ]
-    why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+    why = "only resources.requests and volumeAttributesClassName may change, once the claim is bound"
     return [forbidden("spec", why)] if kept[0] != kept[1] else []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._errors import Cause, forbidden, invalid_value, required
-from .._json import Document
+from proa.controlplane._errors import Cause, forbidden, invalid_value, required
+from proa.controlplane._json import Document
+
 from ._names import NameRule, label_value, qualified_name
 
 MAX_ANNOTATIONS = 256 * 1024
@@ -49,7 +50,9 @@ def validate_labels(labels: dict[str, Any], field: str) -> list[Cause]:
 def _validate_annotations(annotations: dict[str, str]) -> list[Cause]:
     found = []
     for key in annotations:
-        found += [invalid_value("metadata.annotations", key, problem) for problem in qualified_name(key.lower())]
+        found += [
+            invalid_value("metadata.annotations", key, problem) for problem in qualified_name(key.lower())
+        ]
     size = sum(len(key) + len(value) for key, value in annotations.items())
     if size > MAX_ANNOTATIONS:
         message = f"Too long: may not be more than {MAX_ANNOTATIONS} bytes"
@@ -76,8 +79,7 @@ def _validate_owner(owner: Document, field: str) -> list[Cause]:
     if not owner.get("apiVersion"):
         found.append(invalid_value(f"{field}.apiVersion", "", "version must not be empty"))
     for name in ("kind", "name", "uid"):
-        if not owner.get(name):
-            found.append(invalid_value(f"{field}.{name}", "", "must not be empty"))
+        found += [] if owner.get(name) else [invalid_value(f"{field}.{name}", "", "must not be empty")]
     return found
 
 
@@ -96,11 +98,18 @@ def validate_metadata_update(new: Document, old: Document) -> list[Cause]:
     added = [name for name in new.get("finalizers", []) if name not in old.get("finalizers", [])]
     if not added:
         return []
-    why = f"no new finalizers can be added if the object is being deleted, found new finalizers {', '.join(added)}"
+    why = f"an object that is being deleted takes no new finalizers: {', '.join(added)}"
     return [forbidden("metadata.finalizers", why)]
 
 
-KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace")
+KEPT = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "namespace",
+)
 """What only the server sets."""
 
 

@@ -1,4 +1,6 @@
-"""Rules for names, labels, annotations and finalizers. Pure. RFC 1123 and RFC 1035, as Kubernetes reads them."""
+"""Rules for names, labels, annotations and finalizers. Pure. RFC 1123 and RFC 1035, as Kubernetes reads
+them.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,10 @@ def qualified_name(name: str) -> list[str]:
     prefix, slash, last = name.rpartition("/")
     found = []
     if slash:
-        found += [f"prefix part {problem}" for problem in (dns_subdomain(prefix) if prefix else ["must not be empty"])]
+        found += [
+            f"prefix part {problem}"
+            for problem in (dns_subdomain(prefix) if prefix else ["must not be empty"])
+        ]
     if not last:
         found.append("name part must not be empty")
     elif len(last) > 63:
@@ -97,5 +102,3 @@ def generated(base: str) -> str:
     """A name that begins with `base` (shortened if need be) and ends at random."""
     suffix = "".join(random.choices(_SUFFIX_ALPHABET, k=5))  # noqa: S311 - not a secret
     return base[:_MAX_GENERATED_BASE] + suffix
-
-

@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import Cause, Qualified, StatusError, bad_request, forbidden, invalid, not_supported
-from .._json import Document
+from proa.controlplane._errors import (
+    Cause,
+    Qualified,
+    StatusError,
+    bad_request,
+    forbidden,
+    invalid,
+    not_supported,
+)
+from proa.controlplane._json import Document
 
 FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 PROPAGATION = ("Foreground", "Background", "Orphan")

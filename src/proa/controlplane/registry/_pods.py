@@ -1,14 +1,25 @@
-"""What is special about pods: their first status, what may change, and what makes a pod's spec valid. Pure."""
+"""What is special about pods: their first status, what may change, and what makes a pod's spec valid.
+Pure.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .._errors import Cause, duplicate, forbidden, invalid_value, not_supported, required, value_not_found
-from .._json import Document
+from proa.controlplane._errors import (
+    Cause,
+    duplicate,
+    forbidden,
+    invalid_value,
+    not_supported,
+    required,
+    value_not_found,
+)
+from proa.controlplane._json import Document
+from proa.controlplane._quantities import quantity
+
 from ._metadata import validate_labels
 from ._names import dns_label, dns_subdomain
-from ._quantities import quantity
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -29,12 +40,17 @@ def prepare_create(pod: Document) -> None:
     for key in _TOLERATED:
         if not any(_tolerates_absence(toleration, key) for toleration in tolerations):
             tolerations.append(
-                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _EVICTION_DELAY}
+                {
+                    "key": key,
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": _EVICTION_DELAY,
+                }
             )
 
 
 def _tolerates_absence(toleration: Document, key: str) -> bool:
-    return toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute"
+    return bool(toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute")
 
 
 def prepare_update(new: Document, _old: Document) -> None:
@@ -81,7 +97,10 @@ def validate_spec(spec: Document, field: str) -> list[Cause]:
         found.append(not_supported(f"{field}.dnsPolicy", spec["dnsPolicy"], DNS_POLICIES))
     found += validate_labels(spec.get("nodeSelector", {}), f"{field}.nodeSelector")
     if spec.get("nodeName"):
-        found += [invalid_value(f"{field}.nodeName", spec["nodeName"], why) for why in dns_subdomain(spec["nodeName"])]
+        found += [
+            invalid_value(f"{field}.nodeName", spec["nodeName"], why)
+            for why in dns_subdomain(spec["nodeName"])
+        ]
     if spec.get("activeDeadlineSeconds", 1) < 1:
         why = "must be between 1 and 2147483647, inclusive"
         found.append(invalid_value(f"{field}.activeDeadlineSeconds", spec["activeDeadlineSeconds"], why))
@@ -112,7 +131,11 @@ def _validate_container(container: Document, field: str, volumes: set[str]) -> l
     if not container.get("image"):
         found.append(required(f"{field}.image"))
     elif container["image"].strip() != container["image"]:
-        found.append(invalid_value(f"{field}.image", container["image"], "must not have leading or trailing whitespace"))
+        found.append(
+            invalid_value(
+                f"{field}.image", container["image"], "must not have leading or trailing whitespace"
+            )
+        )
     if container.get("imagePullPolicy", "Always") not in PULL_POLICIES:
         found.append(not_supported(f"{field}.imagePullPolicy", container["imagePullPolicy"], PULL_POLICIES))
     for index, port in enumerate(container.get("ports", ())):
@@ -162,7 +185,10 @@ def _validate_resources(resources: Document, field: str) -> list[Cause]:
     return found
 
 
-_CHANGEABLE = "spec.containers[*].image, spec.initContainers[*].image, spec.activeDeadlineSeconds, spec.tolerations (additions)"
+_CHANGEABLE = (
+    "spec.containers[*].image, spec.initContainers[*].image, spec.activeDeadlineSeconds, "
+    "spec.tolerations (additions)"
+)
 
 
 def validate_update(new: Document, old: Document) -> list[Cause]:
@@ -177,5 +203,7 @@ def _fixed(spec: Document) -> Document:
     fixed: dict[str, Any] = {key: value for key, value in spec.items() if key not in changeable}
     for key in ("containers", "initContainers"):
         if key in fixed:
-            fixed[key] = [{name: value for name, value in one.items() if name != "image"} for one in fixed[key]]
+            fixed[key] = [
+                {name: value for name, value in one.items() if name != "image"} for one in fixed[key]
+            ]
     return fixed

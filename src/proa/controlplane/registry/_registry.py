@@ -1,7 +1,8 @@
 """Create, update and delete, as every resource does them.
 
-A write is computed on the newest version of its object (committed or on its way) and handed to the store without giving up
-control in between, so no other write can come between the comparison of versions and the numbering.
+A write is computed on the newest version of its object (committed or on its way) and handed to the store
+without giving up control in between, so no other write can come between the comparison of versions and
+the numbering.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .. import _errors as errors
-from .._json import Document, encode
-from ..schema import NonconformingError, problems
-from ..storage import Key, Store, Stored
+from proa.controlplane import _errors as errors
+from proa.controlplane._json import Document, encode
+from proa.controlplane.schema import NonconformingError, problems
+from proa.controlplane.storage import Key, Store, Stored
+
 from . import _metadata
 from ._names import generated
 from ._options import DeleteOptions, Options
+from ._parts import settle_part
 from ._resource import Resource
 
 Change = Callable[[Document], Any]
@@ -40,6 +43,18 @@ class Outcome:
     created: bool = False
     removed: bool = False
     warnings: list[str] = field(default_factory=list)
+
+
+class MistypedError(errors.StatusError):
+    """400: a value has the wrong type. Said of a patch's result, it is the patch that is invalid."""
+
+    def __init__(self, error: errors.StatusError) -> None:
+        super().__init__(error.code, error.reason, error.message)
+
+    def of_patch(self) -> errors.StatusError:
+        """422: the patch makes of the object what its type cannot be."""
+        cause = errors.Cause("FieldValueInvalid", "patch", f"Invalid value: {self.message}")
+        return errors.invalid(errors.Qualified("", ""), "", [cause])
 
 
 Admit = Callable[[Resource, Document, Document | None], None]
@@ -81,7 +96,8 @@ class Registry:
             conforming = resource.conformer(document)
         except NonconformingError:
             mistyped = problems(resource.type_name or "", document).mistyped
-            raise undecodable(resource, mistyped[0] if mistyped else "it does not have the type's form") from None
+            why = mistyped[0] if mistyped else "it does not have the type's form"
+            raise MistypedError(undecodable(resource, why)) from None
         conforming.pop("kind", None)
         conforming.pop("apiVersion", None)
         if not resource.conformer.dropped or options.field_validation == "Ignore":
@@ -97,7 +113,8 @@ class Registry:
         """Creates an object.
 
         Raises:
-            StatusError: 400 the document is not of the resource's type; 404 no such namespace; 409 the name is taken;
+            StatusError: 400 the document is not of the resource's type; 404 no such namespace; 409 the
+                name is taken;
                 422 it is invalid.
         """
         new, warnings = self._new_object(resource, namespace, document, options)
@@ -135,7 +152,13 @@ class Registry:
                 )
         else:
             metadata.pop("namespace", None)
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "managedFields"):
+        for name in (
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+            "generation",
+            "managedFields",
+        ):
             metadata.pop(name, None)
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = timestamp()
@@ -143,13 +166,13 @@ class Registry:
             metadata["generation"] = 1
         return new, warnings
 
-    def _check(self, resource: Resource, new: Document, old: Document | None) -> None:
+    def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
         strategy = resource.strategy
         causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
         if old is not None:
             causes += _metadata.validate_metadata_update(new["metadata"], old["metadata"])
         causes += strategy.validate(new)
-        if old is not None:
+        if old is not None and whole:
             causes += strategy.validate_update(new, old)
         if causes:
             raise errors.invalid(resource.qualified_kind, new["metadata"].get("name", ""), causes)
@@ -163,10 +186,11 @@ class Registry:
         options: Options,
         subresource: str = "",
     ) -> Outcome:
-        """Replaces an object by what `change` makes of it; with `subresource` "status", its status only.
+        """Replaces an object by what `change` makes of it; with a `subresource`, the part that it stands for.
 
         Raises:
-            StatusError: 404 it is not there; 409 it is not the version that the new document says; 400 and 422 as for creation.
+            StatusError: 404 it is not there; 409 it is not the version that the new document says; 400
+                and 422 as for creation.
         """
         key = self.key(resource, namespace, name)
         current = self.store.latest(key)
@@ -180,16 +204,22 @@ class Registry:
         self._settle_identity(resource, new, old, key)
         if not subresource:
             self._settle_main(resource, new, old)
-        elif subresource == "status":
-            new = _settle_status(resource, new, old)
+        else:
+            new = settle_part(subresource, resource, new, old)
         self._admit(resource, new, old)
-        self._check(resource, new, old)
+        self._check(resource, new, old, whole=not subresource)
         if resource.strategy.generation and not subresource and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return await self._write(key, new, old, current, options, warnings)
 
     async def _create_by_update(
-        self, resource: Resource, namespace: str, name: str, change: Change, options: Options, subresource: str
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        change: Change,
+        options: Options,
+        subresource: str,
     ) -> Outcome:
         if not resource.strategy.creates_on_update or subresource:
             raise errors.not_found(resource.qualified, name)
@@ -240,7 +270,8 @@ class Registry:
         return Outcome(stored.tail, stored.uid, warnings=warnings)
 
     async def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> Outcome:
-        """Deletes an object, or marks it as to be deleted once its finalizers are gone and its grace period is over.
+        """Deletes an object, or marks it as to be deleted once its finalizers are gone and its grace
+        period is over.
 
         Raises:
             StatusError: 404 it is not there; 409 a precondition does not hold.
@@ -287,8 +318,12 @@ class Registry:
         stored = await self.store.put(current.key, new)
         return Outcome(stored.tail, stored.uid)
 
-    async def finish_finalizers(self, resource: Resource, name: str, change: Change, options: Options) -> Outcome:
-        """Changes a namespace's own finalizers, by way of its finalize subresource; removes it when none is left."""
+    async def finish_finalizers(
+        self, resource: Resource, name: str, change: Change, options: Options
+    ) -> Outcome:
+        """Changes a namespace's own finalizers, by way of its finalize subresource; removes it when none
+        is left.
+        """
         current = self.latest(resource, "", name)
         old = current.document()
         new, warnings = self.conform(resource, change(old), options)
@@ -301,19 +336,6 @@ def undecodable(resource: Resource, why: str) -> errors.StatusError:
     """400: the body is not an object of the resource's kind."""
     message = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
     return errors.bad_request(message)
-
-
-def _settle_status(resource: Resource, new: Document, old: Document) -> Document:
-    kept = dict(old)
-    kept["metadata"] = dict(old["metadata"])
-    if resource.strategy.status_labels:
-        for name in ("labels", "annotations", "finalizers"):
-            if name in new["metadata"]:
-                kept["metadata"][name] = new["metadata"][name]
-            else:
-                kept["metadata"].pop(name, None)
-    kept["status"] = new.get("status", {})
-    return kept
 
 
 def _counts(resource: Resource, new: Document, old: Document) -> bool:
@@ -354,7 +376,10 @@ def _check_preconditions(resource: Resource, current: Stored, options: DeleteOpt
 def _grace_period(resource: Resource, document: Document, options: DeleteOptions) -> int:
     if not resource.strategy.graceful:
         return 0
-    running = document["spec"].get("nodeName") and document["status"].get("phase") not in {"Succeeded", "Failed"}
+    running = document["spec"].get("nodeName") and document["status"].get("phase") not in {
+        "Succeeded",
+        "Failed",
+    }
     if not running:
         return 0
     if options.grace_period is not None:
@@ -364,7 +389,9 @@ def _grace_period(resource: Resource, document: Document, options: DeleteOptions
 
 
 def _settle_finalizers(metadata: Document, propagation: str) -> bool:
-    """Records how dependents are to be treated, for the garbage collector; returns whether that changed anything."""
+    """Records how dependents are to be treated, for the garbage collector; returns whether that changed
+    anything.
+    """
     if not propagation:
         return False
     before = metadata.get("finalizers", [])

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .._errors import Cause, Qualified
-from .._json import Document, encode
-from ..schema import Conformer
+from proa.controlplane._errors import Cause, Qualified
+from proa.controlplane._json import Document, encode
+from proa.controlplane.schema import Conformer
+
 from ._names import NameRule, dns_subdomain
 
 Prepare = Callable[[Document], None]
@@ -38,7 +39,8 @@ def _validly_updated(_new: Document, _old: Document) -> list[Cause]:
 class Strategy:
     """What is special about a resource; each part has Kubernetes' usual behaviour as its default.
 
-    `prepare_*` may change the (new) document; `validate` runs for creations and updates, `validate_update` for updates only.
+    `prepare_*` may change the (new) document; `validate` runs for creations and updates,
+    `validate_update` for updates only.
     """
 
     name_rule: NameRule = dns_subdomain
@@ -67,7 +69,9 @@ PLAIN = Strategy()
 
 @dataclass(frozen=True)
 class Subresource:
-    """A part of a resource's objects with a path of its own; group and version are of its kind, where they differ."""
+    """A part of a resource's objects with a path of its own; group and version are of its kind, where
+    they differ.
+    """
 
     name: str
     kind: str

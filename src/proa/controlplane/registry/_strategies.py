@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from .._json import Document
+from proa.controlplane._json import Document
+
 from . import _core, _pods, _workloads
 from ._names import path_segment
 from ._resource import Select, Strategy
@@ -76,7 +77,9 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ),
         ("", "PodTemplate"): Strategy(generation=True, validate=_workloads.validate_template),
         ("", "Node"): Strategy(
-            keeps_status=True, fields={"spec.unschedulable": _unschedulable}, prepare_create=_core.prepare_node
+            keeps_status=True,
+            fields={"spec.unschedulable": _unschedulable},
+            prepare_create=_core.prepare_node,
         ),
         ("", "Namespace"): Strategy(
             name_rule=_core.namespace_name,

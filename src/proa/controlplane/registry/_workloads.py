@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .._errors import Cause, invalid_value, not_supported, required
-from .._json import Document
-from ..selectors import from_document
+from proa.controlplane._errors import Cause, invalid_value, not_supported, required
+from proa.controlplane._json import Document
+from proa.controlplane.selectors import from_document
+
 from ._metadata import validate_labels
 from ._pods import validate_spec
 
@@ -28,7 +29,14 @@ def validate_replicas(document: Document) -> list[Cause]:
     ]
 
 
-_COUNTS = ("replicas", "minReadySeconds", "revisionHistoryLimit", "parallelism", "completions", "backoffLimit")
+_COUNTS = (
+    "replicas",
+    "minReadySeconds",
+    "revisionHistoryLimit",
+    "parallelism",
+    "completions",
+    "backoffLimit",
+)
 
 
 def validate_workload(document: Document) -> list[Cause]:

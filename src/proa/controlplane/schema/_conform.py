@@ -1,9 +1,10 @@
 """Documents made to conform to their type, fast.
 
-Kubernetes decodes a request into a typed object and encodes that again; what a client sees is the result: fields that
-the type does not have are gone, so are empty maps, empty lists and nulls, and embedded structs are there even when nobody
-set them. `Conformer` does the same to a document, and fills in defaults on the way. It is one pass over the document with
-functions made once per type. Where something is amiss it only notes that; `problems` then says what.
+Kubernetes decodes a request into a typed object and encodes that again; what a client sees is the result:
+fields that the type does not have are gone, so are empty maps, empty lists and nulls, and embedded
+structs are there even when nobody set them. `Conformer` does the same to a document, and fills in
+defaults on the way. It is one pass over the document with functions made once per type. Where something
+is amiss it only notes that; `problems` then says what.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._json import Document
-from ._definitions import definitions
+from proa.controlplane._json import Document
+from proa.controlplane._quantities import is_quantity
+
 from ._defaults import CONSTANTS, POINTERS, RULES, TIMES
+from ._definitions import definitions
 
 Convert = Callable[[Any], Any]
 _ABSENT = object()
@@ -46,9 +49,17 @@ class Conformer:
 
     def _named(self, name: str) -> Convert:
         if name not in self._types:
-            self._types[name] = lambda value: self._types[name](value)  # until compiled: types may be recursive
+            self._types[name] = self._later(name)
             self._types[name] = self._compile(definitions()[name], name)
         return self._types[name]
+
+    def _later(self, name: str) -> Convert:
+        """A stand-in for a type that is being compiled: types may be recursive."""
+
+        def convert(value: Any) -> Any:
+            return self._types[name](value)
+
+        return convert
 
     def _compile(self, schema: Document, name: str = "") -> Convert:
         if "$ref" in schema:
@@ -67,7 +78,9 @@ class Conformer:
             key: (self._compile(value), _is_collection(value), _empty(value, key, kept_when_empty))
             for key, value in schema["properties"].items()
         }
-        implied = [(key, self._implied(value)) for key, value in schema["properties"].items() if "default" in value]
+        implied = [
+            (key, self._implied(value)) for key, value in schema["properties"].items() if "default" in value
+        ]
         implied += [(key, lambda: None) for key in TIMES.get(_short(name), ())]
         constants = list(CONSTANTS.get(_short(name), {}).items())
         rule = RULES.get(_short(name))
@@ -140,7 +153,9 @@ def _is_collection(schema: Document) -> bool:
 
 
 def _empty(schema: Document, key: str, kept: frozenset[str]) -> Any:
-    """The value that means the same as none at all: Go's zero value, unless the field is a pointer or always written."""
+    """The value that means the same as none at all: Go's zero value, unless the field is a pointer or
+    always written.
+    """
     if "default" in schema or key in kept:
         return _ABSENT
     if schema.get("type") == "string" and "format" not in schema:
@@ -150,8 +165,10 @@ def _empty(schema: Document, key: str, kept: frozenset[str]) -> Any:
 
 def _scalar(schema: Document, name: str) -> Convert:
     kind = schema.get("type")
-    if name.endswith((".Quantity", ".IntOrString")):
-        accepted: frozenset[type] = frozenset({str, int, float} if name.endswith("Quantity") else {str, int})
+    if name.endswith(".Quantity"):
+        return _quantity
+    if name.endswith(".IntOrString"):
+        accepted = frozenset({str, int})
     elif kind in _JSON_TYPES:
         accepted = _JSON_TYPES[kind]
     else:
@@ -165,6 +182,13 @@ def _scalar(schema: Document, name: str) -> Convert:
     return convert
 
 
+def _quantity(value: Any) -> Any:
+    if type(value) not in _QUANTITY_TYPES or not is_quantity(value):
+        raise NonconformingError
+    return str(value)
+
+
+_QUANTITY_TYPES = frozenset({str, int, float})
 _JSON_TYPES: dict[str, frozenset[type]] = {
     "string": frozenset({str}),
     "integer": frozenset({int}),

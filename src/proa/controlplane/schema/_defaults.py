@@ -1,8 +1,9 @@
 """What Kubernetes fills in where a field is left out, by type.
 
-A new rule is a line in a table: `CONSTANTS` for plain values, `RULES` for what depends on the rest of the struct. They apply
-wherever the type occurs, so a container in a Deployment's template gets what a Pod's container gets. What depends on more than the
-struct itself (a pod's quality of service, a service's address) is the resource's strategy, not its type's defaults.
+A new rule is a line in a table: `CONSTANTS` for plain values, `RULES` for what depends on the rest of the
+struct. They apply wherever the type occurs, so a container in a Deployment's template gets what a Pod's
+container gets. What depends on more than the struct itself (a pod's quality of service, a service's
+address) is the resource's strategy, not its type's defaults.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._json import Document
+from proa.controlplane._json import Document
 
 _PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
 CONSTANTS: dict[str, dict[str, Any]] = {
-    "core.v1.Container": {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"},
+    "core.v1.Container": {
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    },
     "core.v1.EphemeralContainer": {
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
@@ -36,16 +40,27 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "core.v1.NamespaceStatus": {"phase": "Active"},
     "core.v1.Secret": {"type": "Opaque"},
     "core.v1.ServicePort": {"protocol": "TCP"},
-    "core.v1.ServiceSpec": {"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"},
+    "core.v1.ServiceSpec": {
+        "type": "ClusterIP",
+        "sessionAffinity": "None",
+        "internalTrafficPolicy": "Cluster",
+    },
     "core.v1.EndpointPort": {"protocol": "TCP"},
     "core.v1.ReplicationControllerSpec": {"replicas": 1},
     "apps.v1.DeploymentSpec": {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600},
     "apps.v1.DeploymentStrategy": {"type": "RollingUpdate"},
     "apps.v1.RollingUpdateDeployment": {"maxUnavailable": "25%", "maxSurge": "25%"},
     "apps.v1.ReplicaSetSpec": {"replicas": 1},
-    "apps.v1.StatefulSetSpec": {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady"},
+    "apps.v1.StatefulSetSpec": {
+        "replicas": 1,
+        "revisionHistoryLimit": 10,
+        "podManagementPolicy": "OrderedReady",
+    },
     "apps.v1.StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
-    "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+    "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {
+        "whenDeleted": "Retain",
+        "whenScaled": "Retain",
+    },
     "apps.v1.DaemonSetSpec": {"revisionHistoryLimit": 10},
     "apps.v1.DaemonSetUpdateStrategy": {"type": "RollingUpdate"},
     "apps.v1.RollingUpdateDaemonSet": {"maxUnavailable": 1, "maxSurge": 0},

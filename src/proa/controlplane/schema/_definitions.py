@@ -1,4 +1,6 @@
-"""Kubernetes' types by definition name, read from the package's data when first needed (a few milliseconds)."""
+"""Kubernetes' types by definition name, read from the package's data when first needed (a few
+milliseconds).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .._json import Document, decode
+from proa.controlplane._json import Document, decode
 
 
 def load(name: str) -> Any:

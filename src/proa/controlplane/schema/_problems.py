@@ -1,11 +1,15 @@
-"""What in a document does not fit its type, and where: the slow twin of `Conformer`, run only when that met something."""
+"""What in a document does not fit its type, and where: the slow twin of `Conformer`, run only when that
+met something.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._json import Document
+from proa.controlplane._json import Document
+from proa.controlplane._quantities import is_quantity
+
 from ._definitions import definitions
 
 
@@ -32,7 +36,7 @@ def _walk(schema: Document, value: Any, path: str, found: Problems) -> None:
     if value is None:
         return
     if not _fits(schema, name, value):
-        found.mistyped.append(f"{path or '<root>'}: expected {_expected(schema, name)}, not {_named(value)}")
+        found.mistyped.append(f"{path or '<root>'}: expected {_expected(schema, name)}, not {_shown(value)}")
     elif "properties" in schema:
         _walk_struct(schema["properties"], value, path, found)
     elif isinstance(schema.get("additionalProperties"), dict):
@@ -57,7 +61,7 @@ def _fits(schema: Document, name: str, value: Any) -> bool:
     if name.endswith(".IntOrString"):
         return kind in {int, str}
     if name.endswith(".Quantity"):
-        return kind in {int, float, str}
+        return kind in {int, float, str} and is_quantity(value)
     if "properties" in schema:
         return kind is dict
     match schema.get("type"):
@@ -79,11 +83,14 @@ def _fits(schema: Document, name: str, value: Any) -> bool:
 def _expected(schema: Document, name: str) -> str:
     if name.endswith(".IntOrString"):
         return "integer or string"
+    if name.endswith(".Quantity"):
+        return "a quantity such as 250m or 1Gi"
     return str(schema.get("type", "object"))
 
 
 _NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
-def _named(value: Any) -> str:
-    return _NAMES.get(type(value), type(value).__name__)
+def _shown(value: Any) -> str:
+    name = _NAMES.get(type(value), type(value).__name__)
+    return f'the {name} "{value[:64]}"' if type(value) is str else name

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._errors import ControlPlaneError, unauthorized
+from proa.controlplane._errors import ControlPlaneError, unauthorized
+
 from ._tokens import InvalidTokenError, TokenIssuer
 
 AUTHENTICATED = "system:authenticated"
@@ -36,8 +37,8 @@ ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 class Authenticator:
     """Finds out who asks.
 
-    A request without credentials is the anonymous user's. Credentials that are there and wrong are an error, never
-    a reason to fall back.
+    A request without credentials is the anonymous user's. Credentials that are there and wrong are an
+    error, never a reason to fall back.
     """
 
     def __init__(self, tokens: Mapping[str, User], issuer: TokenIssuer) -> None:
@@ -45,7 +46,8 @@ class Authenticator:
         self._issuer = issuer
 
     def authenticate(self, authorization: str | None, certificate: Mapping[str, Any] | None) -> User:
-        """The user of a request with this `Authorization` header and client certificate (as `ssl` decodes it).
+        """The user of a request with this `Authorization` header and client certificate (as `ssl` decodes
+        it).
 
         Raises:
             StatusError: 401, the token is not valid.
@@ -110,7 +112,9 @@ def load_tokens(path: Path) -> dict[str, User]:
                     token, user = _user_of_row(row, f"{path}, line {number}")
                     users[token] = user
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ControlPlaneError(f"cannot read the token file {path}: {error}; check --token-auth-file") from error
+        raise ControlPlaneError(
+            f"cannot read the token file {path}: {error}; check --token-auth-file"
+        ) from error
     return users
 
 

@@ -1,7 +1,8 @@
 """What a user may do. Pure.
 
-Until roles are evaluated: `system:masters` may do everything, `system:nodes` what a kubelet needs, control-plane components what
-they need, and everybody who is authenticated may look at discovery and ask about themselves.
+Until roles are evaluated: `system:masters` may do everything, `system:nodes` what a kubelet needs,
+control-plane components what they need, and everybody who is authenticated may look at discovery and ask
+about themselves.
 """
 
 from __future__ import annotations

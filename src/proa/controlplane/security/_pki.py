@@ -1,8 +1,9 @@
 """The cluster's certificate authority and what it signs, kept in a directory across restarts.
 
-Files, all 0600: `ca.crt` and `ca.key`; `apiserver.crt` and `.key` (made anew when the addresses change or a third of its life is left);
-`kubelet-client.crt` and `.key` (the API server's own identity towards kubelets); `sa.key` (signs service-account tokens).
-`cryptography` is loaded only when something has to be made.
+Files, all 0600: `ca.crt` and `ca.key`; `apiserver.crt` and `.key` (made anew when the addresses change or
+a third of its life is left); `kubelet-client.crt` and `.key` (the API server's own identity towards
+kubelets); `sa.key` (signs service-account tokens). `cryptography` is loaded only when something has to be
+made.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ControlPlaneError
-from .._json import UnreadableError, decode, encode
+from proa.controlplane._errors import ControlPlaneError
+from proa.controlplane._json import UnreadableError, decode, encode
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -80,7 +81,9 @@ class Pki:
         return context
 
     def kubelet_context(self) -> ssl.SSLContext:
-        """TLS towards kubelets, as the API server's own identity. Their certificates are mostly self-signed: not verified."""
+        """TLS towards kubelets, as the API server's own identity. Their certificates are mostly
+        self-signed: not verified.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -92,7 +95,9 @@ class Pki:
             context.load_verify_locations(self.directory / "ca.crt")
             context.load_cert_chain(self.directory / f"{name}.crt", self.directory / f"{name}.key")
         except (ssl.SSLError, OSError) as error:
-            message = f"cannot use the certificates in {self.directory}: {error}; repair or remove the directory"
+            message = (
+                f"cannot use the certificates in {self.directory}: {error}; repair or remove the directory"
+            )
             raise ControlPlaneError(message) from error
 
     def issue_client(self, user: str, groups: Iterable[str]) -> Issued:
@@ -143,7 +148,7 @@ class Pki:
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()),  # type: ignore[arg-type]
             critical=False,
         )
-        uses = x509.ExtendedKeyUsageOID
+        uses = x509.oid.ExtendedKeyUsageOID
         purpose = uses.SERVER_AUTH if hosts else uses.CLIENT_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         if hosts:
@@ -237,12 +242,16 @@ def write_private(path: Path, data: bytes) -> None:
 
 def kubeconfig(server: str, ca: bytes, user: str, issued: Issued) -> bytes:
     """A kubeconfig for one user of one cluster, with everything in it. YAML (and JSON, which is YAML)."""
-    text = {name: base64.b64encode(data).decode() for name, data in
-            {"ca": ca, "certificate": issued.certificate, "key": issued.key}.items()}
+    text = {
+        name: base64.b64encode(data).decode()
+        for name, data in {"ca": ca, "certificate": issued.certificate, "key": issued.key}.items()
+    }
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "proa", "cluster": {"server": server, "certificate-authority-data": text["ca"]}}],
+        "clusters": [
+            {"name": "proa", "cluster": {"server": server, "certificate-authority-data": text["ca"]}}
+        ],
         "users": [
             {
                 "name": user,

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._json import Document, UnreadableError, decode, encode
+from proa.controlplane._json import Document, UnreadableError, decode, encode
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -43,7 +43,14 @@ class TokenIssuer:
         from cryptography.hazmat.primitives.hashes import SHA256
 
         now = int(time.time())
-        payload = {"aud": audiences or [ISSUER], "exp": now + lifetime, "iat": now, "nbf": now, "iss": ISSUER, **claims}
+        payload = {
+            "aud": audiences or [ISSUER],
+            "exp": now + lifetime,
+            "iat": now,
+            "nbf": now,
+            "iss": ISSUER,
+            **claims,
+        }
         signed = f"{_text({'alg': 'ES256', 'typ': 'JWT'})}.{_text(payload)}"
         first, second = utils.decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(SHA256())))
         signature = first.to_bytes(32, "big") + second.to_bytes(32, "big")
@@ -53,7 +60,8 @@ class TokenIssuer:
         """The claims of a token for one of these audiences (by default, this API).
 
         Raises:
-            InvalidTokenError: It is malformed, not signed by this server, for another audience, or not valid now.
+            InvalidTokenError: It is malformed, not signed by this server, for another audience, or not
+                valid now.
         """
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -62,7 +70,9 @@ class TokenIssuer:
         try:
             head, body, signature = token.split(".")
             raw = _unbase64(signature)
-            encoded = utils.encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+            encoded = utils.encode_dss_signature(
+                int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+            )
             self._key.public_key().verify(encoded, f"{head}.{body}".encode(), ec.ECDSA(SHA256()))
             claims: Document = decode(_unbase64(body))
         except (ValueError, InvalidSignature, UnreadableError) as error:

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from .._errors import StatusError, bad_request, unsupported_media_type
-from .._json import UnreadableError, decode, decode_yaml
+from proa.controlplane._errors import StatusError, bad_request, unsupported_media_type
+from proa.controlplane._json import UnreadableError, decode, decode_yaml
 
 MAX_BODY = 3 * 1024 * 1024
 JSON = "application/json"
@@ -53,7 +53,9 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
         message = f"the object provided is unrecognized (must be of type {kind}): {error}"
         raise bad_request(message) from error
     if type(value) is not dict:
-        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): it is not an object")
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): it is not an object"
+        )
     return value
 
 

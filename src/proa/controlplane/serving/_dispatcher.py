@@ -9,11 +9,18 @@ from typing import Protocol
 from aiohttp import web
 
 from proa.app import logs
+from proa.controlplane._errors import (
+    Qualified,
+    StatusError,
+    details,
+    internal,
+    method_not_allowed,
+    no_resource,
+)
+from proa.controlplane.registry import Catalogue, Resource
+from proa.controlplane.security import Attributes, Authenticator, User, authorise
+from proa.controlplane.storage._store import StorageError
 
-from .._errors import Qualified, StatusError, details, internal, method_not_allowed, no_resource
-from ..registry import Catalogue, Resource
-from ..security import Attributes, Authenticator, User, authorise
-from ..storage._store import StorageError
 from . import _responses
 from ._request_info import RequestInfo, parse
 
@@ -79,7 +86,7 @@ class Dispatcher:
             return _responses.refusal(internal())
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - a bug must not take the server down, nor show itself to the client
             self._log.exception("a request failed", method=request.method, path=request.path)
             return _responses.refusal(internal())
 
@@ -126,9 +133,9 @@ class Dispatcher:
             raise no_resource()
         if info.subresource:
             return self._find_subresource(info, resource)
-        if info.verb not in resource.verbs or (resource.namespaced and info.verb == "create" and not info.namespace):
-            if not (resource.namespaced and info.verb == "create" and not resource.is_stored):
-                raise method_not_allowed()
+        everywhere = resource.namespaced and info.verb == "create" and not info.namespace
+        if info.verb not in resource.verbs or (everywhere and resource.is_stored):
+            raise method_not_allowed()
         if info.verb == "create" and info.name:
             raise method_not_allowed()
         virtual = self._virtual.get(resource.kind)
@@ -164,4 +171,6 @@ def forbidden(wanted: Attributes, reason: str = "") -> StatusError:
         f'{what}{named} is forbidden: {who} cannot {wanted.verb} resource "{wanted.resource_path}" '
         f'in API group "{wanted.group}" {where}'
     )
-    return StatusError(403, "Forbidden", f"{message}: {reason}" if reason else message, details(what, wanted.name))
+    return StatusError(
+        403, "Forbidden", f"{message}: {reason}" if reason else message, details(what, wanted.name)
+    )

@@ -10,12 +10,12 @@ import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .._errors import Cause, bad_request, forbidden, invalid_value, resource_version_too_large
-from .._json import Document, UnreadableError, decode, encode
-from ..registry import Resource
-from ..registry._options import invalid_options
-from ..selectors import Selector, parse_fields, parse_labels
-from ..storage import Stored
+from proa.controlplane._errors import Cause, bad_request, forbidden, invalid_value, resource_version_too_large
+from proa.controlplane._json import Document, UnreadableError, decode, encode
+from proa.controlplane.registry import Resource
+from proa.controlplane.registry._options import invalid_options
+from proa.controlplane.selectors import Selector, parse_fields, parse_labels
+from proa.controlplane.storage import Stored
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ def _check_match(options: ListOptions, token: str) -> None:
         why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
         causes.append(forbidden("resourceVersionMatch", why))
     elif token:
-        causes.append(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
+        causes.append(
+            forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+        )
     elif options.match not in {"Exact", "NotOlderThan"}:
         message = f'Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan"'
         causes.append(Cause("FieldValueNotSupported", "resourceVersionMatch", message))
@@ -118,7 +120,9 @@ def revision_number(text: str) -> int:
     if text in {"", "0"}:
         return 0
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise invalid_options("ListOptions", [invalid_value("resourceVersion", text, "must be a whole number")])
+        raise invalid_options(
+            "ListOptions", [invalid_value("resourceVersion", text, "must be a whole number")]
+        )
     return int(text)
 
 
@@ -164,4 +168,3 @@ def select(resource: Resource, objects: Iterable[Stored], options: ListOptions, 
     if not options.limit or len(objects) <= options.limit:
         return Page(objects, revision)
     return Page(objects[: options.limit], revision, len(objects) - options.limit)
-

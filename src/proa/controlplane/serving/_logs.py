@@ -10,10 +10,11 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from .._errors import StatusError, bad_request, internal
-from .._json import Document
-from ..registry import Registry
-from ..storage import Key
+from proa.controlplane._errors import StatusError, bad_request, internal
+from proa.controlplane._json import Document
+from proa.controlplane.registry import Registry
+from proa.controlplane.storage import Key
+
 from ._dispatcher import Call
 
 CONNECT_SECONDS = 10
@@ -64,13 +65,17 @@ class LogService:
     def _address(self, name: str) -> str:
         stored = self._registry.store.get(Key("nodes", "", name))
         if stored is None:
-            raise StatusError(500, "InternalError", f'the node "{name}" is not there, so its logs cannot be read')
+            raise StatusError(
+                500, "InternalError", f'the node "{name}" is not there, so its logs cannot be read'
+            )
         status = stored.document().get("status", {})
         addresses = {one["type"]: one["address"] for one in status.get("addresses") or []}
         host = addresses.get("InternalIP") or addresses.get("Hostname")
         port = status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port")
         if not host or not port:
-            raise StatusError(500, "InternalError", f'the node "{name}" does not say where its kubelet listens')
+            raise StatusError(
+                500, "InternalError", f'the node "{name}" does not say where its kubelet listens'
+            )
         return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def _pass_on(self, call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
@@ -108,12 +113,15 @@ def choose_container(pod: Document, wanted: str) -> str:
     if len(spec["containers"]) > 1 or len(names) > 1:
         listed = " ".join(names)
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{listed}]")
-    return names[0]
+    return str(names[0])
 
 
 def _check_started(pod: Document, container: str) -> None:
     status = pod.get("status", {})
-    lists = [status.get(key) or [] for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")]
+    lists = [
+        status.get(key) or []
+        for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    ]
     known = {one["name"]: one for statuses in lists for one in statuses}
     one = known.get(container)
     if one is None:

@@ -7,13 +7,21 @@ from typing import Any
 
 from aiohttp import web
 
-from .._errors import StatusError, bad_request, expired, not_found, unprocessable_patch, unsupported_media_type
-from .._json import Document, UnreadableError, decode
-from ..patch import PatchError, json_patch, merge_patch, strategic_merge_patch
-from ..registry import Options, Registry, Resource
-from ..registry._options import DeleteOptions
-from ..registry._registry import Change, Outcome, undecodable
-from ..storage import CompactedError, Store, Stored
+from proa.controlplane._errors import (
+    StatusError,
+    bad_request,
+    expired,
+    not_found,
+    unprocessable_patch,
+    unsupported_media_type,
+)
+from proa.controlplane._json import Document, UnreadableError, decode
+from proa.controlplane.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from proa.controlplane.registry import Options, Registry, Resource
+from proa.controlplane.registry._options import DeleteOptions
+from proa.controlplane.registry._registry import Change, MistypedError, Outcome, undecodable
+from proa.controlplane.storage import CompactedError, Store, Stored
+
 from . import _bodies, _responses
 from ._dispatcher import Call
 from ._listing import ListOptions, Page, select
@@ -61,7 +69,7 @@ class ObjectService:
             return select(resource, objects, options, revision or self._store.revision)
         except CompactedError:
             raise expired(
-                "The resourceVersion for the provided list is too old; list again without it or without continue."
+                "the resource version or continue token is too old; list again without it"
             ) from None
 
     async def create(self, call: Call) -> web.Response:
@@ -96,7 +104,10 @@ class ObjectService:
         """An object changed."""
         options = Options.parse(call.info.query, "PatchOptions")
         change = await self.read_patch(call, call.resource)
-        return self._answer(call, await self._change(call, change, options))
+        try:
+            return self._answer(call, await self._change(call, change, options))
+        except MistypedError as error:
+            raise error.of_patch() from error
 
     async def _change(self, call: Call, change: Change, options: Options) -> Outcome:
         info = call.info
@@ -108,7 +119,8 @@ class ObjectService:
         """What the request's patch makes of an object.
 
         Raises:
-            StatusError: 400 the patch cannot be read, 415 its type is not one that we know. The change raises 400 and 422.
+            StatusError: 400 the patch cannot be read, 415 its type is not one that we know. The change
+                raises 400 and 422.
         """
         media_type = _bodies.content_type(call.request)
         if media_type not in {JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH}:
@@ -171,7 +183,8 @@ def check_kind(resource: Resource, document: Document) -> None:
     if kind == resource.kind and version == resource.api_version:
         return
     if version != resource.api_version:
-        message = f'{kind} in version "{version}" cannot be handled as a {resource.kind}: it is not {resource.api_version}'
+        said = f'{kind} in version "{version}" cannot be handled as a {resource.kind}'
+        message = f"{said}: it is not {resource.api_version}"
         raise bad_request(message)
     raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
 
@@ -208,7 +221,7 @@ def _unknown_patch(media_type: str) -> StatusError:
     if media_type == APPLY_PATCH:
         message = "Proa does not do server-side apply yet; use a merge, strategic merge or JSON patch"
         return unsupported_media_type(message)
-    known = ", ".join([JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH])
+    known = f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
     return unsupported_media_type(f"415: a patch must be one of {known}", detailed=True)
 
 

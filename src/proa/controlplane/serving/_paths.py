@@ -9,11 +9,11 @@ from aiohttp import web
 
 from proa import __version__
 from proa.app import Health, Metrics
+from proa.controlplane._json import Document
+from proa.controlplane.presentation import Discovery, openapi_v2, openapi_v3, openapi_v3_index
+from proa.controlplane.presentation._discovery import AGGREGATED
+from proa.controlplane.registry import Catalogue
 
-from .._json import Document
-from ..presentation import Discovery, openapi_v2, openapi_v3, openapi_v3_index
-from ..presentation._discovery import AGGREGATED
-from ..registry import Catalogue
 from . import _responses
 from ._dispatcher import Call
 
@@ -23,7 +23,9 @@ KUBERNETES = ("1", "36")
 class PathService:
     """Answers for paths that are no resources."""
 
-    def __init__(self, catalogue: Catalogue, address: Callable[[], str], health: Health, metrics: Metrics) -> None:
+    def __init__(
+        self, catalogue: Catalogue, address: Callable[[], str], health: Health, metrics: Metrics
+    ) -> None:
         self._catalogue = catalogue
         self._discovery = Discovery(catalogue)
         self._address = address
@@ -57,7 +59,21 @@ class PathService:
                 body, content_type = self._metrics.render(call.request.headers.get("Accept", ""))
                 return web.Response(body=body, headers={"Content-Type": content_type})
             case [""]:
-                return _responses.json({"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
+                return _responses.json(
+                    {
+                        "paths": [
+                            "/api",
+                            "/apis",
+                            "/healthz",
+                            "/livez",
+                            "/metrics",
+                            "/openapi/v2",
+                            "/openapi/v3",
+                            "/readyz",
+                            "/version",
+                        ]
+                    }
+                )
         return None
 
     def _versions(self, call: Call, *, core: bool) -> web.Response:

@@ -1,6 +1,7 @@
 """In which form a client gets objects: whole, as a table, or their metadata only.
 
-A representation turns stored objects into bytes: one object, the items of a list, or the object of a watch event.
+A representation turns stored objects into bytes: one object, the items of a list, or the object of a
+watch event.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from .._errors import StatusError
-from .._json import Document, encode
-from ..presentation import Table, table_of
-from ..registry import Resource
-from ..storage import Stored
+from proa.controlplane._errors import StatusError
+from proa.controlplane._json import Document, encode
+from proa.controlplane.presentation import Table, table_of
+from proa.controlplane.registry import Resource
+from proa.controlplane.storage import Stored
 
 WATCH_TYPES = frozenset({"application/json", "application/yaml", "*/*", "application/*"})
 
@@ -73,7 +74,9 @@ def partial(document: Document) -> Document:
 
 
 class Tabular:
-    """`Table`: rows and columns, as kubectl prints them. `include` says how much of the object goes with a row."""
+    """`Table`: rows and columns, as kubectl prints them. `include` says how much of the object goes with
+    a row.
+    """
 
     def __init__(self, include: str) -> None:
         self._include = include
@@ -137,5 +140,7 @@ def negotiate(accept: str, include: str = "") -> Representation:
             return _TABLES.get(include, _TABLES["Metadata"])
         if form in {"PartialObjectMetadata", "PartialObjectMetadataList"}:
             return METADATA
-    message = "none of the accepted media types can be had: available are application/json and application/yaml"
+    message = (
+        "none of the accepted media types can be had: available are application/json and application/yaml"
+    )
     raise StatusError(406, "NotAcceptable", message, {})

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
-_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "GET": "get", "HEAD": "get", "DELETE": "delete"}
+_VERBS = {
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "GET": "get",
+    "HEAD": "get",
+    "DELETE": "delete",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,11 @@ def _resource(
         parts = parts[1:]
         query = query | {"watch": "1"}
     namespace = ""
-    if parts[0] == "namespaces" and len(parts) > 2 and not (not group and parts[2] in _NAMESPACE_SUBRESOURCES):
+    if (
+        parts[0] == "namespaces"
+        and len(parts) > 2
+        and not (not group and parts[2] in _NAMESPACE_SUBRESOURCES)
+    ):
         namespace, parts = parts[1], parts[2:]
     plural, name, subresource = (*parts, "", "")[:3]
     rest = "/".join(parts[3:])

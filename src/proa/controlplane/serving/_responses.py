@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from .._errors import StatusError
-from .._json import encode
+from proa.controlplane._errors import StatusError
+from proa.controlplane._json import encode
 
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 

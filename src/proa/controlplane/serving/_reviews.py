@@ -1,4 +1,6 @@
-"""Questions that are posted as objects and answered at once: who am I, may I, is this token good; and new tokens."""
+"""Questions that are posted as objects and answered at once: who am I, may I, is this token good; and new
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,12 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from .._errors import StatusError, bad_request, invalid, required
-from .._json import Document
-from ..registry import Registry
-from ..registry._registry import timestamp
-from ..security import Attributes, Authenticator, TokenIssuer, User, authorise
+from proa.controlplane._errors import StatusError, bad_request, invalid, required
+from proa.controlplane._json import Document
+from proa.controlplane.registry import Registry
+from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.security import Attributes, Authenticator, TokenIssuer, User, authorise
+
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
 from ._objects import check_kind
@@ -43,8 +46,14 @@ class ReviewService:
         check_kind(call.resource, document)
         return document
 
-    def _answer(self, call: Call, document: Document, status: Document, metadata: Document | None = None) -> web.Response:
-        head = {"kind": call.resource.kind, "apiVersion": call.resource.api_version, "metadata": metadata or {}}
+    def _answer(
+        self, call: Call, document: Document, status: Document, metadata: Document | None = None
+    ) -> web.Response:
+        head = {
+            "kind": call.resource.kind,
+            "apiVersion": call.resource.api_version,
+            "metadata": metadata or {},
+        }
         spec = {"spec": document["spec"]} if "spec" in document else {}
         return _responses.json({**head, **spec, "status": status}, 201)
 
@@ -94,7 +103,7 @@ class ReviewService:
         lifetime = spec.get("expirationSeconds", USUAL_LIFETIME)
         if type(lifetime) is not int or not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:
             cause = required("spec.expirationSeconds", f"from {MIN_LIFETIME} to {MAX_LIFETIME} seconds")
-            from .._errors import Qualified
+            from proa.controlplane._errors import Qualified
 
             raise invalid(Qualified("authentication.k8s.io", "TokenRequest"), info.name, [cause])
         claims = {
@@ -110,7 +119,11 @@ class ReviewService:
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
             "metadata": {"name": info.name, "namespace": info.namespace, "creationTimestamp": timestamp()},
-            "spec": {"audiences": audiences, "expirationSeconds": lifetime, "boundObjectRef": spec.get("boundObjectRef")},
+            "spec": {
+                "audiences": audiences,
+                "expirationSeconds": lifetime,
+                "boundObjectRef": spec.get("boundObjectRef"),
+            },
             "status": {"token": token, "expirationTimestamp": timestamp(datetime.fromtimestamp(until, UTC))},
         }
         return _responses.json(answer, 201)
@@ -141,5 +154,3 @@ def _decide(user: User, spec: Document) -> Document:
         raise bad_request("either resourceAttributes or nonResourceAttributes must be given")
     decision = authorise(wanted)
     return {"allowed": decision.allowed} | ({"reason": decision.reason} if decision.reason else {})
-
-

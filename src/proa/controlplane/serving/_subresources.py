@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from .._errors import Qualified, StatusError, bad_request, conflict, details, invalid, invalid_value
-from .._json import Document, UnreadableError, clone, decode
-from ..patch import PatchError, json_patch, merge_patch
-from ..registry import Options, Registry
-from ..registry._options import DeleteOptions
-from ..registry._registry import timestamp
-from ..selectors import from_document, to_text
+from proa.controlplane._errors import (
+    Qualified,
+    StatusError,
+    bad_request,
+    conflict,
+    details,
+    invalid,
+    invalid_value,
+)
+from proa.controlplane._json import Document, UnreadableError, clone, decode
+from proa.controlplane.patch import PatchError, json_patch, merge_patch
+from proa.controlplane.registry import Options, Registry
+from proa.controlplane.registry._options import DeleteOptions
+from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.selectors import from_document, to_text
+
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
 from ._objects import JSON_PATCH, ObjectService, check_kind
@@ -65,7 +74,7 @@ class SubresourceService:
             else:
                 wanted = _patched_scale(media_type, scale, data)
             _check_scale(call, scale, wanted)
-            new = clone(old)
+            new: Document = clone(old)
             new["spec"]["replicas"] = wanted.get("spec", {}).get("replicas", 0)
             return new
 
@@ -86,7 +95,7 @@ class SubresourceService:
 
         def change(old: Document) -> Document:
             _check_bindable(old, node, uid)
-            new = clone(old)
+            new: Document = clone(old)
             new["spec"]["nodeName"] = node
             _add_condition(new["status"], "PodScheduled")
             annotations = (binding.get("metadata") or {}).get("annotations") or {}
@@ -126,7 +135,9 @@ class SubresourceService:
         document = _bodies.parse_object(data, _bodies.content_type(call.request), "Namespace")
         check_kind(call.resource, document)
         options = Options.parse(info.query, "UpdateOptions")
-        outcome = await self._registry.finish_finalizers(call.resource, info.name, lambda _: document, options)
+        outcome = await self._registry.finish_finalizers(
+            call.resource, info.name, lambda _: document, options
+        )
         return _responses.json_bytes(call.resource.prefix + outcome.tail)
 
 
@@ -161,7 +172,9 @@ def _check_scale(call: Call, scale: Document, wanted: Document) -> None:
     spec = wanted.get("spec") or {}
     replicas = spec.get("replicas", 0) if type(spec) is dict else None
     if type(replicas) is not int:
-        raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer')
+        raise bad_request(
+            'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
+        )
     if replicas < 0:
         cause = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise invalid(_SCALE, call.info.name, [cause])

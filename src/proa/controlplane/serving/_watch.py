@@ -1,32 +1,38 @@
 """Watches: changes as a stream of events, each encoded once however many clients watch.
 
-A watcher's queue is bounded: a client that reads too slowly is cut off (it lists again), never buffered for without end.
+A watcher's queue is bounded: a client that reads too slowly is cut off (it lists again), never buffered
+for without end.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from aiohttp import web
 
-from .._errors import Cause, expired, forbidden, resource_version_too_large
-from .._json import Document, encode
-from ..registry import Resource
-from ..registry._options import invalid_options
-from ..storage import CompactedError, Event, Store, Stored
+from proa.controlplane._errors import Cause, expired, forbidden, resource_version_too_large
+from proa.controlplane._json import Document, encode
+from proa.controlplane.registry import Resource
+from proa.controlplane.registry._options import invalid_options
+from proa.controlplane.storage import CompactedError, Event, Store, Stored
+
 from ._dispatcher import Call
 from ._listing import ListOptions, natural, revision_number
 from ._representation import Representation, negotiate
 
 QUEUE_BYTES = 16 * 1024 * 1024
-BOOKMARK_SECONDS = 60.0
+CHECK_SECONDS = 5.0
+CHECKS_PER_BOOKMARK = 12
 MIN_TIMEOUT = 1800.0
-INITIAL_CHUNK = 256 * 1024
+EVENTS_PER_WRITE = 64
 _INITIAL_END = "k8s.io/initial-events-end"
 
 Frames = dict[tuple[object, ...], bytes]
@@ -92,10 +98,11 @@ def frame(kind: str, encoded: bytes) -> bytes:
 class Watcher:
     """The queue between the changes and one client."""
 
-    def __init__(self, view: View, revision: int) -> None:
+    def __init__(self, view: View, revision: int, request: web.BaseRequest, *, bookmarks: bool) -> None:
         self.view = view
         self.revision = revision
-        self.overflowed = False
+        self._request = request
+        self._bookmarks = bookmarks
         self._queue: list[bytes] = []
         self._size = 0
         self._ended = False
@@ -114,11 +121,27 @@ class Watcher:
         """Queues what is to be sent."""
         self._size += len(encoded)
         if self._size > QUEUE_BYTES and self._queue:
-            self.overflowed = True
-            self.end()
+            self._cut_off()
             return
         self._queue.append(encoded)
         self._woken.set()
+
+    def _cut_off(self) -> None:
+        self._queue.clear()
+        self.end()
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    def mark(self, revision: int) -> None:
+        """Queues a bookmark, if the client wants them and is not behind anyway."""
+        if self._bookmarks and not self._queue:
+            self.push(self.view.bookmark(revision))
+
+    def check(self) -> None:
+        """Ends the stream if its client is gone: nobody would notice until the next event."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            self.end()
 
     def end(self) -> None:
         """Lets the stream end once what has queued is sent."""
@@ -135,16 +158,38 @@ class Watcher:
         data = b"".join(self._queue)
         self._queue.clear()
         self._size = 0
-        return None if self.overflowed else data
+        return data
 
 
 class WatchService:
-    """Answers watches, and knows all watchers."""
+    """Answers watches, and knows all watchers. Use as an async context manager: it looks after them
+    meanwhile.
+    """
 
-    def __init__(self, store: Store, *, bookmark_seconds: float = BOOKMARK_SECONDS) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._watchers: dict[str, set[Watcher]] = {}
-        self._bookmark_seconds = bookmark_seconds
+        self._task: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._look_after())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end_all()
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _look_after(self) -> None:
+        for round_number in itertools.count(1):
+            await asyncio.sleep(CHECK_SECONDS)
+            for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
+                watcher.check()
+                if round_number % CHECKS_PER_BOOKMARK == 0:
+                    watcher.mark(self._store.revision)
 
     @property
     def count(self) -> int:
@@ -178,12 +223,12 @@ class WatchService:
         view = View(resource, info.namespace, options, form)
         start = self._start(options)
         timeout = natural(info.query, "timeoutSeconds") or MIN_TIMEOUT * random.uniform(1, 2)  # noqa: S311
-        watcher = Watcher(view, self._store.revision)
-        first = self._first(view, options, start, sends_initial=sends_initial)
         bookmarks = info.query.get("allowWatchBookmarks") in {"1", "true"}
+        watcher = Watcher(view, self._store.revision, call.request, bookmarks=bookmarks)
+        first = self._first(watcher, start, sends_initial=sends_initial)
         self._join(watcher)
         try:
-            return await self._stream(call.request, watcher, first, timeout, bookmarks=bookmarks)
+            return await self._stream(call.request, watcher, first, timeout)
         finally:
             self._watchers[resource.storage].discard(watcher)
 
@@ -194,16 +239,17 @@ class WatchService:
             raise resource_version_too_large(revision, self._store.revision)
         return revision or None
 
-    def _first(
-        self, view: View, options: ListOptions, start: int | None, *, sends_initial: bool
-    ) -> Iterable[bytes]:
-        """What the stream begins with: computed at once, so that nothing falls between it and what follows."""
+    def _first(self, watcher: Watcher, start: int | None, *, sends_initial: bool) -> list[bytes]:
+        """What the stream begins with: computed at once, so that nothing falls between it and what
+        follows.
+        """
+        view = watcher.view
         storage = view.resource.storage
         if start is None or sends_initial:
             frames = [
                 view.added(stored)
                 for stored in self._store.scan(storage, view.namespace or None)
-                if options.selects(view.resource, stored)
+                if view.options.selects(view.resource, stored)
             ]
             if sends_initial:
                 frames.append(view.bookmark(self._store.revision, initial_end=True))
@@ -213,7 +259,8 @@ class WatchService:
         except CompactedError:
             oldest = self._store.revision
             error = expired(f"too old resource version: {start} ({oldest})")
-            return [frame("ERROR", encode(error.to_document())), b""]
+            watcher.end()
+            return [frame("ERROR", encode(error.to_document()))]
         found = [view.frame(event, {}) for event in events]
         return [encoded for encoded in found if encoded is not None]
 
@@ -221,55 +268,25 @@ class WatchService:
         self,
         request: web.BaseRequest,
         watcher: Watcher,
-        first: Iterable[bytes],
+        first: list[bytes],
         timeout: float,
-        *,
-        bookmarks: bool,
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
         response.enable_chunked_encoding()
-        for encoded in first:
-            if encoded == b"":
-                watcher.end()
-            else:
-                watcher.push(encoded)
         await response.prepare(request)
-        with suppress(ConnectionError):
-            async with self._timers(request, watcher, timeout, bookmarks=bookmarks):
+        for index in range(0, len(first), EVENTS_PER_WRITE):
+            await response.write(b"".join(first[index : index + EVENTS_PER_WRITE]))
+        ending = asyncio.get_running_loop().call_later(timeout, watcher.end)
+        try:
+            with suppress(ConnectionError):  # the client is gone: nothing is left to do
                 while (data := await watcher.next()) is not None:
                     await response.write(data)
-            if watcher.overflowed and request.transport is not None:
-                request.transport.abort()
-            await response.write_eof()
-        return response
-
-    @asynccontextmanager
-    async def _timers(
-        self, request: web.BaseRequest, watcher: Watcher, timeout: float, *, bookmarks: bool
-    ) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        ending = loop.call_later(timeout, watcher.end)
-        gone = loop.create_task(_end_when_gone(request, watcher))
-        marking = loop.create_task(self._mark(watcher)) if bookmarks else None
-        try:
-            yield
+                await response.write_eof()
         finally:
             ending.cancel()
-            for task in (gone, marking):
-                if task is not None:
-                    task.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await task
-
-    async def _mark(self, watcher: Watcher) -> None:
-        while True:
-            await asyncio.sleep(self._bookmark_seconds)
-            watcher.push(watcher.view.bookmark(self._store.revision))
-
-
-async def _end_when_gone(request: web.BaseRequest, watcher: Watcher) -> None:
-    await request.wait_for_disconnection()
-    watcher.end()
+        return response
 
 
 def _sends_initial_events(query: Mapping[str, str], options: ListOptions) -> bool:
@@ -285,4 +302,3 @@ def _sends_initial_events(query: Mapping[str, str], options: ListOptions) -> boo
     if causes:
         raise invalid_options("ListOptions", causes)
     return wanted in {"1", "true"}
-

@@ -1,7 +1,9 @@
 """Objects kept durably, read from memory, and every change told in order.
 
-- `Store`: what the rest of the API server uses. Reads come from an index in memory; a write is answered after its commit.
-- `Database`: the SQLite file behind it, with a writer thread that commits all that has queued as one transaction.
+- `Store`: what the rest of the API server uses. Reads come from an index in memory; a write is answered
+  after its commit.
+- `Database`: the SQLite file behind it, with a writer thread that commits all that has queued as one
+  transaction.
 - `Index`, `History`: pure: the objects in name order, and the recent changes that watches resume from.
 
 One revision counter numbers all changes; an object's `resourceVersion` is the revision of its last change.

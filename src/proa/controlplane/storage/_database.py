@@ -1,8 +1,9 @@
 """The SQLite file: one table, one writer thread, all that has queued committed as one statement.
 
-Every commit is a single `INSERT OR REPLACE` of all rows that waited, in autocommit mode: one transaction, one fsync
-(`synchronous=FULL` in WAL mode), and the interpreter's lock let go and taken back once, however many rows there are. A removed
-object stays as a row without a body until the next opening, so that the highest revision is always in the table.
+Every commit is a single `INSERT OR REPLACE` of all rows that waited, in autocommit mode: one transaction,
+one fsync (`synchronous=FULL` in WAL mode), and the interpreter's lock let go and taken back once, however
+many rows there are. A removed object stays as a row without a body until the next opening, so that the
+highest revision is always in the table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from .._errors import ControlPlaneError
+from proa.controlplane._errors import ControlPlaneError
+
 from ._objects import Key, Stored
 
 FORMAT = 1
@@ -61,8 +63,9 @@ class Write:
 class Database:
     """The file that holds the objects, opened for this process alone.
 
-    `submit` may be called from one thread; commits happen in the order of submission, in the writer thread, which
-    then calls `committed` with the writes and None, or with the error that undid all of them.
+    `submit` may be called from one thread; commits happen in the order of submission, in the writer
+    thread, which then calls `committed` with the writes and None, or with the error that undid all of
+    them.
 
     Raises:
         ControlPlaneError: The directory or file is unusable, or another server has it open.
@@ -85,7 +88,10 @@ class Database:
         try:
             self.path.touch(mode=0o600)
             connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, cached_statements=2 * ROWS_PER_STATEMENT
+                self.path,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=2 * ROWS_PER_STATEMENT,
             )
             try:
                 self._prepare(connection)
@@ -107,7 +113,9 @@ class Database:
         connection.execute(_PURGE)
 
     def _unusable(self, why: str) -> ControlPlaneError:
-        return ControlPlaneError(f"cannot use the database {self.path}: {why}; restore it from a backup or move it away")
+        return ControlPlaneError(
+            f"cannot use the database {self.path}: {why}; restore it from a backup or move it away"
+        )
 
     def load(self) -> Iterator[tuple[Key, int, Stored | None]]:
         """All rows: key, revision, and the object unless it was removed.
@@ -132,7 +140,9 @@ class Database:
         self._queue.put(write)
 
     def close(self) -> None:
-        """Commits what has queued, ends the writer thread, and lets go of the file. Blocks for the time of a commit."""
+        """Commits what has queued, ends the writer thread, and lets go of the file. Blocks for the time
+        of a commit.
+        """
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -177,7 +187,9 @@ def _take_lock(directory: Path) -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / "apiserver.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        message = f"cannot use the state directory {directory}: {error.strerror}; choose another with --data-dir"
+        message = (
+            f"cannot use the state directory {directory}: {error.strerror}; choose another with --data-dir"
+        )
         raise ControlPlaneError(message) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

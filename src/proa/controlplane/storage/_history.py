@@ -18,7 +18,8 @@ class CompactedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of one object: from `previous` to `current`; one of them is None for a creation or a removal.
+    """One change of one object: from `previous` to `current`; one of them is None for a creation or a
+    removal.
 
     `last` is the object's last state, numbered with the revision of the change.
     """
@@ -31,7 +32,9 @@ class Event:
 
 
 class History:
-    """The last changes of each resource. `started` is the revision up to which nothing is remembered, by resource."""
+    """The last changes of each resource. `started` is the revision up to which nothing is remembered, by
+    resource.
+    """
 
     def __init__(self, started: dict[str, int] | None = None, window: int = WINDOW) -> None:
         self._events: dict[str, deque[Event]] = {}

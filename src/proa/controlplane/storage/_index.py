@@ -67,7 +67,8 @@ class Index:
     def scan(
         self, resource: str, namespace: str | None = None, after: tuple[str, str] | None = None
     ) -> Iterator[Stored]:
-        """The objects of a resource in order, in one namespace or in all; `after` a (namespace, name), if given.
+        """The objects of a resource in order, in one namespace or in all; `after` a (namespace, name), if
+        given.
 
         The index must not change while this is being read.
         """

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from .._json import Document, decode, encode
+from proa.controlplane._json import Document, decode, encode
 
 
 class Key(NamedTuple):
-    """Which object: its storage resource (for example `pods` or `deployments.apps`), namespace (or empty) and name."""
+    """Which object: its storage resource (for example `pods` or `deployments.apps`), namespace (or empty)
+    and name.
+    """
 
     resource: str
     namespace: str
@@ -19,8 +21,8 @@ class Key(NamedTuple):
 class Stored:
     """One version of one object; never changed once made.
 
-    `tail` is the object's JSON after `{"kind":…,"apiVersion":…,`: an answer puts the kind before it, an item of a list needs
-    none, and neither has to be encoded again.
+    `tail` is the object's JSON after `{"kind":…,"apiVersion":…,`: an answer puts the kind before it, an
+    item of a list needs none, and neither has to be encoded again.
     """
 
     __slots__ = ("_fields", "_labels", "key", "revision", "tail", "uid")
@@ -35,7 +37,9 @@ class Stored:
 
     @classmethod
     def encode(cls, key: Key, document: Document, revision: int) -> Stored:
-        """The version of an object that a document (kind and version aside) describes; sets its resourceVersion."""
+        """The version of an object that a document (kind and version aside) describes; sets its
+        resourceVersion.
+        """
         metadata = document["metadata"]
         metadata["resourceVersion"] = str(revision)
         body = {name: value for name, value in document.items() if name not in {"kind", "apiVersion"}}
@@ -59,7 +63,9 @@ class Stored:
         return self._labels
 
     def fields(self, select: Callable[[Document], Mapping[str, str]]) -> Mapping[str, str]:
-        """What field selectors see of the object; `select` must be the same for all of a resource's objects."""
+        """What field selectors see of the object; `select` must be the same for all of a resource's
+        objects.
+        """
         if self._fields is None:
             self._fields = select(self.document())
         return self._fields

@@ -1,8 +1,10 @@
-"""The store: durable writes with optimistic locking, reads from memory, changes told in the order of their commits.
+"""The store: durable writes with optimistic locking, reads from memory, changes told in the order of
+their commits.
 
-Everything here runs in one event loop. A write is numbered and encoded at once, on top of the newest version, committed or still on
-its way; its caller goes on when it is on disk. Readers see committed versions only. Should a commit fail, every
-write behind it fails too, for they may build on it, and the store goes on from what is on disk.
+Everything here runs in one event loop. A write is numbered and encoded at once, on top of the newest
+version, committed or still on its way; its caller goes on when it is on disk. Readers see committed
+versions only. Should a commit fail, every write behind it fails too, for they may build on it, and the
+store goes on from what is on disk.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from .._json import Document
+from proa.controlplane._json import Document
+
 from ._database import Database, Row, Write
 from ._history import Event, History
 from ._index import Index
@@ -22,7 +25,9 @@ Listener = Callable[[Event], None]
 
 
 class StorageError(Exception):
-    """A write did not reach the disk; nothing of it is kept. Retryable once the cause (a full disk) is gone."""
+    """A write did not reach the disk; nothing of it is kept. Retryable once the cause (a full disk) is
+    gone.
+    """
 
 
 class _Pending:
@@ -111,7 +116,8 @@ class Store:
     async def put(self, key: Key, document: Document) -> Stored:
         """Creates or replaces an object; returns once that is durable.
 
-        The caller has compared versions with `latest`, and must not have awaited anything since. Cancelling does not undo the write.
+        The caller has compared versions with `latest`, and must not have awaited anything since.
+        Cancelling does not undo the write.
 
         Raises:
             StorageError: The disk did not take it.
@@ -120,7 +126,8 @@ class Store:
         return await self._submit(Event(key, stored.revision, self.latest(key), stored, stored))
 
     async def remove(self, key: Key, document: Document) -> Stored:
-        """Removes an object, whose last state the document is; returns that, numbered with the removal's revision.
+        """Removes an object, whose last state the document is; returns that, numbered with the removal's
+        revision.
 
         Raises:
             StorageError: The disk did not take it.
@@ -143,7 +150,9 @@ class Store:
         pending.future.add_done_callback(_retrieve)  # a caller may be gone when the commit fails
         self._overlay[event.key] = pending
         body = event.current.tail if event.current else None
-        self._database.submit(Write(Row(*event.key, event.last.uid, event.revision, body), pending, self._epoch))
+        self._database.submit(
+            Write(Row(*event.key, event.last.uid, event.revision, body), pending, self._epoch)
+        )
         return asyncio.shield(pending.future)
 
     def _committed_in_thread(self, writes: list[Write], error: Exception | None) -> None:

@@ -23,7 +23,13 @@ def quantity(value: str | float) -> Decimal:
         raise ValueError(f"{value!r} is not a quantity")
     number, suffix = Decimal(match[1]), match[2]
     if suffix in _BINARY:
-        return number * 1024 ** _BINARY[suffix]
+        return number * Decimal(1024 ** _BINARY[suffix])
     if suffix in _DECIMAL:
         return number.scaleb(_DECIMAL[suffix])
     return number.scaleb(int(suffix[1:]))
+
+
+@lru_cache(4096)
+def is_quantity(value: str | float) -> bool:
+    """Whether it is a quantity."""
+    return QUANTITY.fullmatch(str(value)) is not None
