@@ -1,0 +1,100 @@
+"""OCI distribution: pull and push WebAssembly modules as images, and serve them from a registry of your own.
+
+Parts, from plain values to servers:
+
+- `proa.oci.reference`, `proa.oci.digest`, `proa.oci.manifest`: what images are called and made of; pure.
+- `proa.oci.store`: `BlobStore`, content by digest in a directory.
+- `proa.oci.credentials`, `proa.oci.client`: `RegistryClient`, which speaks to any registry.
+- `proa.oci.wasm`: modules as artifacts: `push_module`, `pull_module`, `find_module`.
+- `proa.oci.registry`: `Registry`, a small server on loopback.
+- `proa.oci.testing`: a registry for tests, with faults at will.
+
+Start reading at `proa.oci.wasm`. Specifications: OCI image and distribution 1.1, the CNCF's Wasm OCI artifact
+layout.
+
+Names are loaded when they are first used, so importing this package costs next to nothing.
+
+Usage::
+
+    async with RegistryClient() as client:
+        await push_module(client, Path("hello.wasm"), Reference.parse("localhost:5050/hello:1"))
+        module = await pull_module(client, Reference.parse("localhost:5050/hello:1"),
+        BlobStore(Path("cache")))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proa.oci.client import RegistryClient
+    from proa.oci.credentials import Credentials, parse_docker_config
+    from proa.oci.errors import (
+        BlobNotFoundError,
+        DigestMismatchError,
+        InvalidCredentialsError,
+        InvalidDigestError,
+        InvalidManifestError,
+        InvalidReferenceError,
+        ManifestNotFoundError,
+        NotWasmError,
+        OciError,
+        RegistryError,
+        RegistryUnavailableError,
+        StorageError,
+        UnauthorizedError,
+        UnsupportedArtifactError,
+    )
+    from proa.oci.reference import Reference
+    from proa.oci.registry import Registry
+    from proa.oci.store import BlobStore
+    from proa.oci.wasm import PulledModule, WasmConfig, find_module, pull_module, push_module
+
+__all__ = [
+    "BlobNotFoundError",
+    "BlobStore",
+    "Credentials",
+    "DigestMismatchError",
+    "InvalidCredentialsError",
+    "InvalidDigestError",
+    "InvalidManifestError",
+    "InvalidReferenceError",
+    "ManifestNotFoundError",
+    "NotWasmError",
+    "OciError",
+    "PulledModule",
+    "Reference",
+    "Registry",
+    "RegistryClient",
+    "RegistryError",
+    "RegistryUnavailableError",
+    "StorageError",
+    "UnauthorizedError",
+    "UnsupportedArtifactError",
+    "WasmConfig",
+    "find_module",
+    "parse_docker_config",
+    "pull_module",
+    "push_module",
+]
+
+_HOMES = {
+    "BlobStore": "store",
+    "Credentials": "credentials",
+    "PulledModule": "wasm",
+    "Reference": "reference",
+    "Registry": "registry",
+    "RegistryClient": "client",
+    "WasmConfig": "wasm",
+    "find_module": "wasm",
+    "parse_docker_config": "credentials",
+    "pull_module": "wasm",
+    "push_module": "wasm",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,56 @@
+"""WebAssembly guests, each in an operating-system process of its own.
+
+A *sandbox* is a process that runs one guest: it is forked from the *zygote*, a small single-threaded
+process that has the engine loaded already and never runs guest code itself. Sandboxes belong to the
+zygote, not to the program that asked for them: they outlive it, and its successor finds them again.
+
+- `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
+- `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
+- `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
+- `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do.
+- `proa.wasm.testing`: guests for tests, compiled from C.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proa.wasm.errors import (
+        InvalidModuleError,
+        SandboxError,
+        UnsupportedModuleError,
+        WasmError,
+        ZygoteLostError,
+    )
+    from proa.wasm.sandboxes import Sandbox, Sandboxes
+    from proa.wasm.spec import CompiledModule, ExitReason, Mount, SandboxExit, SandboxSpec
+
+__all__ = [
+    "CompiledModule",
+    "ExitReason",
+    "InvalidModuleError",
+    "Mount",
+    "Sandbox",
+    "SandboxError",
+    "SandboxExit",
+    "SandboxSpec",
+    "Sandboxes",
+    "UnsupportedModuleError",
+    "WasmError",
+    "ZygoteLostError",
+]
+
+_HOMES = {
+    "proa.wasm.errors": [name for name in __all__ if name.endswith("Error")],
+    "proa.wasm.sandboxes": ["Sandbox", "Sandboxes"],
+    "proa.wasm.spec": ["CompiledModule", "ExitReason", "Mount", "SandboxExit", "SandboxSpec"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: the zygote imports this package and must stay small."""
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,119 @@
+"""Linear memory with a hard bound: the guest that wants more ends, as a process does under Kubernetes.
+
+WebAssembly's own answer to a refused `memory.grow` is -1, which a C program sees as a NULL that it may well
+write through: address 0 is as good as any other there. So the memory of a bounded guest is allocated here,
+where the moment it asks for too much can be noticed.
+"""
+
+import ctypes
+import mmap
+from collections.abc import Callable
+from typing import Any, Final
+
+from wasmtime import Config, _bindings
+
+_NONE: Final = 0  # PROT_NONE
+_NO_RESERVE: Final = 0x4000  # MAP_NORESERVE
+_FAILED: Final = ctypes.c_void_p(-1).value
+_PAGE: Final = mmap.PAGESIZE
+_UNLIMITED: Final = 1 << 62
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+]
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_no_finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
+
+
+class GuestMemory:
+    """The linear memories of one guest. Keep it as long as the engine that it was applied to."""
+
+    def __init__(self) -> None:
+        self._limit = _UNLIMITED
+        self._exceeded: Callable[[int], None] = lambda _: None
+        self._used = 0
+        self._alive: list[Any] = []
+
+    def bound(self, limit: int, exceeded: Callable[[int], None]) -> None:
+        """Allow at most `limit` bytes in all; `exceeded` hears what was wanted, and must not return."""
+        self._limit = limit
+        self._exceeded = exceeded
+
+    def apply_to(self, config: Config) -> None:
+        """Make an engine with this configuration allocate here."""
+        creator: Any = _bindings.wasmtime_memory_creator_t()
+        creator.new_memory = _bindings.wasmtime_new_memory_callback_t(self._create)
+        creator.finalizer = _no_finalizer
+        self._alive.append(creator)
+        _bindings.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(creator))
+
+    def _create(
+        self, _env: int, _type: Any, minimum: int, maximum: int, reserved: int, guard: int, result: Any
+    ) -> int:
+        self._charge(minimum)
+        capacity = max(reserved, minimum)
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+        base = _libc.mmap(None, _round_up(capacity + guard), _NONE, flags, -1, 0)
+        if base == _FAILED:
+            return _error("the kernel has no room for a memory")
+        memory = _Memory(base, capacity, self._charge)
+        memory.describe(result[0])
+        self._alive.append(memory)
+        return memory.open(minimum)
+
+    def _charge(self, amount: int) -> None:
+        self._used += amount
+        if self._used > self._limit:
+            self._exceeded(self._used)
+
+
+class _Memory:
+    """One linear memory: a range of addresses of which the beginning can be used."""
+
+    def __init__(self, base: int, capacity: int, charge: Callable[[int], None]) -> None:
+        self._base = base
+        self._size = 0
+        self._capacity = capacity
+        self._charge = charge
+
+    def describe(self, result: Any) -> None:
+        """Fill in the engine's view of this memory."""
+        result.get_memory = _bindings.wasmtime_memory_get_callback_t(self._get)
+        result.grow_memory = _bindings.wasmtime_memory_grow_callback_t(self._grow)
+        result.finalizer = _no_finalizer
+        self._callbacks = (result.get_memory, result.grow_memory)
+
+    def _get(self, _env: int, size: Any, capacity: Any) -> int:
+        size[0], capacity[0] = self._size, self._capacity
+        return self._base
+
+    def _grow(self, _env: int, size: int) -> int:
+        self._charge(size - self._size)
+        return self.open(size)
+
+    def open(self, size: int) -> int:
+        """Make the first `size` bytes usable; return 0 or an error for the engine."""
+        if size > self._capacity:
+            return _error("the memory has no room to grow where it is")
+        if size and _libc.mprotect(self._base, _round_up(size), mmap.PROT_READ | mmap.PROT_WRITE):
+            return _error("the kernel refuses more memory")
+        self._size = size
+        return 0
+
+
+def _error(message: str) -> int:
+    """Make an error that the engine takes over, as the number that its callbacks return."""
+    address = ctypes.cast(_bindings.wasmtime_error_new(message.encode()), ctypes.c_void_p).value
+    assert address
+    return address
+
+
+def _round_up(size: int) -> int:
+    return (size + _PAGE - 1) // _PAGE * _PAGE

@@ -1,0 +1,216 @@
+"""What the zygote does for its client: requests in, children forked, replies out."""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from proa.wasm import _compiler, _guest
+from proa.wasm import _protocol as protocol
+from proa.wasm._children import Children, End
+from proa.wasm._engine import Runtime, cache_entry
+from proa.wasm._process import Stdio
+from proa.wasm.spec import CompiledModule, ExitReason, SandboxExit
+
+_SIGNALLED: Final = 128
+_DEV_NULL: Final = 0
+
+Send = Callable[[protocol.Reply, Sequence[int]], None]
+
+
+class _Sandbox(msgspec.Struct):
+    """A sandbox and the read ends of its output, which stay open here for the client's successors."""
+
+    id: str
+    pid: int
+    started_at: datetime
+    output: tuple[int, int]
+    exit: SandboxExit | None = None
+    discarded: bool = False
+
+
+class Service:
+    """All sandboxes and compilations."""
+
+    def __init__(self, runtime: Runtime, children: Children, send: Send) -> None:
+        self._runtime = runtime
+        self._children = children
+        self._send = send
+        self._sandboxes: dict[str, _Sandbox] = {}
+        self._compilations: dict[Path, list[int]] = {}
+        self._checked: dict[Path, tuple[int, int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sandboxes)
+
+    def introduce(self) -> None:
+        """Tell a new client of the sandboxes that are here."""
+        for sandbox in self._sandboxes.values():
+            adopted = protocol.Adopted(sandbox.id, sandbox.pid, sandbox.started_at, sandbox.exit)
+            self._send(adopted, sandbox.output)
+
+    def handle(self, request: protocol.Request, descriptors: list[int]) -> None:
+        """Carry out a request."""
+        match request:
+            case protocol.Compile():
+                self._compile(request)
+            case protocol.Start():
+                self._start(request, descriptors[0] if descriptors else _DEV_NULL)
+            case protocol.Kill(sandbox_id):
+                self._kill(sandbox_id)
+            case protocol.Discard(sandbox_id):
+                self._discard(sandbox_id)
+            case protocol.Forget(seq, sandbox_id):
+                self._forget(seq, sandbox_id)
+
+    # Sandboxes
+
+    def _start(self, request: protocol.Start, stdin: int) -> None:
+        spec = request.spec
+        if spec.id in self._sandboxes:
+            self._fail(request.seq, f"a sandbox {spec.id!r} exists already")
+            return
+        try:
+            sandbox = self._fork(request, stdin)
+        except OSError as error:
+            self._fail(request.seq, f"cannot start sandbox {spec.id!r}: {error.strerror}")
+            return
+        self._sandboxes[spec.id] = sandbox
+        started = protocol.Started(request.seq, spec.id, sandbox.pid, sandbox.started_at)
+        self._send(started, sandbox.output)
+
+    def _fork(self, request: protocol.Start, stdin: int) -> _Sandbox:
+        opened: list[int] = []
+        spec = request.spec
+        try:
+            opened += os.pipe2(os.O_CLOEXEC)
+            opened += os.pipe2(os.O_CLOEXEC)
+            stdout, stdout_write, stderr, stderr_write = opened
+            pid = self._children.fork(
+                f"proa:{spec.id}",
+                lambda report: _guest.run(self._runtime, spec, report),
+                lambda end: self._ended(spec.id, end),
+                Stdio(stdin, stdout_write, stderr_write),
+            )
+        except OSError:
+            for descriptor in opened:
+                os.close(descriptor)
+            raise
+        for descriptor in (stdout_write, stderr_write):
+            os.close(descriptor)
+        for descriptor in (stdout, stderr):
+            os.set_blocking(descriptor, False)
+        return _Sandbox(spec.id, pid, datetime.now(UTC), (stdout, stderr))
+
+    def _ended(self, sandbox_id: str, end: End) -> None:
+        sandbox = self._sandboxes[sandbox_id]
+        sandbox.exit = _judge(sandbox.started_at, end)
+        self._send(protocol.Exited(sandbox_id, sandbox.exit), ())
+        if sandbox.discarded:
+            self._remove(sandbox)
+
+    def _kill(self, sandbox_id: str) -> None:
+        if sandbox := self._sandboxes.get(sandbox_id):
+            self._children.kill(sandbox.pid)
+
+    def _discard(self, sandbox_id: str) -> None:
+        if sandbox := self._sandboxes.get(sandbox_id):
+            sandbox.discarded = True
+            self._children.kill(sandbox.pid)
+            if sandbox.exit:
+                self._remove(sandbox)
+
+    def _forget(self, seq: int, sandbox_id: str) -> None:
+        sandbox = self._sandboxes.get(sandbox_id)
+        if sandbox and not sandbox.exit:
+            self._fail(seq, f"sandbox {sandbox_id!r} still runs; kill it first")
+            return
+        if sandbox:
+            self._remove(sandbox)
+        self._send(protocol.Done(seq), ())
+
+    def _remove(self, sandbox: _Sandbox) -> None:
+        del self._sandboxes[sandbox.id]
+        for descriptor in sandbox.output:
+            os.close(descriptor)
+
+    # Modules
+
+    def _compile(self, request: protocol.Compile) -> None:
+        entry = cache_entry(request.cache_dir, request.digest)
+        if size := self._size_if_checked(entry):
+            self._send(protocol.Compiled(request.seq, CompiledModule(request.digest, entry, size)), ())
+        elif entry in self._compilations:
+            self._compilations[entry].append(request.seq)
+        else:
+            self._fork_compilation(request, entry)
+
+    def _fork_compilation(self, request: protocol.Compile, entry: Path) -> None:
+        try:
+            self._children.fork(
+                "proa:compile",
+                lambda report: report(protocol.encode(self._compile_here(request, entry))),
+                lambda end: self._compiled(entry, end),
+            )
+        except OSError as error:
+            self._fail(request.seq, f"cannot compile {request.source}: {error.strerror}")
+            return
+        self._compilations[entry] = [request.seq]
+
+    def _compile_here(self, request: protocol.Compile, entry: Path) -> protocol.Reply:
+        result = _compiler.compile_module(self._runtime, request.source, request.digest, entry)
+        if isinstance(result, CompiledModule):
+            return protocol.Compiled(request.seq, result)
+        return protocol.Failed(request.seq, result.error, result.message)
+
+    def _compiled(self, entry: Path, end: End) -> None:
+        if end.report:
+            reply = protocol.decode_reply(end.report)
+        else:
+            how = f"was killed by {signal.Signals(end.signal).name}" if end.signal else "broke off"
+            reply = protocol.Failed(
+                0, "invalid", f"the compiler {how}: the module is too large or too intricate"
+            )
+        if isinstance(reply, protocol.Compiled):
+            self._checked[entry] = _identity(entry)
+        for seq in self._compilations.pop(entry):
+            self._send(msgspec.structs.replace(reply, seq=seq), ())
+
+    def _size_if_checked(self, entry: Path) -> int:
+        try:
+            identity = _identity(entry)
+        except OSError:
+            return 0
+        return identity[1] if self._checked.get(entry) == identity else 0
+
+    def _fail(self, seq: int, message: str) -> None:
+        self._send(protocol.Failed(seq, "sandbox", message), ())
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _judge(started_at: datetime, end: End) -> SandboxExit:
+    """Join what the sandbox said of itself with what the kernel says of it."""
+    if end.report:
+        outcome = msgspec.json.decode(end.report, type=_guest.Outcome)
+    elif end.signal:
+        name = signal.Signals(end.signal).name
+        outcome = _guest.Outcome(_SIGNALLED + end.signal, ExitReason.KILLED, f"killed by {name}")
+    else:
+        outcome = _guest.Outcome(_guest.FAILED, ExitReason.FAILED, "the sandbox broke off without a reason")
+    return SandboxExit(
+        exit_code=outcome.exit_code,
+        reason=outcome.reason,
+        message=outcome.message,
+        started_at=started_at,
+        finished_at=max(started_at, datetime.now(UTC)),
+        cpu_seconds=end.cpu_seconds,
+        max_rss_bytes=end.max_rss_bytes,
+    )

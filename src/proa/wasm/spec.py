@@ -1,0 +1,122 @@
+"""The values that describe a sandbox: what to run, and how it ended."""
+
+import datetime
+import enum
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import msgspec
+
+_MAX_LENGTH: Final = 2 * 1024 * 1024
+
+
+class CompiledModule(msgspec.Struct, frozen=True):
+    """A module ready to be run.
+
+    Attributes:
+        digest: The SHA-256 of the module, 64 hexadecimal digits.
+        path: The file of machine code in the cache.
+        size: The length of that file in bytes.
+    """
+
+    digest: str
+    path: Path
+    size: int
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A directory of the host that a guest sees.
+
+    Attributes:
+        source: The directory on the host; it must exist when the sandbox starts.
+        target: The absolute path under which the guest finds it.
+        read_only: Refuse every change. A symbolic link never leads out of `source` in either case.
+    """
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run.
+
+    Attributes:
+        id: The name of the sandbox, unique until it is forgotten.
+        module: What `Sandboxes.compile` returned.
+        args: The guest's arguments, its own name (`argv[0]`) first.
+        env: The guest's whole environment; nothing of the host's is added.
+        mounts: The only directories that the guest can reach.
+        memory_limit: The most linear memory, in bytes, that the guest may have: one that asks for more is
+            killed. None is no limit but what 32 bits can address.
+        working_dir: Where the guest's relative paths start: a directory in one of the mounts, of which none
+            may be at "/". Absolute paths that are in no mount start there too. None is the guest's root.
+    """
+
+    id: str
+    module: CompiledModule
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    memory_limit: int | None = None
+    working_dir: str | None = None
+
+    def problem(self) -> str | None:
+        """Say in one line what makes this impossible to run, or None."""
+        strings = [self.id, *self.args, *self.env, *self.env.values(), self.working_dir or ""]
+        strings += [str(path) for mount in self.mounts for path in (mount.source, mount.target)]
+        if sum(map(len, strings)) > _MAX_LENGTH:
+            return f"arguments, environment and mounts have more than {_MAX_LENGTH} characters together"
+        if any(0xD800 <= ord(character) < 0xE000 for character in "".join(strings)):
+            return "an argument, a variable or a path is not Unicode"
+        if any("\0" in string for string in strings):
+            return "an argument, a variable or a path contains a NUL character"
+        if any(not name or "=" in name for name in self.env):
+            return "the name of an environment variable is empty or contains '='"
+        for path in (self.working_dir or "/", *(mount.target for mount in self.mounts)):
+            if not PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                return f"{path!r} is not an absolute path without '..'"
+        if self.working_dir and any(
+            PurePosixPath(mount.target) == PurePosixPath("/") for mount in self.mounts
+        ):
+            return "a working directory is not possible together with a mount at /"
+        if self.memory_limit is not None and self.memory_limit <= 0:
+            return f"a memory limit of {self.memory_limit} bytes is not positive"
+        return None
+
+
+class ExitReason(enum.StrEnum):
+    """Why a sandbox ended."""
+
+    EXITED = "exited"
+    """The guest returned or called `proc_exit`; the exit code is its own."""
+    TRAPPED = "trapped"
+    """The guest broke a rule of WebAssembly (exit code 134); the message names it."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The guest wanted more memory than its limit (exit code 137)."""
+    KILLED = "killed"
+    """A signal ended the process, from `Sandbox.kill` or from elsewhere (exit code 128 + signal)."""
+    FAILED = "failed"
+    """The guest never ran (exit code 128): a mount that is not there, for instance."""
+
+
+class SandboxExit(msgspec.Struct, frozen=True):
+    """How a sandbox ended.
+
+    Attributes:
+        exit_code: What a shell would show.
+        reason: Why it ended.
+        message: One line for a person; empty for a guest that exited by itself.
+        started_at: When its process was forked.
+        finished_at: When its end was noticed.
+        cpu_seconds: Processor time, user and system.
+        max_rss_bytes: The most physical memory it held, pages shared with other processes included.
+    """
+
+    exit_code: int
+    reason: ExitReason
+    message: str
+    started_at: datetime.datetime
+    finished_at: datetime.datetime
+    cpu_seconds: float
+    max_rss_bytes: int

@@ -1,0 +1,228 @@
+"""The zygote: `python -m proa.wasm.zygote`, started by `proa.wasm.Sandboxes` and by nobody else.
+
+One thread, one loop. It forks sandboxes and compilations, reaps them, keeps the read ends of the sandboxes'
+output and their exits, and serves one client at a time over a Unix socket. It imports neither asyncio nor
+anything else that is large, and has loaded the engine but started none of its threads, so that a fork is
+quick, safe, and shares nearly all of its memory.
+
+It stays as long as there is a client, a sandbox, or an exit that nobody has asked to forget.
+"""
+
+import argparse
+import contextlib
+import gc
+import os
+import resource
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import proa
+from proa.wasm import _process
+from proa.wasm import _protocol as protocol
+from proa.wasm._children import Children
+from proa.wasm._connection import Connection, socket_path
+from proa.wasm._engine import Runtime
+from proa.wasm._service import Service
+
+_IDLE_SECONDS: Final = 10.0
+
+
+class Zygote:
+    """The loop: signals, children and the one client."""
+
+    def __init__(self, listener: socket.socket, idle_seconds: float) -> None:
+        self._children = Children()
+        self._service = Service(Runtime.create(), self._children, self._send)
+        self._listener = listener
+        self._client: Connection | None = None
+        self._greeted = False
+        self._idle_seconds = idle_seconds
+        self._idle_since = time.monotonic()
+        self._stopping = False
+        self._selector = selectors.DefaultSelector()
+        self._wakeup = _watch_signals(self._terminate)
+        self._register(listener, self._accept)
+        self._register(self._wakeup, self._on_signal)
+
+    def _register(self, source: socket.socket, handler: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, handler)
+
+    def run(self) -> None:
+        """Serve until told to stop, or until there has been nothing to stay for for a while."""
+        while not self._is_done():
+            if self._client or self._children or self._service:
+                self._idle_since = time.monotonic()
+                timeout = None
+            else:
+                timeout = self._idle_since + self._idle_seconds - time.monotonic()
+                if timeout <= 0:
+                    return
+            for key, _ in self._selector.select(timeout):
+                key.data()
+
+    def _is_done(self) -> bool:
+        told = not self._client or self._client.is_flushed
+        return self._stopping and not self._children and told
+
+    def _on_signal(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wakeup.recv(4096)
+        if self._stopping:
+            self._stop()
+        self._children.reap()
+
+    def _terminate(self) -> None:
+        """Note that a signal asks for the end: what runs at any moment of the loop must do no more."""
+        self._stopping = True
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._children.kill_all()
+
+    # The client
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            connection = Connection(self._listener.accept()[0])
+            if self._client:
+                self._serve()  # It may have gone just now.
+            refusal = self._refusal(connection)
+            if refusal:
+                with contextlib.suppress(OSError):
+                    connection.send(protocol.encode(protocol.Refused(refusal, leaving=False)))
+                connection.close()
+            else:
+                self._client, self._greeted = connection, False
+                self._selector.register(connection, selectors.EVENT_READ, self._serve)
+
+    def _refusal(self, connection: Connection) -> str | None:
+        if connection.peer()[1] not in {0, os.geteuid()}:
+            return "they belong to another user"
+        if self._client:
+            return f"process {self._client.peer()[0]} is using them"
+        return None
+
+    def _serve(self) -> None:
+        client = self._client
+        assert client
+        try:
+            self._watch(client, all_sent=client.flush())
+            for payload, descriptors in client.receive():
+                try:
+                    self._handle(protocol.decode_request(payload), descriptors)
+                finally:
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+                if self._client is not client:
+                    return
+        except (OSError, msgspec.ValidationError, msgspec.DecodeError) as error:
+            if not isinstance(error, ConnectionError):
+                _process.log(f"dropped the client: {error}")
+            self._drop()
+
+    def _handle(self, request: protocol.Request, descriptors: list[int]) -> None:
+        match request:
+            case protocol.Hello():
+                self._greet(request)
+            case protocol.Shutdown():
+                self._stop()
+            case _ if self._greeted and not self._stopping:
+                self._service.handle(request, descriptors)
+
+    def _greet(self, hello: protocol.Hello) -> None:
+        same = (hello.version, hello.protocol) == (proa.__version__, protocol.PROTOCOL)
+        if not same and not len(self._service):
+            self._send(protocol.Refused("another version", leaving=True))
+            self._stop()
+        elif hello.protocol != protocol.PROTOCOL:
+            message = f"Proa {proa.__version__} started them and this version cannot take them over"
+            self._send(protocol.Refused(message, leaving=False))
+            self._drop()
+        else:
+            self._greeted = True
+            self._service.introduce()
+            self._send(protocol.Welcome(proa.__version__))
+
+    def _send(self, message: protocol.Reply, descriptors: Sequence[int] = ()) -> None:
+        if not self._client:
+            return
+        try:
+            all_sent = self._client.send(protocol.encode(message), descriptors)
+        except OSError:
+            self._drop()
+            return
+        self._watch(self._client, all_sent=all_sent)
+
+    def _watch(self, client: Connection, *, all_sent: bool) -> None:
+        events = selectors.EVENT_READ if all_sent else selectors.EVENT_READ | selectors.EVENT_WRITE
+        self._selector.modify(client, events, self._serve)
+
+    def _drop(self) -> None:
+        if self._client:
+            self._selector.unregister(self._client)
+            self._client.close()
+            self._client = None
+
+
+def _watch_signals(terminate: Callable[[], None]) -> socket.socket:
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: terminate())
+    return reader
+
+
+def _listen(directory: int) -> socket.socket:
+    path = socket_path(directory)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+
+
+def main() -> None:
+    """Detach, listen, say so, serve, clean up."""
+    parser = argparse.ArgumentParser(prog="python -m proa.wasm.zygote", description="Started by Proa itself.")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--idle-seconds", type=float, default=_IDLE_SECONDS, help="when to end by itself")
+    parser.add_argument("--ready", type=int, required=True, help="descriptor to write to when ready")
+    arguments = parser.parse_args()
+    if os.fork():
+        os._exit(0)
+    os.umask(0o077)
+    os.chdir("/")
+    os.environ["TOKIO_WORKER_THREADS"] = "1"  # In each sandbox; the default is one for each processor.
+    _process.set_name("proa-zygote")
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+    directory = os.open(arguments.state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = _listen(directory)
+    zygote = Zygote(listener, arguments.idle_seconds)
+    gc.collect()
+    gc.freeze()
+    os.write(arguments.ready, b"ready")
+    os.close(arguments.ready)
+    try:
+        zygote.run()
+    finally:
+        # In this order: whoever finds nobody listening may already have bound a socket of their own.
+        socket_path(directory).unlink(missing_ok=True)
+        listener.close()
+
+
+if __name__ == "__main__":
+    main()
