@@ -9,10 +9,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proa.controlplane import ApiServer, ApiServerSettings
 from proa.kube import Api, Client, Config, Strategic, WatchEvent
 from proa.kube.models.core_v1 import Node, Pod
-from proa.wasm import Sandboxes
+from proa.wasm import Sandboxes, ZygoteLostError
 
 Cluster = Any
 
@@ -183,6 +185,12 @@ async def test_the_api_server_may_go_and_come_back(cluster: Cluster) -> None:
             assert main(pod).state.terminated.exit_code == 4
     finally:
         await kubelet.__aexit__(None, None, None)
+
+
+async def test_a_data_directory_is_for_one_kubelet_only(node: Cluster) -> None:
+    with pytest.raises(ZygoteLostError, match="cannot be used"):
+        async with node.kubelet():
+            pass
 
 
 async def test_a_node_that_was_deleted_registers_again(node: Cluster) -> None:
