@@ -18,7 +18,7 @@ $(READY): requirements/dev.txt requirements/guests.txt pyproject.toml
 	touch $@
 
 demo: $(READY) ## Start the cluster, run Wasm pods on it with real kubectl, and stop it again
-	$(BIN)/python -m proa.cli.demo
+	$(BIN)/python examples/demo/demo.py
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 - setting() is how settings are declared
 import argparse
 import contextlib
 import enum

@@ -1,13 +1,20 @@
 """A loopback server that records requests and answers as a test tells it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
 
+from proa.app.testing import no_blocking
 from proa.kube import Client, Config
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking() -> Iterator[None]:
+    with no_blocking("proa.kube"):
+        yield
 
 
 class FakeServer:

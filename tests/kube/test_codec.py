@@ -5,6 +5,7 @@ import gc
 import pytest
 
 from proa.kube import DecodeError, KubeError, decode, encode
+from proa.kube.core.listing import read_page
 from proa.kube.models.apps_v1 import Deployment
 from proa.kube.models.core_v1 import Pod, ResourceRequirements
 from proa.kube.models.meta_v1 import ObjectMeta, Status
@@ -99,3 +100,16 @@ def test_encoding_leaves_out_what_is_not_set() -> None:
     assert encode(ObjectMeta(name="a")) == b'{"name":"a"}'
     assert encode(Status(code=404)) == b'{"apiVersion":"v1","kind":"Status","code":404,"metadata":{}}'
     assert b"null" not in encode(Deployment())
+
+
+def test_a_list_is_read_though_some_of_its_items_hold_nulls() -> None:
+    items = b'[{"metadata":{"name":"a"}},{"rules":null}]'
+    text = b'{"metadata":{"resourceVersion":"7","continue":""},"items":' + items + b"}"
+    page = read_page(text, ClusterRole)
+    assert [role.metadata.name for role in page.items] == ["a", None]
+    assert (page.resource_version, page.continue_) == ("7", None)
+    assert read_page(b'{"metadata":{},"items":null}', ClusterRole).items == []
+    with pytest.raises(DecodeError, match=r"cannot read ClusterRole: .*`\$\.rules`, in items\[1\] of a list"):
+        read_page(b'{"metadata":{},"items":[{},{"rules":7}]}', ClusterRole)
+    with pytest.raises(DecodeError, match="JSON is malformed"):
+        read_page(b"<html>", ClusterRole)

@@ -43,8 +43,10 @@ def load(path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    return load(ROOT / "tools/generate_models.py")
+def generator() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tools")
+        yield load(ROOT / "tools/generate_models.py")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@
 - `storage`: durable objects with one revision counter, an index in memory, and the recent past.
 - `security`: certificates, tokens, who may do what; `admission`: what depends on other objects.
 - `presentation`: discovery, tables, OpenAPI.
+- `scheduler`, `controllers`: clients of the API like any other, on `proa.runtime`.
 - `testing`: a server for tests.
 """
 
@@ -17,11 +18,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._errors import ControlPlaneError
+    from .controllers import ControllerManager
+    from .scheduler import Scheduler
     from .server import ApiServer, ApiServerSettings
 
-__all__ = ["ApiServer", "ApiServerSettings", "ControlPlaneError"]
+__all__ = ["ApiServer", "ApiServerSettings", "ControlPlaneError", "ControllerManager", "Scheduler"]
 
-_HOMES = {"ApiServer": "server", "ApiServerSettings": "server", "ControlPlaneError": "_errors"}
+_HOMES = {
+    "ApiServer": "server",
+    "ApiServerSettings": "server",
+    "ControlPlaneError": "_errors",
+    "ControllerManager": "controllers",
+    "Scheduler": "scheduler",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -40,12 +40,10 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - re
 class ApiServerSettings:
     """How an API server runs."""
 
-    data_dir: Path = setting(  # noqa: RUF009 - immutable
-        Path(".proa/apiserver"), help="where objects, certificates and kubeconfigs are kept"
-    )
+    data_dir: Path = setting(Path(".proa"), help="where objects, certificates and kubeconfigs are kept")
     bind: str = setting("127.0.0.1", help="address to listen on")
     port: int = setting(6443, help="port to listen on; 0 picks a free one")
-    token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')  # noqa: RUF009 - immutable
+    token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')
 
     def validate(self) -> Iterable[str]:
         """What is wrong with the settings."""

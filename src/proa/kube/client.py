@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Self
 
 from proa.kube.codec import decode
@@ -57,9 +58,7 @@ class Client:
     async def __aenter__(self) -> Self:
         """Load the credentials; raises ConfigError if a certificate or key cannot be used."""
         if self._transport is None:
-            from proa.kube._aiohttp import AiohttpTransport
-
-            self._transport = AiohttpTransport(self.config, self.timeouts, self._user_agent)
+            self._transport = await self._connected()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -106,6 +105,15 @@ class Client:
     async def server_version(self) -> VersionInfo:
         """Return the version of the API server."""
         return decode((await self.request_raw("GET", "/version")).body, VersionInfo)
+
+    async def _connected(self) -> Transport:
+        import asyncio
+
+        # Loading aiohttp takes hundreds of milliseconds: in a thread, the event loop goes on meanwhile.
+        await asyncio.to_thread(import_module, "proa.kube._aiohttp")
+        from proa.kube._aiohttp import AiohttpTransport
+
+        return await AiohttpTransport.open(self.config, self.timeouts, self._user_agent)
 
     def _opened(self) -> Transport:
         if self._transport is None:

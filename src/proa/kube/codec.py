@@ -49,15 +49,28 @@ def decode(data: bytes | memoryview | str, type_: type[T]) -> T:
         path.
     """
     try:
-        with _CollectionPaused():
-            value = decoder(type_).decode(data)
+        value = decode_exactly(data, type_)
     except msgspec.ValidationError:
         value = _decode_with_nulls(data, type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(f"cannot read {name_of(type_)}: {error}") from error
     if isinstance(value, Resource) and value.kind != value.resource.kind:
         raise DecodeError(f"cannot read {name_of(type_)}: the object is a {value.kind} ({value.api_version})")
     return value
+
+
+def decode_exactly(data: bytes | memoryview | str, type_: type[T]) -> T:
+    """Read JSON as `type_`, with all nulls where the type allows them.
+
+    Raises:
+        msgspec.ValidationError: not of the type.
+        DecodeError: not JSON.
+    """
+    try:
+        with _CollectionPaused():
+            return decoder(type_).decode(data)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"cannot read {name_of(type_)}: {error}") from error
 
 
 class _CollectionPaused:

@@ -1,5 +1,4 @@
 """What can be set about a kubelet."""
-# ruff: noqa: RUF009 - `setting` declares a field, as `dataclasses.field` does
 
 import ipaddress
 import re

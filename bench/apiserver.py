@@ -1,0 +1,199 @@
+"""The API server alone, over TLS, in a process of its own; the client is another process on the same cores.
+
+Figures of kube-apiserver 1.36 with etcd 3.6 on two such cores, recorded once, stand beside ours: no package
+registry has it. Where etcd is installed (Debian's `etcd-server`), its own durable puts are measured in the
+same run, as the most that any API server upon it could reach.
+"""
+
+import asyncio
+import base64
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+
+from bench._table import show
+from proa.kube import Config
+from proa.kube._tls import ssl_context
+
+CONCURRENCY = 64
+OBJECTS = 10_000
+PODS = 2_000
+RECORDED = {"creates/s": 1600, "gets/s": 5000, "list of 2,000 pods, ms": 36, "ready, s": 3.5}
+
+JSON = {"Content-Type": "application/json"}
+
+Request = Callable[[int], Awaitable[None]]
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder:
+        with _server(Path(folder)) as (config, ready, pid):
+            figures = asyncio.run(_measure(config))
+            resident = _resident_megabytes(pid)
+        etcd = _etcd(Path(folder))
+    figures["ready, s"] = ready
+    rows = [(name, value, RECORDED.get(name, "")) for name, value in figures.items()]
+    rows.append((f"memory with {OBJECTS + PODS:,} objects, MB", resident, ""))
+    if etcd is not None:
+        rows.append(("etcd's own durable puts/s, same run", "", etcd))
+    show(
+        f"API server over TLS, {CONCURRENCY} requests at once, every write durable",
+        ("", "Proa", "kube-apiserver 1.36 + etcd 3.6"),
+        rows,
+        note="The right column was recorded once on two such cores, unless it says otherwise.",
+    )
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[tuple[Config, float, int]]:
+    began = time.perf_counter()
+    command = [
+        sys.executable,
+        "-m",
+        "proa.cli",
+        "apiserver",
+        "--data-dir",
+        str(folder / "state"),
+        "--port",
+        "0",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        printed = next(line for line in process.stdout if line.startswith("export KUBECONFIG="))
+        ready = time.perf_counter() - began
+        yield Config.from_kubeconfig(Path(printed.partition("=")[2].strip())), ready, process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+async def _measure(config: Config) -> dict[str, float]:
+    connector = aiohttp.TCPConnector(ssl=ssl_context(config), limit=CONCURRENCY)
+    async with aiohttp.ClientSession(config.server, connector=connector) as session:
+        namespace = "/api/v1/namespaces/default"
+        creates = await _rate(OBJECTS, _creating(session, f"{namespace}/configmaps", _config_map))
+        gets = await _rate(OBJECTS, _getting(session, f"{namespace}/configmaps/bench-0"))
+        await _rate(PODS, _creating(session, f"{namespace}/pods", _pod))
+        began = time.perf_counter()
+        for _ in range(10):
+            async with session.get(f"{namespace}/pods") as response:
+                size = len(await response.read())
+        listed = (time.perf_counter() - began) / 10
+    return {
+        "creates/s": creates,
+        "gets/s": gets,
+        "list of 2,000 pods, ms": listed * 1e3,
+        "its size, MB": size / 1e6,
+    }
+
+
+async def _rate(count: int, request: Request) -> float:
+    """Requests answered per second, `CONCURRENCY` of them under way at any time."""
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for number in numbers:
+            await request(number)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
+    return count / (time.perf_counter() - began)
+
+
+def _creating(session: aiohttp.ClientSession, path: str, body: Callable[[int], bytes]) -> Request:
+    async def create(number: int) -> None:
+        async with session.post(path, data=body(number), headers=JSON) as response:
+            if response.status != 201:
+                raise RuntimeError(f"a create was answered with {response.status}: {await response.text()}")
+            await response.read()
+
+    return create
+
+
+def _getting(session: aiohttp.ClientSession, path: str) -> Request:
+    async def get(number: int) -> None:
+        del number
+        async with session.get(path) as response:
+            response.raise_for_status()
+            await response.read()
+
+    return get
+
+
+def _config_map(number: int) -> bytes:
+    metadata = {"name": f"bench-{number}", "labels": {"app": "bench"}}
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"key": "value" * 20}}
+    return json.dumps(document).encode()
+
+
+def _pod(number: int) -> bytes:
+    """A pod of the size that pods have once their status is written."""
+    container = {
+        "name": "main",
+        "image": "registry.example/team/service:1.2.3",
+        "args": ["--listen", "0.0.0.0:8080"],
+        "env": [{"name": f"SETTING_{index}", "value": "x" * 40} for index in range(15)],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+    }
+    metadata = {"name": f"pod-{number}", "labels": {"app": "bench", "pod-template-hash": "5d4f8c7b9"}}
+    spec = {"containers": [container], "schedulerName": "nobody"}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}).encode()
+
+
+def _resident_megabytes(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def _etcd(folder: Path) -> float | None:
+    """Durable puts per second of an etcd on this machine, over its JSON gateway; None where it is absent."""
+    if shutil.which("etcd") is None:
+        return None
+    client, peer = "http://127.0.0.1:23790", "http://127.0.0.1:23800"
+    command = ["etcd", "--data-dir", str(folder / "etcd"), "--listen-client-urls", client]
+    command += ["--advertise-client-urls", client, "--listen-peer-urls", peer]
+    command += ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"]
+    with (folder / "etcd.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        return asyncio.run(_etcd_puts(client))
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+async def _etcd_puts(url: str) -> float:
+    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    async with aiohttp.ClientSession(url, connector=connector) as session:
+        await _until_healthy(session)
+        value = base64.b64encode(_config_map(0)).decode()
+
+        async def put(number: int) -> None:
+            key = base64.b64encode(f"/registry/configmaps/default/bench-{number}".encode()).decode()
+            async with session.post("/v3/kv/put", json={"key": key, "value": value}) as response:
+                response.raise_for_status()
+                await response.read()
+
+        return await _rate(OBJECTS // 2, put)
+
+
+async def _until_healthy(session: aiohttp.ClientSession) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                async with session.get("/health") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)

@@ -1,0 +1,57 @@
+"""Which cluster a command means, and where its registry is."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from proa.app import ProaError
+from proa.kube import Api, Client, Config
+from proa.kube.models.core_v1 import ConfigMap
+
+LOCAL_KUBECONFIG = Path(".proa/kubeconfig")
+REGISTRY_NAMESPACE = "kube-public"
+REGISTRY_CONFIG_MAP = "local-registry-hosting"
+REGISTRY_KEY = "localRegistryHosting.v1"
+
+
+class NoRegistryError(ProaError):
+    """The cluster does not say where its registry is."""
+
+    exit_code = 2
+
+
+def cluster_config(kubeconfig: Path | None) -> Config:
+    """The cluster that a command means.
+
+    That of the kubeconfig given, else of `$KUBECONFIG`, else of the `proa up` of this folder, else what
+    kubectl would take.
+    """
+    if kubeconfig is not None:
+        return Config.from_kubeconfig(kubeconfig)
+    if not os.environ.get("KUBECONFIG") and LOCAL_KUBECONFIG.exists():
+        return Config.from_kubeconfig(LOCAL_KUBECONFIG)
+    return Config.from_env()
+
+
+def registry_config_map(host: str) -> ConfigMap:
+    """How a cluster tells tools where its registry is: KEP-1755's ConfigMap in kube-public."""
+    from proa.kube.models.meta_v1 import ObjectMeta
+
+    return ConfigMap(
+        metadata=ObjectMeta(name=REGISTRY_CONFIG_MAP, namespace=REGISTRY_NAMESPACE),
+        data={REGISTRY_KEY: yaml.safe_dump({"host": host})},
+    )
+
+
+async def local_registry(client: Client) -> str:
+    """The registry of the cluster, as its ConfigMap names it (KEP-1755); raises NoRegistryError."""
+    found = await Api(client, ConfigMap, namespace=REGISTRY_NAMESPACE).get_opt(REGISTRY_CONFIG_MAP)
+    text = found.data.get(REGISTRY_KEY) if found else None
+    document = yaml.safe_load(text) if text else None
+    if not isinstance(document, dict) or not isinstance(document.get("host"), str):
+        raise NoRegistryError(
+            f"the cluster names no registry in {REGISTRY_NAMESPACE}/{REGISTRY_CONFIG_MAP}: use --registry"
+        )
+    host: str = document["host"]
+    return host

@@ -1,0 +1,101 @@
+"""`proa up`: control plane, node and registry in one process, on loopback."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proa.app import App
+from proa.app.settings import setting
+from proa.cli._cluster import registry_config_map
+from proa.cli._process import serve
+from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Scheduler
+from proa.kube import AlreadyExistsError, Api, Client, Config
+from proa.kube.models.core_v1 import ConfigMap
+from proa.kubelet import Kubelet, KubeletSettings
+from proa.oci import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpSettings:
+    """Settings of `proa up`."""
+
+    data_dir: Path = setting(Path(".proa"), help="where the cluster's state is kept")
+    bind: str = setting("127.0.0.1", help="address that every part listens on")
+    port: int = setting(6443, help="port of the API server; 0 picks a free one")
+    registry_port: int = setting(5050, help="port of the registry; 0 picks a free one")
+    kubelet_port: int = setting(10250, help="port of the node; 0 picks a free one")
+    node_name: str = setting("", help="name of the node; by default the host name in lower case")
+    max_pods: int = setting(1000, help="how many pods the node takes")
+    token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    return serve("proa up", UpSettings, arguments, _up)
+
+
+async def _up(app: App, chosen: UpSettings) -> None:
+    """Keep a cluster up on loopback until SIGTERM or Ctrl-C: control plane, node and registry."""
+    began = time.perf_counter()
+    server, registry = await _start(app, chosen)
+    sys.stdout.write(_greeting(time.perf_counter() - began, server, registry))
+    sys.stdout.flush()
+    await app.run_until_stopped()
+
+
+async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
+    """Start the parts in the order in which they need each other; they stop in the reverse one."""
+    server = ApiServer(
+        ApiServerSettings(
+            data_dir=chosen.data_dir,
+            bind=chosen.bind,
+            port=chosen.port,
+            token_auth_file=chosen.token_auth_file,
+        )
+    )
+    registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
+    await app.start_all({"registry": registry, "API server": server})
+    client = await app.start("client", Client(Config.from_kubeconfig(server.kubeconfig)))
+    await _publish(client, f"localhost:{registry.port}")
+    await app.start_all(
+        {
+            "scheduler": Scheduler(client),
+            "controllers": ControllerManager(client),
+            "node": _node(chosen, server),
+        }
+    )
+    return server, registry
+
+
+def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
+    own = KubeletSettings(
+        node_name=chosen.node_name,
+        data_dir=chosen.data_dir / "kubelet",
+        bind=chosen.bind,
+        port=chosen.kubelet_port,
+        max_pods=chosen.max_pods,
+        stop_pods_on_exit=True,
+    )
+    kubeconfig = server.kubeconfig_for(user=f"system:node:{own.name}", groups=("system:nodes",))
+    return Kubelet(own, Config.from_kubeconfig(kubeconfig))
+
+
+async def _publish(client: Client, host: str) -> None:
+    """Tell tools where the registry is; a port may have changed since the last time."""
+    wanted = registry_config_map(host)
+    config_maps = Api(client, ConfigMap, namespace=wanted.metadata.namespace)
+    try:
+        await config_maps.create(wanted)
+    except AlreadyExistsError:
+        await config_maps.replace(wanted)
+
+
+def _greeting(seconds: float, server: ApiServer, registry: Registry) -> str:
+    return (
+        f"The cluster is up after {seconds:.1f} s. Ctrl-C stops it.\n"
+        f"  API server  {server.url}\n"
+        f"  registry    localhost:{registry.port}\n"
+        f"  export KUBECONFIG={server.kubeconfig}\n"
+    )
