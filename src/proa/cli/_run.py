@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proa.app import App, ProaError, run, settings
 from proa.app.settings import setting
-from proa.cli._cluster import cluster_config, local_registry
+from proa.cli._cluster import cluster_client, local_registry
 from proa.kube import Api, Client, NotFoundError
 from proa.kube.models.core_v1 import Container, EnvVar, Pod, PodSpec
 from proa.kube.models.meta_v1 import ObjectMeta
@@ -62,9 +62,11 @@ def main(arguments: Sequence[str]) -> int:
     settings.add_arguments(parser, RunSettings)
     parsed = parser.parse_args(words)
     chosen = settings.resolve(RunSettings, parsed)
+    if not parsed.file.is_file():
+        raise RunFailedError(f"there is no file {parsed.file}")
 
     async def pod(app: App) -> int:
-        async with Client(cluster_config(chosen.kubeconfig)) as client:
+        async with cluster_client(chosen.kubeconfig) as client:
             image = await _push(client, chosen, parsed.file)
             wanted = _pod(parsed.file, image, chosen, guest_arguments)
             return await _run_to_end(
