@@ -27,7 +27,7 @@ from proa.kubelet._images import pull_policy
 from proa.kubelet._log_writer import duplicates
 from proa.kubelet.errors import ContainerConfigError, ImageNeverPullError
 from proa.oci import InvalidReferenceError, OciError, PulledModule, Reference
-from proa.wasm import Sandbox, SandboxExit, WasmError, ZygoteLostError
+from proa.wasm import InvalidModuleError, Sandbox, SandboxExit, WasmError, ZygoteLostError
 
 
 class ContainerState(Protocol):
@@ -127,6 +127,8 @@ class Creating:
             sandbox = await sandboxes.start(await container.sandbox_spec(module))
         except (ContainerConfigError, KubeError) as error:
             return CreateFailing("CreateContainerConfigError", str(error))
+        except InvalidModuleError as error:
+            return CreateFailing("CreateContainerError", f'image "{container.spec.image}": {error}')
         except WasmError as error:
             return CreateFailing("CreateContainerError", str(error))
         container.create_failures.reset()
