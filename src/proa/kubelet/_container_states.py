@@ -3,10 +3,12 @@
 ::
 
     Pulling ──▶ Creating ──▶ Running ──▶ Ended ──▶ (done)
-     ▲  ▲ ╲        │                      │ │
-     │  │  ╰▶ Failing ◀╯                  │ ╰──▶ CrashLooping ──╮
-     │  ╰──────┴───────────────────────── ╯                     │
-     ╰──────────────────────────────────────────────────────────╯
+       │            │           │          ├─────▶ Pulling, at once
+       ▼            ▼           ▼          ╰─────▶ CrashLooping ──▶ Pulling
+    PullFailing  CreateFailing  Lost
+       │            │           │
+       ▼            ▼           ▼
+    Pulling      Pulling      Ended
 
 Any of them may be cancelled at any time and lost with the process: what a container has come to is known by
 its saved status and its sandbox, and `first_state` finds the way in again from these.
@@ -125,7 +127,7 @@ class Creating:
         try:
             module = await sandboxes.compile(self.image.path, self.image.digest.rpartition(":")[2])
             sandbox = await sandboxes.start(await container.sandbox_spec(module))
-        except (ContainerConfigError, KubeError) as error:
+        except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailing("CreateContainerConfigError", str(error))
         except InvalidModuleError as error:
             return CreateFailing("CreateContainerError", f'image "{container.spec.image}": {error}')
