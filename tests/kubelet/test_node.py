@@ -118,6 +118,15 @@ def test_every_problem_of_the_settings_is_told_at_once() -> None:
         assert word in text
 
 
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "localhost"])
+def test_a_node_needs_an_address_that_others_can_use(bind: str) -> None:
+    arguments = ["--bind", bind, "--node-name", "edge"]
+    with pytest.raises(app_settings.SettingsError, match="node_ip: set it to the node's address"):
+        app_settings.load(KubeletSettings, arguments=arguments, environ={})
+    arguments += ["--node-ip", "10.0.0.7"]
+    assert app_settings.load(KubeletSettings, arguments=arguments, environ={}).address == "10.0.0.7"
+
+
 def test_addresses_are_unique_and_given_back_ones_come_last() -> None:
     addresses = PodAddresses("127.66.0.0/29")
     assert addresses.reserve("127.66.0.2")
