@@ -28,7 +28,7 @@ Fields = dict[int, tuple[str, str, str]]
 
 
 @cache
-def _messages() -> dict[str, Fields]:
+def messages() -> dict[str, Fields]:
     """The fields of each message by number: name, type, and mode (see tools/compact_protobuf.py)."""
     table: dict[str, dict[str, list[str]]] = load("protobuf")
     return {
@@ -58,7 +58,7 @@ def decode_protobuf(data: bytes) -> Document:
 def _type(api_version: str, kind: str) -> str:
     group, _, version = api_version.rpartition("/")
     name = f"{_META}DeleteOptions" if kind == "DeleteOptions" else type_of_kind(group, version, kind)
-    if name is None or name not in _messages():
+    if name is None or name not in messages():
         raise UnreadableError(f"there is no kind {kind} in {api_version} that has a protobuf form")
     return name
 
@@ -101,7 +101,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 def _message(name: str, data: bytes, depth: int) -> Document:
     if depth > _MAX_DEPTH:
         raise ValueError("it is nested too deeply")
-    known, result = _messages()[name], Document()
+    known, result = messages()[name], Document()
     for number, value in _fields(data):
         if number not in known:
             continue
