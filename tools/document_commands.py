@@ -17,9 +17,9 @@ from proa.kubelet import KubeletSettings
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 HEAD = """# Commands and settings
 
-Written by `tools/document_commands.py`. A setting is taken from its flag, else from its environment variable,
-else from the YAML file that `--config` names (the flag's name, with underscores or in camelCase), else from its
-default. All that is wrong is reported at once.
+Written by `tools/document_commands.py`. A setting is taken from its flag, else from its environment
+variable, else from the YAML file that `--config` names (the flag's name, with underscores or in camelCase),
+else from its default. All that is wrong is reported at once.
 
 """
 USAGES = {
