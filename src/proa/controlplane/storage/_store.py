@@ -153,7 +153,7 @@ class Store:
         self._database.submit(
             Write(Row(*event.key, event.last.uid, event.revision, body), pending, self._epoch)
         )
-        return asyncio.shield(pending.future)
+        return pending.future
 
     def _committed_in_thread(self, writes: list[Write], error: Exception | None) -> None:
         try:
