@@ -2,10 +2,10 @@
 
     python tools/protobuf_fields.py CHECKOUT...
 
-The checkouts are of github.com/kubernetes/api and github.com/kubernetes/apimachinery. From their .proto
-files come the fields' numbers and types, from their Go types the JSON names and which zeros JSON leaves
-out. Kept is what a client may send to a resource in `resources.json`, and only fields that
-`definitions.json` has: run this again when those files change.
+The checkouts are of github.com/kubernetes/api and github.com/kubernetes/apimachinery at the release whose
+types `definitions.json` holds. From their .proto files come the fields' numbers and types, from their Go
+types the JSON names and which zeros JSON leaves out. Kept is what a client may send to a resource in
+`resources.json`, and only fields that `definitions.json` has: run this again when those files change.
 
 The table is {package: {message: ["NUMBER NAME TYPE", ...]}}, a message of another package being named in
 full. TYPE is `T`, `[]T` (repeated), `{}T` (a map from strings), `+T` (T's fields stand among ours) or

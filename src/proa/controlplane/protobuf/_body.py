@@ -24,7 +24,7 @@ def decode(body: bytes) -> Document:
     linear in the body's size and bounded.
 
     Raises:
-        ProtobufError: The body is not Kubernetes' protobuf, is larger or deeper than any object, or its
+        ProtobufError: The body is not Kubernetes' protobuf, has more fields than any object, or its
             kind has no protobuf form that we know.
     """
     if not body.startswith(MAGIC):

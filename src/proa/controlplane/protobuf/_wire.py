@@ -13,9 +13,9 @@ from proa.controlplane._json import UnreadableError
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Value = Any
 """A varint's number, or the bytes (a memoryview) of another wire type's field: the wire type says which."""
-MAX_FIELDS = 200_000
-"""How many fields a body may hold. A megabyte of the smallest entries that a ConfigMap can have stays below,
-while reading three megabytes of empty fields would hold up everyone else for seconds.
+MAX_FIELDS = 100_000
+"""How many fields a body may hold. Objects have some hundred, and a ConfigMap of 30 000 entries stays below;
+three megabytes of empty fields would hold up everyone else for seconds.
 """
 
 
@@ -52,13 +52,15 @@ class Reader:
             tag, at = varint(data, at)
             number, wire_type = tag >> 3, tag & 7
             self.spend()
+            if number == 0:
+                raise ProtobufError("a field has the number 0")
             if wire_type == VARINT:
                 value, at = varint(data, at)
                 yield number, wire_type, value
                 continue
             start, at = _extent(data, at, wire_type)
-            if at > end or number == 0:
-                raise ProtobufError("a field ends too late" if number else "a field has the number 0")
+            if at > end:
+                raise ProtobufError("the bytes end within a field")
             yield number, wire_type, data[start:at]
 
     def parts(self, data: memoryview) -> dict[int, memoryview]:
@@ -100,14 +102,15 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
         ProtobufError: The bytes end within it, or it has more than 64 bits.
     """
     value = 0
-    for shift in range(0, 64, 7):
-        if at >= len(data):
-            raise ProtobufError("the bytes end within a number")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+    try:
+        for shift in range(0, 64, 7):
+            byte = data[at]
+            at += 1
+            if byte < 0x80:
+                return (value | byte << shift) & 0xFFFF_FFFF_FFFF_FFFF, at
+            value |= (byte & 0x7F) << shift
+    except IndexError as error:
+        raise ProtobufError("the bytes end within a number") from error
     raise ProtobufError("a number has more than 64 bits")
 
 
