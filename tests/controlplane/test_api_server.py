@@ -85,7 +85,7 @@ async def test_a_second_server_goes_on_where_the_first_stopped(tmp_path: Path) -
 
 
 async def test_secret_files_are_their_owners_only(server: ApiServer) -> None:
-    server.kubeconfig_for("system:node:x", ["system:nodes"])
+    await asyncio.to_thread(server.kubeconfig_for, "system:node:x", ["system:nodes"])
     for path in server.settings.data_dir.rglob("*"):
         if path.is_file():
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
@@ -196,7 +196,7 @@ async def test_a_deleted_namespace_takes_its_content_along_and_waits_for_finaliz
 
 
 async def test_a_node_may_do_what_a_kubelet_needs_and_no_more(server: ApiServer) -> None:
-    kubeconfig = server.kubeconfig_for("system:node:n", ["system:nodes"])
+    kubeconfig = await asyncio.to_thread(server.kubeconfig_for, "system:node:n", ["system:nodes"])
     async with Client(Config.from_kubeconfig(kubeconfig)) as client:
         await Api(client, Node).create(Node(metadata=ObjectMeta(name="n")))
         assert [one async for one in Api(client, Pod).list()] == []
