@@ -79,7 +79,7 @@ class ParcelStore:
 
     async def arrived(self, sha256: str) -> int:
         """Return how many bytes of an upload that broke off are here to carry on from."""
-        return await asyncio.to_thread(_size_or_zero, self._part(sha256)) if is_digest(sha256) else 0
+        return await asyncio.to_thread(_abandoned, self._part(sha256)) if is_digest(sha256) else 0
 
     async def delete(self, sha256: str) -> int:
         """Remove a parcel and return its size; 0 where it was not here."""
@@ -277,6 +277,16 @@ def _lock_part(path: Path) -> tuple[int, Path] | None:
             if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor, path
         os.close(descriptor)
+
+
+def _abandoned(path: Path) -> int:
+    """Return the size of a draft that nobody is writing."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return os.fstat(file.fileno()).st_size
+    except (FileNotFoundError, NotADirectoryError, BlockingIOError):
+        return 0
 
 
 def _size_or_zero(path: Path) -> int:
