@@ -124,7 +124,7 @@ class Keyring(Document, frozen=True, kw_only=True):
 
     def save(self, path: Path) -> None:
         """Write the keyring, atomically."""
-        _write(path, encode(self), 0o644)
+        write_file(path, encode(self), 0o644)
 
 
 class SecretKey(Document, frozen=True, kw_only=True):
@@ -221,7 +221,7 @@ class SecretKeys(Document, frozen=True, kw_only=True):
 
     def save(self, path: Path) -> None:
         """Write the keys, atomically, for the owner's eyes only."""
-        _write(path, encode(self), 0o600)
+        write_file(path, encode(self), 0o600)
 
 
 def _public_bytes(key: Ed25519PrivateKey) -> bytes:
@@ -244,7 +244,12 @@ def _decoded(path: Path, content: bytes, kind: type[T]) -> T:
         raise KeyFileError(f"{path} can't be used: {error}") from None
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def write_file(path: Path, content: bytes, mode: int) -> None:
+    """Write a file atomically, with permissions that it has from the first byte on.
+
+    Raises:
+        KeyFileError: the disk refused.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

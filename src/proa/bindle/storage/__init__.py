@@ -44,6 +44,7 @@ class InvoiceStore(Protocol):
     def add(self, invoice: Invoice) -> bytes: ...
     def replace(self, invoice: Invoice) -> bytes: ...
     def all(self) -> Iterator[Invoice]: ...
+    def clear(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -202,6 +203,10 @@ class Storage:
             self._remember(stored)
             return stored
 
+    async def forget_invoices(self) -> None:
+        """Remove all invoices: for caches."""
+        await in_thread(self._invoices.clear)
+
     async def yank(self, bindle: Id, yank: Callable[[Invoice], Invoice]) -> None:
         """Mark an invoice as yanked; once it is, nothing changes any more.
 
@@ -235,14 +240,14 @@ class Storage:
             raise NotInInvoiceError(f"{bindle} has no parcel {sha256[:140]}")
         return label
 
-    async def parcel(self, label: Label) -> Path:
-        """Return the file that holds a parcel.
+    async def parcel(self, bindle: Id, label: Label) -> Path:
+        """Return the file that holds a parcel of a bindle.
 
         Raises:
             ParcelNotFoundError: it was not uploaded yet.
         """
         if await self.parcels.size(label.sha256) is None:
-            raise ParcelNotFoundError(f"parcel {label.sha256} was not uploaded yet")
+            raise ParcelNotFoundError(f"parcel {label.sha256} of {bindle} was not uploaded yet")
         return self.parcels.path(label.sha256)
 
     async def arrived(self, sha256: str) -> int:

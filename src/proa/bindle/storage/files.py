@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,11 @@ class FileInvoices:
                     continue
                 except (InvalidInvoiceError, OSError) as error:
                     log.warning("an invoice can't be read and is left out", path=str(path), error=str(error))
+
+    def clear(self) -> None:
+        """Remove all invoices."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self.open()
 
     def _path(self, bindle: Id) -> Path:
         return self._directory / bindle.sha256 / "invoice.toml"

@@ -99,6 +99,11 @@ class SqliteInvoices:
             for _, _, content in rows:
                 yield parse_invoice(bytes(content))
 
+    def clear(self) -> None:
+        """Remove all invoices."""
+        with self._using() as database:
+            database.execute("DELETE FROM invoices")
+
     def _write(self, verb: str, invoice: Invoice) -> bytes:
         content = encode(invoice)
         with self._using() as database:
