@@ -221,7 +221,7 @@ class OpenIdConnect:
         answer = msgspec.json.decode(await self._ask("POST", url, form))
         try:
             body = {"client_id": self._client_id, "token_url": discovered.token_endpoint}
-            return msgspec.convert({**answer, **body}, DeviceAuthorization)
+            return msgspec.convert({"interval": 5, **answer, **body}, DeviceAuthorization)
         except (TypeError, msgspec.ValidationError) as error:
             raise ServerUnavailableError(f"{url} gave no usable answer: {error}") from None
 

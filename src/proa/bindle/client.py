@@ -226,9 +226,11 @@ class BindleClient:
 
         Raises:
             ParcelExistsError: it is there already.
+            ParcelMismatchError: the file has not the label's size.
             ServerError: the server does not want it; says why.
             ServerUnavailableError: no usable answer, after several attempts.
         """
+        await asyncio.to_thread(_check_size, source, label)
         sent = 0
 
         async def attempt() -> None:
@@ -376,12 +378,17 @@ async def _up_to(response: aiohttp.ClientResponse, size: int) -> bytes:
     return bytes(content)
 
 
-async def _blocks(source: Path, offset: int) -> AsyncIterator[bytes]:
+def _check_size(source: Path, label: Label) -> None:
     try:
-        file = await asyncio.to_thread(source.open, "rb")
-        with file:
-            await asyncio.to_thread(file.seek, offset)
-            while block := await asyncio.to_thread(file.read, _BLOCK):
-                yield block
+        size = source.stat().st_size
     except OSError as error:
         raise BindleError(f"can't read {source}: {error.strerror or error}") from None
+    if size != label.size:
+        raise ParcelMismatchError(f"{source} has {size} bytes, the label of {label.name!r} says {label.size}")
+
+
+async def _blocks(source: Path, offset: int) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(source.open, "rb") as file:
+        file.seek(offset)
+        while block := await asyncio.to_thread(file.read, _BLOCK):
+            yield block

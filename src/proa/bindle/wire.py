@@ -66,15 +66,15 @@ class Matches(msgspec.Struct, frozen=True, kw_only=True):
     invoices: list[Invoice] = []
 
 
-class DeviceAuthorization(msgspec.Struct, frozen=True, kw_only=True):
+class DeviceAuthorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a server answers to a login: RFC 8628's response, and where to get the token."""
 
     device_code: str
     user_code: str
     verification_uri: str
     verification_uri_complete: str | None = None
-    expires_in: int = 600
-    interval: int = 5
+    expires_in: int
+    interval: int
     client_id: str
     token_url: str
 
