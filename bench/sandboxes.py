@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench._table import percentile, show
+from bench._table import percentile, private_bytes, show
 from proa.wasm import Sandboxes, SandboxSpec
 from proa.wasm.testing import compile_c, yosys_wasm
 
@@ -72,7 +72,7 @@ async def _zygote(folder: Path, guest: Path) -> tuple[float, float, float, int]:
             await _readable(sandbox.stdout)
             seconds.append(time.perf_counter() - began)
             pids.append(sandbox.pid)
-        memory = sum(map(_private_bytes, pids)) / len(pids)
+        memory = sum(map(private_bytes, pids)) / len(pids)
         await sandboxes.shutdown()
     timed = seconds[:RUNS]
     return percentile(timed, 0.5) * 1e3, percentile(timed, 0.99) * 1e3, memory / 1e6, SLEEPERS
@@ -93,7 +93,7 @@ def _fresh_processes(folder: Path, guest: Path) -> tuple[float, float, float, in
             process.stdout.readline()
             seconds.append(time.perf_counter() - began)
             processes.append(process)
-        memory = sum(_private_bytes(process.pid) for process in processes) / len(processes)
+        memory = sum(private_bytes(process.pid) for process in processes) / len(processes)
     finally:
         for process in processes:
             process.kill()
@@ -127,8 +127,3 @@ async def _readable(descriptor: int) -> bytes:
     finally:
         loop.remove_reader(descriptor)
     return os.read(descriptor, 65536)
-
-
-def _private_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))

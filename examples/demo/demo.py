@@ -57,9 +57,9 @@ def call(*command: str | Path, environment: Mapping[str, str] | None = None, sho
     if result.returncode != 0:
         raise StepFailedError(f"{show or command[0]} ended with {result.returncode}:\n{result.stdout}")
     if show is not None:
-        console.print(f"[bold]  $ {show}[/]")
+        console.print(f"[bold]  $ {show}[/]", soft_wrap=True)
         for line in result.stdout.splitlines():
-            console.print(f"    {line}", markup=False)
+            console.print(f"    {line}", markup=False, soft_wrap=True)
     return result.stdout
 
 
@@ -118,7 +118,7 @@ def follow(command: list[str | Path], environment: Mapping[str, str], show: str)
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            console.print(f"    {line.rstrip()}", markup=False)
+            console.print(f"    {line.rstrip()}", markup=False, soft_wrap=True)
     if process.returncode != 0:
         raise StepFailedError(f"{show} ended with {process.returncode}")
 

@@ -11,6 +11,7 @@ import pytest
 
 from proa.app import Backoff
 from proa.app.testing import capture_logs, virtual_time
+from proa.kube import ConnectError
 from proa.kube.models.apps_v1 import ReplicaSet
 from proa.kube.models.core_v1 import ConfigMap, Pod
 from proa.kube.models.meta_v1 import ObjectMeta, OwnerReference
@@ -22,7 +23,7 @@ def config(name: str, **labels: str) -> ConfigMap:
     return ConfigMap(metadata=ObjectMeta(name=name, namespace="default", labels=labels))
 
 
-def pod(name: str, owner: str | None = None, *, controller: bool = True) -> Pod:
+def pod(name: str, owner: str = "", *, controller: bool = True) -> Pod:
     owners = [
         OwnerReference(api_version="apps/v1", kind="ReplicaSet", name=owner, uid="u", controller=controller)
     ]
@@ -36,13 +37,9 @@ async def settle() -> None:
 
 @asynccontextmanager
 async def running(controller: Controller[ConfigMap] | Controller[ReplicaSet]) -> AsyncIterator[None]:
-    task = asyncio.create_task(controller.run())
-    await settle()
-    try:
+    async with controller:
+        await settle()
         yield
-    finally:
-        controller.stop()
-        await task
 
 
 class Log:
@@ -186,8 +183,6 @@ async def test_watched_objects_lead_where_the_mapper_says() -> None:
 @virtual_time
 async def test_nothing_is_reconciled_before_every_store_is_filled() -> None:
     configs, pods, log = FakeSource(ConfigMap), FakeSource(Pod), Log()
-    from proa.kube import ConnectError
-
     pods.failures += [ConnectError("refused") for _ in range(3)]
     await configs.put(config("a"))
     async with running(Controller(configs, log).watches(pods, lambda _: [])):
@@ -226,6 +221,15 @@ def test_stopping_lets_runs_finish_within_their_grace(lasts: float, *, finished:
 
     scenario()
     assert bool(ended) == finished
+
+
+@virtual_time
+async def test_a_controller_that_never_got_its_objects_stops_at_once() -> None:
+    source = FakeSource(ConfigMap)
+    source.failures += [ConnectError("refused") for _ in range(1000)]
+    async with Controller(source, Log()):
+        await asyncio.sleep(60)
+    assert asyncio.get_running_loop().time() == 60
 
 
 @virtual_time

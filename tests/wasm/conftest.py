@@ -1,16 +1,23 @@
 """Sandboxes for tests: a zygote for each test, and a guest that does what it is told."""
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proa.app.testing import no_blocking
 from proa.wasm import CompiledModule, Sandbox, Sandboxes, SandboxSpec
-from proa.wasm.testing import cache_directory, compile_c
+from proa.wasm.testing import cache_directory, compile_c, end_zygote
 
 Run = Callable[..., Awaitable[Sandbox]]
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking() -> Iterator[None]:
+    with no_blocking("proa.wasm"):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -19,15 +26,24 @@ def guest() -> Path:
     return compile_c((Path(__file__).parent / "guest.c").read_text())
 
 
-@pytest.fixture
-def cache_dir() -> Path:
+@pytest.fixture(scope="session")
+def shared_cache_dir() -> Path:
     """Return a cache of compiled modules that test runs share."""
     return cache_directory() / "compiled"
 
 
 @pytest.fixture
-def state_dir(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+def cache_dir(shared_cache_dir: Path) -> Path:
+    return shared_cache_dir
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Iterator[Path]:
+    """Return a directory whose zygote does not outlive the test, even one that fails."""
+    directory = tmp_path / "state"
+    yield directory
+    if directory.exists():
+        end_zygote(directory)
 
 
 @pytest.fixture

@@ -18,6 +18,6 @@ async def _kubelet(app: App, chosen: KubeletSettings) -> None:
     """Be a node that runs WebAssembly pods until SIGTERM or Ctrl-C; its pods outlive it."""
     config = Config.from_env() if chosen.kubeconfig is None else Config.from_kubeconfig(chosen.kubeconfig)
     kubelet = await app.start("kubelet", Kubelet(chosen, config))
-    sys.stdout.write(f"Node {kubelet.node_name} is registered at {config.server}\n")
+    sys.stdout.write(f"Node {kubelet.settings.name} is registered at {config.server}\n")
     sys.stdout.flush()
     await app.run_until_stopped()

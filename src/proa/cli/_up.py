@@ -1,5 +1,6 @@
 """`proa up`: control plane, node and registry in one process, on loopback."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class UpSettings:
     port: int = setting(6443, help="port of the API server; 0 picks a free one")
     registry_port: int = setting(5050, help="port of the registry; 0 picks a free one")
     kubelet_port: int = setting(10250, help="port of the node; 0 picks a free one")
-    node_name: str | None = setting(None, help="name of the node (default: this machine's)")
+    node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
 
@@ -38,9 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _up(app: App, chosen: UpSettings) -> None:
     """Keep a cluster up on loopback until SIGTERM or Ctrl-C: control plane, node and registry."""
-    began = time.perf_counter()
     server, registry = await _start(app, chosen)
-    sys.stdout.write(_greeting(time.perf_counter() - began, server, registry))
+    sys.stdout.write(_greeting(server, registry))
     sys.stdout.flush()
     await app.run_until_stopped()
 
@@ -70,17 +70,15 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
 
 
 def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
-    defaults = KubeletSettings()
-    name = chosen.node_name or defaults.node_name
     own = KubeletSettings(
-        node_name=name,
+        node_name=chosen.node_name,
         data_dir=chosen.data_dir / "kubelet",
         bind=chosen.bind,
         port=chosen.kubelet_port,
         max_pods=chosen.max_pods,
         stop_pods_on_exit=True,
     )
-    kubeconfig = server.kubeconfig_for(user=f"system:node:{name}", groups=("system:nodes",))
+    kubeconfig = server.kubeconfig_for(user=f"system:node:{own.name}", groups=("system:nodes",))
     return Kubelet(own, Config.from_kubeconfig(kubeconfig))
 
 
@@ -94,10 +92,16 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.replace(wanted)
 
 
-def _greeting(seconds: float, server: ApiServer, registry: Registry) -> str:
+def _greeting(server: ApiServer, registry: Registry) -> str:
     return (
-        f"The cluster is up after {seconds:.1f} s. Ctrl-C stops it.\n"
+        f"The cluster is up after {_age():.1f} s. Ctrl-C stops it.\n"
         f"  API server  {server.url}\n"
         f"  registry    localhost:{registry.port}\n"
-        f"  export KUBECONFIG={server.kubeconfig}\n"
+        f"  export KUBECONFIG={server.kubeconfig.resolve()}\n"
     )
+
+
+def _age() -> float:
+    """Seconds since the kernel started this process: what whoever typed the command has waited."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")

@@ -50,8 +50,10 @@ class Up:
     kubeconfig: Path
     registry: str
 
-    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """Run kubectl against the cluster and return what it printed.
+    def kubectl(
+        self, *arguments: str | Path, stdin: str | None = None, seconds: float = COMMAND_SECONDS
+    ) -> str:
+        """Run kubectl against the cluster, for at most `seconds`, and return what it printed.
 
         Raises:
             AssertionError: It failed; the message is its own.
@@ -62,7 +64,7 @@ class Up:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
         )
         assert result.returncode == 0, f"kubectl {' '.join(map(str, arguments))}: {result.stderr}"
@@ -106,7 +108,7 @@ def _until_ready(process: subprocess.Popen[bytes], log: Path, start: int) -> Up:
     while time.monotonic() < deadline and process.poll() is None:
         printed = log.read_bytes()[start:].decode()
         kubeconfig = re.search(r"export KUBECONFIG=(\S+)", printed)
-        registry = re.search(r"registry\s+(\S+:\d+)", printed)
+        registry = re.search(r"registry\s+(localhost:\d+)", printed)
         if kubeconfig and registry:
             return Up(process, log, Path(kubeconfig[1]), registry[1])
         time.sleep(0.01)

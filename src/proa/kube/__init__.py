@@ -12,35 +12,42 @@ Parts, in the order to read them:
 - `errors`: the one tree of exceptions. `codec`: `encode` and `decode`.
 - `core`: requests, answers, patches, selectors and watch events as plain functions on values, without I/O.
 - `transport`: the seam to the network. `testing`: a transport with scripted answers.
+
+Names are loaded when they are first used, so that importing this package costs next to nothing.
 """
 
-from proa.kube.api import Api, Page
-from proa.kube.client import Client
-from proa.kube.codec import decode, encode
-from proa.kube.config import Config
-from proa.kube.core.patches import Apply, Json, Merge, Patch, Strategic
-from proa.kube.core.selectors import Selector
-from proa.kube.core.watching import AnyEvent, Bookmark, WatchEvent
-from proa.kube.errors import (
-    AlreadyExistsError,
-    ApiError,
-    ConfigError,
-    ConflictError,
-    ConnectError,
-    DecodeError,
-    ForbiddenError,
-    GoneError,
-    InvalidError,
-    InvalidRequestError,
-    KubeError,
-    NotFoundError,
-    RequestTimeoutError,
-    TooManyRequestsError,
-    TransportError,
-    UnauthorizedError,
-)
-from proa.kube.models import Resource
-from proa.kube.transport import Timeouts
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proa.kube.api import Api, Page
+    from proa.kube.client import Client
+    from proa.kube.codec import decode, encode
+    from proa.kube.config import Config
+    from proa.kube.core.patches import Apply, Json, Merge, Patch, Strategic
+    from proa.kube.core.selectors import Selector
+    from proa.kube.core.watching import AnyEvent, Bookmark, WatchEvent
+    from proa.kube.errors import (
+        AlreadyExistsError,
+        ApiError,
+        ConfigError,
+        ConflictError,
+        ConnectError,
+        DecodeError,
+        ForbiddenError,
+        GoneError,
+        InvalidError,
+        InvalidRequestError,
+        KubeError,
+        MethodNotAllowedError,
+        NotFoundError,
+        RequestTimeoutError,
+        TooManyRequestsError,
+        TransportError,
+        UnauthorizedError,
+    )
+    from proa.kube.models import Resource
+    from proa.kube.transport import Timeouts
 
 __all__ = [
     "AlreadyExistsError",
@@ -62,6 +69,7 @@ __all__ = [
     "Json",
     "KubeError",
     "Merge",
+    "MethodNotAllowedError",
     "NotFoundError",
     "Page",
     "Patch",
@@ -77,3 +85,24 @@ __all__ = [
     "decode",
     "encode",
 ]
+
+_HOMES = {
+    "api": ("Api", "Page"),
+    "client": ("Client",),
+    "codec": ("decode", "encode"),
+    "config": ("Config",),
+    "core.patches": ("Apply", "Json", "Merge", "Patch", "Strategic"),
+    "core.selectors": ("Selector",),
+    "core.watching": ("AnyEvent", "Bookmark", "WatchEvent"),
+    "models": ("Resource",),
+    "transport": ("Timeouts",),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((home for home, names in _HOMES.items() if name in names), "errors")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

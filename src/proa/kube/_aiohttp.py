@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from yarl import URL
@@ -28,13 +28,21 @@ CHUNK = 2**18
 
 
 class AiohttpTransport:
-    """Keeps connections open between requests. Must be made inside a running event loop."""
+    """Keeps connections open between requests."""
 
-    def __init__(self, config: Config, timeouts: Timeouts, user_agent: str) -> None:
+    @classmethod
+    async def open(cls, config: Config, timeouts: Timeouts, user_agent: str) -> Self:
+        """Load the credentials; raises ConfigError if they cannot be used."""
+        tls = await asyncio.to_thread(ssl_context, config) if config.server.startswith("https:") else None
+        return cls(config, timeouts, user_agent, tls)
+
+    def __init__(
+        self, config: Config, timeouts: Timeouts, user_agent: str, tls: ssl.SSLContext | None
+    ) -> None:
         self._config = config
         self._timeouts = timeouts
         self._token = _Token(config)
-        self._tls = ssl_context(config) if config.server.startswith("https:") else None
+        self._tls = tls
         # Streams last: sharing a bounded pool with them, requests would wait for ever.
         self._requests = self._session(100, user_agent)
         self._streams = self._session(0, user_agent)
@@ -79,10 +87,10 @@ class AiohttpTransport:
             headers["Content-Type"] = request.content_type
         if token := await self._token.get():
             headers["Authorization"] = f"Bearer {token}"
-        url = URL(self._config.server + request.path).with_query(dict(request.query))
+        url = URL(self._config.server + request.path, encoded=True)
         return {
             "method": request.method,
-            "url": url,
+            "url": url.with_query(dict(request.query)) if request.query else url,
             "data": request.body,
             "headers": headers,
             "timeout": timeout,

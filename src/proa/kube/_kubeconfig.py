@@ -78,8 +78,9 @@ class Entry:
 
     def refuse_unsupported(self) -> None:
         """Raise for a field that would change who we are or how the server is reached."""
-        for name in UNSUPPORTED.keys() & {key for key, value in self.values.items() if value}:
-            raise self.fail(name, UNSUPPORTED[name])
+        for name, problem in UNSUPPORTED.items():
+            if self.values.get(name):
+                raise self.fail(name, problem)
 
 
 class Merged:

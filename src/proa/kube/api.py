@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar, overload
 
 import msgspec
@@ -12,12 +10,13 @@ import msgspec
 from proa.kube.client import Client
 from proa.kube.codec import decode
 from proa.kube.core import request as requests
+from proa.kube.core.listing import Page, read_page
 from proa.kube.core.patches import Patch
 from proa.kube.core.request import LabelSelection, Place, Propagation, Request, Selection
 from proa.kube.core.watching import AnyEvent, EventDecoder, Lines
 from proa.kube.errors import NotFoundError
 from proa.kube.models import Cluster, Namespaced, Resource
-from proa.kube.models.meta_v1 import ListMeta, Status
+from proa.kube.models.meta_v1 import Status
 
 __all__ = ["Api", "Page"]
 
@@ -28,22 +27,6 @@ C = TypeVar("C", bound=Cluster)
 WATCH_TIMEOUT = 290
 # What a watch may be silent beyond its timeout: the server ends it by itself before that.
 WATCH_GRACE = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[K]):
-    """A part of a list, and how to go on."""
-
-    items: list[K]
-    resource_version: str
-    """The version to watch from once all pages are read."""
-    continue_: str | None
-    """The token of the next page; None on the last one."""
-
-
-class _ObjectList(msgspec.Struct, Generic[K], gc=False):
-    metadata: ListMeta
-    items: list[K] = []
 
 
 class Api(Generic[K]):
@@ -95,7 +78,7 @@ class Api(Generic[K]):
         label_selector: LabelSelection | None = None,
         field_selector: str | None = None,
         page_size: int = 500,
-    ) -> AsyncIterator[K]:
+    ) -> AsyncGenerator[K, None]:
         """Yield all objects, page by page, of one consistent state.
 
         Raises:
@@ -134,10 +117,7 @@ class Api(Generic[K]):
         request = requests.list_page(
             self._place, selection, limit=limit, continue_=continue_, resource_version=resource_version
         )
-        response = await self.client.request(request)
-        found: _ObjectList[K] = decode(response.body, _list_type(self.type))
-        meta = found.metadata
-        return Page(found.items, meta.resource_version or "", meta.continue_ or None)
+        return read_page((await self.client.request(request)).body, self.type)
 
     async def create(self, obj: K, *, namespace: str | None = None) -> K:
         """Create an object and return it as stored; raises AlreadyExistsError if the name is taken."""
@@ -226,7 +206,7 @@ class Api(Generic[K]):
         label_selector: LabelSelection | None = None,
         field_selector: str | None = None,
         timeout: int = WATCH_TIMEOUT,
-    ) -> AsyncIterator[AnyEvent[K]]:
+    ) -> AsyncGenerator[AnyEvent[K], None]:
         """Yield what changes after a resource version, until the server ends the watch.
 
         A `WatchEvent` carries an object, a `Bookmark` only a version to resume from. This is one watch,
@@ -265,7 +245,7 @@ class Api(Generic[K]):
         timestamps: bool = False,
         since_seconds: int | None = None,
         namespace: str | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a container's log, without their line ends, as they come.
 
         A container may print anything: lines are bytes. Close the iterator (`contextlib.aclosing`) if you
@@ -313,8 +293,3 @@ class Api(Generic[K]):
 
 class _Kind(msgspec.Struct):
     kind: str = ""
-
-
-@cache
-def _list_type(type_: type[Any]) -> Any:
-    return _ObjectList[type_]  # type: ignore[valid-type]

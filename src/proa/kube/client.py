@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Self
 
 from proa.kube.codec import decode
@@ -57,9 +58,7 @@ class Client:
     async def __aenter__(self) -> Self:
         """Load the credentials; raises ConfigError if a certificate or key cannot be used."""
         if self._transport is None:
-            from proa.kube._aiohttp import AiohttpTransport
-
-            self._transport = AiohttpTransport(self.config, self.timeouts, self._user_agent)
+            self._transport = await self._connected()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -68,7 +67,7 @@ class Client:
             await transport.close()
 
     async def request(self, request: Request) -> Response:
-        """Send a request and return the answer; one of 400 or more is raised as ApiError."""
+        """Send a request and return the answer; one of 300 or more is raised as ApiError."""
         response = await self._opened().request(request)
         if error := failure(request, response):
             raise error
@@ -98,7 +97,7 @@ class Client:
         content_type: str = JSON,
         accept: str = "*/*",
     ) -> Response:
-        """Send any request, such as `GET /healthz`; an answer of 400 or more is raised as ApiError."""
+        """Send any request, such as `GET /healthz`; an answer of 300 or more is raised as ApiError."""
         if not path.startswith("/"):
             raise InvalidRequestError(f"the path {path!r} does not begin with '/'")
         return await self.request(Request(method, path, query or {}, body, content_type, accept))
@@ -106,6 +105,15 @@ class Client:
     async def server_version(self) -> VersionInfo:
         """Return the version of the API server."""
         return decode((await self.request_raw("GET", "/version")).body, VersionInfo)
+
+    async def _connected(self) -> Transport:
+        import asyncio
+
+        # Loading aiohttp takes hundreds of milliseconds: in a thread, the event loop goes on meanwhile.
+        await asyncio.to_thread(import_module, "proa.kube._aiohttp")
+        from proa.kube._aiohttp import AiohttpTransport
+
+        return await AiohttpTransport.open(self.config, self.timeouts, self._user_agent)
 
     def _opened(self) -> Transport:
         if self._transport is None:
@@ -116,7 +124,7 @@ class Client:
 async def _error_body(stream: Stream) -> bytes:
     """Read the Status of a stream that is an error; one that is not is left alone."""
     body = b""
-    if stream.status >= 400:
+    if stream.status >= 300:
         async for chunk in stream.chunks():
             body += chunk
             if len(body) > LARGEST_ERROR:

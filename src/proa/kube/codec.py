@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import operator
-from functools import cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import inspect
 
 from proa.kube.errors import DecodeError
 from proa.kube.models import Duration, MicroTime, Quantity, Resource
@@ -20,9 +21,12 @@ T = TypeVar("T")
 def _as_text(value: object) -> str:
     if isinstance(value, Quantity | MicroTime | Duration):
         return str(value)
-    raise NotImplementedError
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
 
 
+# Called with type and text, and gives `type(text)`. Quantities repeat over and over, so that nearly all are
+# found made already: no Python frame runs, and the objects of a list share them.
+_SCALAR: Callable[[type, Any], Any] = lru_cache(maxsize=8192, typed=True)(operator.call)
 _ENCODER = msgspec.json.Encoder(enc_hook=_as_text)
 
 
@@ -45,14 +49,45 @@ def decode(data: bytes | memoryview | str, type_: type[T]) -> T:
         path.
     """
     try:
-        value = decoder(type_).decode(data)
+        value = decode_exactly(data, type_)
     except msgspec.ValidationError:
         value = _decode_with_nulls(data, type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(f"cannot read {name_of(type_)}: {error}") from error
     if isinstance(value, Resource) and value.kind != value.resource.kind:
         raise DecodeError(f"cannot read {name_of(type_)}: the object is a {value.kind} ({value.api_version})")
     return value
+
+
+def decode_exactly(data: bytes | memoryview | str, type_: type[T]) -> T:
+    """Read JSON as `type_`, with all nulls where the type allows them.
+
+    Raises:
+        msgspec.ValidationError: not of the type.
+        DecodeError: not JSON.
+    """
+    try:
+        with _CollectionPaused():
+            return decoder(type_).decode(data)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"cannot read {name_of(type_)}: {error}") from error
+
+
+class _CollectionPaused:
+    """Keeps the cyclic garbage collector from running: decoding makes many objects, none of them garbage.
+
+    A list takes a third of the time so. What the collector has missed it does after, in one go.
+    """
+
+    __slots__ = ("_enabled",)
+
+    def __enter__(self) -> None:
+        self._enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        if self._enabled:
+            gc.enable()
 
 
 def decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
@@ -62,8 +97,7 @@ def decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
 
 @cache
 def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
-    # The hook is called with type and text: `call` makes a Quantity of them without a Python frame.
-    return msgspec.json.Decoder(type_, dec_hook=operator.call)
+    return msgspec.json.Decoder(type_, dec_hook=_SCALAR)
 
 
 def name_of(type_: type) -> str:
@@ -72,49 +106,11 @@ def name_of(type_: type) -> str:
 
 
 def _decode_with_nulls(data: bytes | memoryview | str, type_: type[T]) -> T:
+    from proa.kube._nulls import without_nulls
+
     try:
-        document = _without_nulls(msgspec.json.decode(data), inspect.type_info(type_))
-        converted: T = msgspec.convert(document, type_, dec_hook=operator.call)
+        document = without_nulls(msgspec.json.decode(data), type_)
+        converted: T = msgspec.convert(document, type_, dec_hook=_SCALAR)
     except msgspec.DecodeError as error:
         raise DecodeError(f"cannot read {name_of(type_)}: {error}") from error
     return converted
-
-
-def _without_nulls(value: Any, info: inspect.Type) -> Any:
-    """Return the document without the nulls that the type cannot hold; free-form JSON keeps its own."""
-    if isinstance(info, inspect.UnionType):
-        matching = [member for member in info.types if _shape(member) is type(value)]
-        return _without_nulls(value, matching[0]) if matching else value
-    if isinstance(info, inspect.StructType) and isinstance(value, dict):
-        fields = {field.encode_name: field.type for field in info.fields}
-        return {
-            key: _without_nulls(item, fields[key])
-            for key, item in value.items()
-            if key in fields and (item is not None or _nullable(fields[key]))
-        }
-    if isinstance(info, inspect.ListType) and isinstance(value, list):
-        return [
-            _without_nulls(item, info.item_type)
-            for item in value
-            if item is not None or _nullable(info.item_type)
-        ]
-    if isinstance(info, inspect.DictType) and isinstance(value, dict):
-        return {
-            key: _without_nulls(item, info.value_type)
-            for key, item in value.items()
-            if item is not None or _nullable(info.value_type)
-        }
-    return value
-
-
-def _nullable(info: inspect.Type) -> bool:
-    if isinstance(info, inspect.UnionType):
-        return info.includes_none
-    return isinstance(info, inspect.AnyType | inspect.NoneType)
-
-
-def _shape(info: inspect.Type) -> type | None:
-    """Return the JSON container that a type is written as, if it is one."""
-    if isinstance(info, inspect.StructType | inspect.DictType):
-        return dict
-    return list if isinstance(info, inspect.ListType) else None

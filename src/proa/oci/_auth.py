@@ -21,6 +21,7 @@ __all__ = ("Authenticator", "Challenge", "Scope", "parse_challenges")
 
 _TOKEN_LIMIT: Final = 256 * 1024
 _TOKEN_TIMEOUT: Final = 30.0
+_LEAST_LIFE: Final = 60.0  # what the token specification promises where a server says nothing
 _LEEWAY: Final = 10.0
 _PART = re.compile(
     r"""[\s,]*(?:
@@ -60,9 +61,9 @@ class _Grant:
 
 
 class _Token(msgspec.Struct):
-    token: str = ""
-    access_token: str = ""
-    expires_in: float = 60.0
+    token: str | None = None
+    access_token: str | None = None
+    expires_in: float | None = None
 
 
 class Authenticator:
@@ -129,7 +130,8 @@ class Authenticator:
         except msgspec.DecodeError:
             raise RegistryError(f"{realm.host} gave no usable token for {scope.registry}") from None
         return _Grant(
-            f"Bearer {_usable(token, realm)}", self._clock() + max(token.expires_in, 60.0) - _LEEWAY
+            f"Bearer {_usable(token, realm)}",
+            self._clock() + max(token.expires_in or 0.0, _LEAST_LIFE) - _LEEWAY,
         )
 
 
@@ -178,7 +180,7 @@ def _check_token_status(scope: Scope, realm: URL, status: int, *, anonymous: boo
 
 
 def _usable(token: _Token, realm: URL) -> str:
-    value = token.token or token.access_token
+    value = token.token or token.access_token or ""
     if not re.fullmatch(r"[\x21-\x7e]+", value):
         raise RegistryError(f"{realm.host} gave no usable token")
     return value

@@ -1,22 +1,19 @@
 """Getting a blob: streamed to the disk while it is hashed, and carried on where a transfer broke."""
 
-import asyncio
 import re
 from pathlib import Path
-from typing import Final
 
 import aiohttp
 
 from proa.app import Backoff
 from proa.oci._auth import Scope
+from proa.oci._retry import retrying
 from proa.oci._transport import Transport, check_status
 from proa.oci.errors import BlobNotFoundError, RegistryError, RegistryUnavailableError
 from proa.oci.manifest import Descriptor
 from proa.oci.store import BlobStore, BlobWriter
 
-__all__ = ("ATTEMPTS", "download")
-
-ATTEMPTS: Final = 5
+__all__ = ("download",)
 
 
 async def download(
@@ -33,16 +30,7 @@ async def download(
         StorageError: the disk refused.
     """
     async with store.writer(descriptor.digest, descriptor.size) as writer:
-        timer = backoff.start()
-        while True:
-            try:
-                await _transfer(transport, scope, descriptor, writer)
-                break
-            except RegistryUnavailableError:
-                pause = timer.next()
-                if timer.attempts == ATTEMPTS:
-                    raise
-                await asyncio.sleep(pause)
+        await retrying(lambda: _transfer(transport, scope, descriptor, writer), backoff)
         await writer.commit()
     return store.path(descriptor.digest)
 

@@ -20,7 +20,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"can't store in {path}: {_explain(error)}") from error
+        raise StorageError(f"can't use {path}: {_explain(error)}") from error
 
 
 def create_locked(directory: Path) -> tuple[int, Path]:
@@ -50,7 +50,7 @@ def put_in_place(descriptor: int, source: Path, target: Path) -> None:
     nothing.
     """
     os.fsync(descriptor)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(target.parent)
     source.replace(target)
     _sync_directory(target.parent)
 
@@ -62,6 +62,14 @@ def _remove_unlocked(path: Path) -> None:
         path.unlink()
     finally:
         os.close(descriptor)
+
+
+def _make_directory(directory: Path) -> None:
+    """Make `directory` so that a power failure can't take it away again with what is put into it."""
+    if not directory.is_dir():
+        _make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        _sync_directory(directory.parent)
 
 
 def _sync_directory(directory: Path) -> None:

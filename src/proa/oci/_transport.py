@@ -81,7 +81,7 @@ class Transport:
         """
         base = self.base(scope.registry)
         url = target if isinstance(target, URL) else base.join(URL(f"/v2/{target}", encoded=True))
-        with _network_errors(scope.registry, self.timeout):
+        with _network_errors(scope.registry, deadline or self.timeout):
             async with asyncio.timeout(deadline) as limit:
                 body = _watched(body, limit, self.timeout) if body is not None else None
                 async with await self._send(method, url, base, scope, dict(headers or {}), body) as response:
@@ -250,7 +250,8 @@ def _reason(error: aiohttp.ClientError) -> str:
         case aiohttp.ClientSSLError():
             return "does not speak TLS as it should: if it speaks plain HTTP, declare it insecure"
         case aiohttp.ClientConnectorError():
-            return f"can't be reached: {plain(os.strerror(error.os_error.errno or 0))}"
+            errno = error.os_error.errno
+            return f"can't be reached: {os.strerror(errno) if errno else 'it closed the connection'}"
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
             return "broke the connection off"
         case _:

@@ -1,6 +1,5 @@
 """Sending a blob: in one piece, or in chunks that can be carried on with after a broken transfer."""
 
-import asyncio
 import contextlib
 import hashlib
 import re
@@ -15,10 +14,10 @@ from yarl import URL
 from proa.app import Backoff
 from proa.oci import digest as digests
 from proa.oci._auth import Scope
-from proa.oci._download import ATTEMPTS
+from proa.oci._retry import retrying
 from proa.oci._threads import in_thread
 from proa.oci._transport import Transport, check_status, redirect_target
-from proa.oci.errors import RegistryError, RegistryUnavailableError
+from proa.oci.errors import RegistryError
 
 __all__ = ("Content", "exists", "upload")
 
@@ -37,7 +36,7 @@ class Content:
     async def of(cls, source: bytes | Path) -> "Content":
         """Measure `source`. May raise `OSError` for a file."""
         if isinstance(source, bytes):
-            return cls(source, digests.of(source), len(source))
+            return cls(source, await in_thread(digests.of, source), len(source))
         return cls(source, *await in_thread(_measure, source))
 
     async def read(self, start: int, end: int) -> AsyncIterator[bytes]:
@@ -77,15 +76,7 @@ async def upload(
         RegistryError: the registry does not want it.
     """
     sending = _Upload(transport, scope, content, chunk_size or content.size)
-    timer = backoff.start()
-    while True:
-        try:
-            return await sending.attempt()
-        except RegistryUnavailableError:
-            pause = timer.next()
-            if timer.attempts == ATTEMPTS:
-                raise
-            await asyncio.sleep(pause)
+    await retrying(sending.attempt, backoff)
 
 
 class _Upload:

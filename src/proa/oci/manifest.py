@@ -94,7 +94,7 @@ class ImageIndex(_Document, frozen=True, kw_only=True):
 
 class _Kind(msgspec.Struct, rename="camel"):
     media_type: str | None = None
-    manifests: msgspec.Raw | None = None
+    manifests: msgspec.Raw = msgspec.Raw()
 
 
 def encode(document: ImageManifest | ImageIndex) -> bytes:
@@ -162,7 +162,7 @@ def _is_index(kind: _Kind, media_type: str | None) -> bool:
         return False
     if kind.media_type is not None:
         raise InvalidManifestError(f"manifests of type {kind.media_type[:100]!r} are not supported")
-    return kind.manifests is not None
+    return bool(bytes(kind.manifests))
 
 
 def _check_digests(document: ImageManifest | ImageIndex) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from proa.oci import _files
 from proa.oci import digest as digests
 from proa.oci._threads import in_thread
-from proa.oci.errors import BlobNotFoundError, DigestMismatchError, StorageError
+from proa.oci.errors import BlobNotFoundError, DigestMismatchError, InvalidDigestError, StorageError
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -69,7 +69,7 @@ class BlobStore:
         Raises:
             BlobNotFoundError: it is not here.
         """
-        with self._reading(digest):
+        with self._accessing(digest):
             return (await asyncio.to_thread(self.path(digest).stat)).st_size
 
     async def read(self, digest: str) -> bytes:
@@ -78,7 +78,7 @@ class BlobStore:
         Raises:
             BlobNotFoundError: it is not here.
         """
-        with self._reading(digest):
+        with self._accessing(digest):
             return await asyncio.to_thread(self.path(digest).read_bytes)
 
     async def write(self, content: bytes, digest: str | None = None) -> str:
@@ -109,12 +109,10 @@ class BlobStore:
     async def delete(self, digest: str) -> bool:
         """Remove the blob; return whether it was here."""
         try:
-            with _files.storage_errors(self.directory):
+            with self._accessing(digest):
                 await asyncio.to_thread(self.path(digest).unlink)
-        except StorageError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return False
-            raise
+        except BlobNotFoundError:
+            return False
         return True
 
     async def verify(self, digest: str) -> None:
@@ -124,7 +122,7 @@ class BlobStore:
             BlobNotFoundError: it is not here.
             DigestMismatchError: the disk or somebody changed it. It is left where it is.
         """
-        with self._reading(digest):
+        with self._accessing(digest):
             actual = await asyncio.to_thread(digests.of_file, self.path(digest), digests.split(digest)[0])
         if actual != digest:
             raise DigestMismatchError(f"{self.path(digest)} is damaged: its content is {actual}; delete it")
@@ -140,14 +138,17 @@ class BlobStore:
 
     async def linked(self, name: str) -> str | None:
         """Return the digest that `name` means, if one was linked."""
-        try:
-            line = await asyncio.to_thread(self._link_path(name).read_text)
-        except FileNotFoundError:
-            return None
-        return digests.check(line.partition("\n")[0])
+        with _files.storage_errors(self.directory):
+            return await asyncio.to_thread(self._linked, name)
 
     def _link_path(self, name: str) -> Path:
         return self.directory / "links" / hashlib.sha256(name.encode()).hexdigest()
+
+    def _linked(self, name: str) -> str | None:
+        try:
+            return digests.check(self._link_path(name).read_text().partition("\n")[0])
+        except (FileNotFoundError, InvalidDigestError):
+            return None
 
     def _link(self, name: str, digest: str) -> None:
         descriptor, path = self.create_file()
@@ -175,11 +176,14 @@ class BlobStore:
             return _files.create_locked(self._ingest)
 
     @contextlib.contextmanager
-    def _reading(self, digest: str) -> Iterator[None]:
+    def _accessing(self, digest: str) -> Iterator[None]:
         try:
-            yield
-        except FileNotFoundError:
-            raise BlobNotFoundError(f"no blob {digest} in {self.directory}") from None
+            with _files.storage_errors(self.directory):
+                yield
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise BlobNotFoundError(f"no blob {digest} in {self.directory}") from None
+            raise
 
 
 class BlobWriter:

@@ -40,7 +40,7 @@ class Faults:
         self.ranges: list[str] = []
         self._blob_faults: list[tuple[str, int]] = []
         self._answers: list[tuple[str, int]] = []
-        self._gate: asyncio.Event | None = None
+        self._gate: tuple[asyncio.Event, asyncio.Event] | None = None
 
     def drop(self, *, after: int, times: int = 1) -> None:
         """Have the connection break `after` bytes into the next `times` answers with a blob."""
@@ -54,9 +54,9 @@ class Faults:
         """Have the next `times` requests of `method` answered with an empty `status`."""
         self._answers += [(method, status)] * times
 
-    def hold_blobs(self) -> asyncio.Event:
-        """Have blobs wait until the event that is returned is set."""
-        self._gate = asyncio.Event()
+    def hold_blobs(self) -> tuple[asyncio.Event, asyncio.Event]:
+        """Hold blobs back; return an event set when one is asked for, and one to set for letting them go."""
+        self._gate = asyncio.Event(), asyncio.Event()
         return self._gate
 
     def count(self, method: str, part: str) -> int:
@@ -77,7 +77,9 @@ class Faults:
         if "Range" in request.headers:
             self.ranges.append(request.headers["Range"])
         if self._gate is not None:
-            await self._gate.wait()
+            asked, released = self._gate
+            asked.set()
+            await released.wait()
         return await self._spoiled(request) if self._blob_faults else response
 
     async def _spoiled(self, request: web.Request) -> web.StreamResponse:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from proa.app import Backoff, logs
 from proa.kube.models import Resource
+from proa.runtime._background import background
 from proa.runtime._dispatcher import Dispatcher
 from proa.runtime._events import Apply, Delete, InitApply
 from proa.runtime._object import K, ObjectRef
@@ -67,8 +69,8 @@ class Controller(Generic[K]):
 
     ::
 
-        controller = Controller(Api(client, Website), reconcile).owns(Api(client, Deployment))
-        await controller.run()
+        async with Controller(Api(client, Website), reconcile).owns(Api(client, Deployment)):
+            ...
 
     Guarantees: an object is never reconciled twice at the same time; requests for it that come meanwhile
     lead to one more run; no run starts before every store is filled; an object's deletion is a reason to
@@ -103,6 +105,9 @@ class Controller(Generic[K]):
         self._started_here: list[Reflector[Any]] = []
         self._follow: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._stores: list[Store[Any]] = []
+        self._filling: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
         self._reconciles = 0
         self._failures = 0
         main = self._adopt(source)
@@ -141,19 +146,38 @@ class Controller(Generic[K]):
 
         Cancelling this cancels them at once.
         """
-        async with AsyncExitStack() as reflectors, asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as parts:
             for reflector in self._started_here:
-                await reflectors.enter_async_context(reflector)
-            followers = [group.create_task(follow()) for follow in self._follow]
-            for store in self._stores:
-                await store.ready()
+                await parts.enter_async_context(reflector)
+            for follow in self._follow:
+                await parts.enter_async_context(background(follow(), f"{self._name}: follow"))
+            self._filling = await parts.enter_async_context(background(self._fill(), f"{self._name}: fill"))
+            await asyncio.wait([self._filling])
             await self._dispatcher.run()
-            for follower in followers:
-                follower.cancel()
 
     def stop(self) -> None:
         """Begin no new run; `run` returns when those under way have ended."""
         self._dispatcher.stop()
+        if self._filling is not None:
+            self._filling.cancel()
+
+    async def __aenter__(self) -> Self:
+        """Run in the background."""
+        self._running = await self._stack.enter_async_context(background(self.run(), self._name))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop, and wait until that is done."""
+        self.stop()
+        async with self._stack:
+            if self._running is not None:
+                await asyncio.wait([self._running])
+
+    async def _fill(self) -> None:
+        for store in self._stores:
+            await store.ready()
 
     def _adopt(self, source: Source[O] | Reflector[O]) -> Reflector[O]:
         if not isinstance(source, Reflector):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -16,6 +17,7 @@ from proa.kube.models import Resource
 from proa.kube.models import now as current_time
 from proa.kube.models.core_v1 import Event, EventSource, ObjectReference
 from proa.kube.models.meta_v1 import ObjectMeta
+from proa.runtime._background import background
 
 __all__ = ["Recorder"]
 
@@ -91,7 +93,8 @@ class Recorder:
         self._pending: OrderedDict[_Subject, _Occurrences] = OrderedDict()
         self._recorded: OrderedDict[_Subject, _Recorded] = OrderedDict()
         self._changed = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
+        self._stack = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
     def event(
@@ -112,7 +115,7 @@ class Recorder:
             type: "Warning" for what needs attention.
             action: What was done or tried, in one CamelCase word.
         """
-        if self._closing:
+        if self._closing.is_set():
             return
         now = current_time()
         subject = _subject(regarding, type, reason, message[:MESSAGE_LENGTH], action)
@@ -127,28 +130,25 @@ class Recorder:
             self._drop("the queue is full")
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="recorder")
+        self._task = await self._stack.enter_async_context(background(self._run(), "record events"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Deliver what waits, within two seconds."""
-        assert self._task is not None
-        self._closing = True
+        """Deliver what waits, within two seconds; what fails now is dropped."""
+        self._closing.set()
         self._changed.set()
-        try:
-            await asyncio.wait([self._task], timeout=FLUSH_SECONDS)
-        finally:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        async with self._stack:
+            if self._task is not None:
+                await asyncio.wait([self._task], timeout=FLUSH_SECONDS)
 
     async def _run(self) -> None:
-        while self._pending or not self._closing:
+        while self._pending or not self._closing.is_set():
             while self._pending:
                 await self._deliver(*self._pending.popitem(last=False))
             self._changed.clear()
-            if not self._closing:
+            if not self._closing.is_set():
                 await self._changed.wait()
 
     async def _deliver(self, subject: _Subject, occurrences: _Occurrences) -> None:
@@ -159,10 +159,16 @@ class Recorder:
                 return
             except KubeError as error:
                 final = isinstance(error, ApiError) and error.code < 500 and error.code != 429
-                if final or timer.attempts >= ATTEMPTS:
+                if final or timer.attempts >= ATTEMPTS or self._closing.is_set():
                     self._drop(str(error))
                     return
-            await asyncio.sleep(timer.next())
+            await self._pause(timer.next())
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another attempt; leaving cuts it short, so that a dead server holds nothing up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     async def _record(self, subject: _Subject, occurrences: _Occurrences) -> None:
         events = Api(self._client, Event, namespace=subject.namespace or "default")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Generic, Self
 from weakref import WeakSet
 
 from proa.app import Backoff
+from proa.runtime._background import background
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
 from proa.runtime._object import K, ObjectRef
 from proa.runtime._store import Store, StoreWriter
 from proa.runtime._watcher import BACKOFF, ErrorHandler, Source, watcher
+
+BATCH = 500
+"""After so many events in a row a subscriber lets others have a turn; more would stall the loop."""
 
 
 class Subscription(Generic[K]):
@@ -48,14 +53,18 @@ class Subscription(Generic[K]):
         self._pending.clear()
         objects = iter(self._store)
         yield Init()
-        for obj in objects:
+        for number, obj in enumerate(objects, 1):
             yield InitApply(obj)
+            if number % BATCH == 0:
+                await asyncio.sleep(0)
         yield InitDone()
         while self._open or self._pending:
-            while self._pending:
+            for _ in range(min(BATCH, len(self._pending))):
                 yield self._pending.popitem(last=False)[1]
-            self._changed.clear()
-            if self._open:
+            if self._pending:
+                await asyncio.sleep(0)
+            elif self._open:
+                self._changed.clear()
                 await self._changed.wait()
 
 
@@ -91,7 +100,7 @@ class Reflector(Generic[K]):
         self.type = source.type
         self._store: StoreWriter[K] = StoreWriter()
         self._subscriptions: WeakSet[Subscription[K]] = WeakSet()
-        self._task: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
 
     @property
     def store(self) -> Store[K]:
@@ -105,15 +114,13 @@ class Reflector(Generic[K]):
         return subscription
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="reflector")
+        await self._stack.enter_async_context(background(self._run(), f"watch {self.type.resource.plural}"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await self._stack.aclose()
 
     async def _run(self) -> None:
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Generic, Protocol, TypeAlias
 
 from proa.app import Backoff, logs
 from proa.kube import Bookmark, GoneError, KubeError, Page, WatchEvent
@@ -28,8 +28,6 @@ from proa.runtime._object import K
 from proa.runtime._pacing import Pacing
 
 log = logs.get_logger(__name__)
-
-T = TypeVar("T")
 
 PAGE_SIZE = 500
 WATCH_SECONDS = 290
@@ -60,7 +58,7 @@ class Source(Protocol[K]):
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout: int = WATCH_SECONDS,
-    ) -> AsyncIterator[WatchEvent[K] | Bookmark]: ...
+    ) -> AsyncGenerator[WatchEvent[K] | Bookmark, None]: ...
 
 
 async def watcher(
@@ -149,18 +147,9 @@ class _Conversation(Generic[K]):
             field_selector=self._field_selector,
             timeout=WATCH_SECONDS,
         )
-        async with _closing(stream) as events:
+        async with aclosing(stream) as events:
             async for event in events:
                 yield _understood(event)
-
-
-@asynccontextmanager
-async def _closing(stream: AsyncIterator[T]) -> AsyncGenerator[AsyncIterator[T], None]:
-    try:
-        yield stream
-    finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
 
 
 def _understood(event: WatchEvent[K] | Bookmark) -> Input[K]:

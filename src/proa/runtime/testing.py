@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Generic
 
 import msgspec
@@ -99,7 +99,7 @@ class FakeSource(Generic[K]):
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout: int = 290,
-    ) -> AsyncIterator[WatchEvent[K] | Bookmark]:
+    ) -> AsyncGenerator[WatchEvent[K] | Bookmark, None]:
         """Yield what happens after `resource_version` until `end` is called."""
         self._requested("watch")
         position = int(resource_version)

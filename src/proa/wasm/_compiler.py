@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 import msgspec
-from wasmtime import Engine, FuncType, Module, WasmtimeError
+from wasmtime import FuncType, Module, WasmtimeError
 
 from proa.wasm import _process
-from proa.wasm._engine import create_linker, load
+from proa.wasm._engine import Runtime
 from proa.wasm._process import one_line
 from proa.wasm.spec import CompiledModule
 
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
 _CPU_SECONDS: Final = 1800
+# Ample: a C++ program of 69 MB took 1.4 GB.
+_BASE_MEMORY: Final = 1 << 30
+_MEMORY_PER_BYTE: Final = 64
 _NICENESS: Final = 10
 
 
@@ -39,13 +42,14 @@ class _RejectedError(Exception):
         self.rejection = Rejection(error, message)
 
 
-def compile_module(engine: Engine, source: Path, digest: str, entry: Path) -> CompiledModule | Rejection:
+def compile_module(runtime: Runtime, source: Path, digest: str, entry: Path) -> CompiledModule | Rejection:
     """Make sure that the cache holds a usable entry for a module."""
     os.nice(_NICENESS)
-    _process.limit(resource.RLIMIT_CPU, _CPU_SECONDS)
     try:
-        module = _load(engine, entry) or _fill(engine, source, digest, entry)
-        _check_runnable(engine, module)
+        _process.limit(resource.RLIMIT_CPU, _CPU_SECONDS)
+        _process.limit(resource.RLIMIT_DATA, _BASE_MEMORY + _MEMORY_PER_BYTE * source.stat().st_size)
+        module = _load(runtime, entry) or _fill(runtime, source, digest, entry)
+        _check_runnable(runtime, module)
         return CompiledModule(digest, entry, entry.stat().st_size)
     except _RejectedError as error:
         return error.rejection
@@ -53,21 +57,21 @@ def compile_module(engine: Engine, source: Path, digest: str, entry: Path) -> Co
         return Rejection("invalid", f"{error.strerror}: {error.filename or entry}")
 
 
-def _load(engine: Engine, entry: Path) -> Module | None:
+def _load(runtime: Runtime, entry: Path) -> Module | None:
     if not entry.exists():
         return None
     try:
-        return load(engine, entry)
+        return runtime.load(entry)
     except WasmtimeError as error:
         _process.log(f"compiling anew: {one_line(error)}")
         return None
 
 
-def _fill(engine: Engine, source: Path, digest: str, entry: Path) -> Module:
+def _fill(runtime: Runtime, source: Path, digest: str, entry: Path) -> Module:
     with _exclusive_draft(entry) as draft:
-        module = _load(engine, entry)  # Another process may have been at it while we waited.
+        module = _load(runtime, entry)  # Another process may have been at it while we waited.
         if module is None:
-            module = _compile(engine, _read(source, digest))
+            module = _compile(runtime, _read(source, digest))
             draft.write(module.serialize())
             draft.flush()
             os.fsync(draft.fileno())
@@ -115,18 +119,18 @@ def _read(source: Path, digest: str) -> bytes:
     return binary
 
 
-def _compile(engine: Engine, binary: bytes) -> Module:
+def _compile(runtime: Runtime, binary: bytes) -> Module:
     try:
-        return Module(engine, binary)
+        return Module(runtime.engine, binary)
     except WasmtimeError as error:
         raise _RejectedError("invalid", one_line(error)) from None
 
 
-def _check_runnable(engine: Engine, module: Module) -> None:
+def _check_runnable(runtime: Runtime, module: Module) -> None:
     start = next((export.type for export in module.exports if export.name == "_start"), None)
     if not isinstance(start, FuncType) or start.params or start.results:
         raise _RejectedError("unsupported", "the module is no command: it exports no function _start")
     try:
-        create_linker(engine).instantiate_pre(module)
+        runtime.linker.instantiate_pre(module)
     except WasmtimeError as error:
         raise _RejectedError("unsupported", one_line(error)) from None

@@ -57,6 +57,11 @@ class Connection:
         self._unsent.append((memoryview(_HEADER.pack(len(payload), len(copies)) + payload), copies))
         return self.flush()
 
+    @property
+    def is_flushed(self) -> bool:
+        """Whether everything has been sent."""
+        return not self._unsent
+
     def flush(self) -> bool:
         """Go on sending; return whether all is sent. Raises OSError when the other end is gone."""
         while self._unsent:

@@ -8,10 +8,9 @@ from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
-from wasmtime import Engine, Func, Store, Trap, WasiConfig, WasmtimeError
+from wasmtime import Func, Store, Trap, WasiConfig, WasmtimeError
 
-from proa.wasm._engine import GuestExit, create_engine, create_linker, load
-from proa.wasm._memory import BoundedMemory
+from proa.wasm._engine import GuestExit, Runtime
 from proa.wasm._process import one_line
 from proa.wasm.spec import ExitReason, Mount, SandboxSpec
 
@@ -30,7 +29,7 @@ class Outcome(msgspec.Struct):
     message: str = ""
 
 
-def run(engine: Engine, spec: SandboxSpec, report: Callable[[bytes], None]) -> None:
+def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) -> None:
     """Run the guest to its end and report the outcome; a trap's backtrace goes to the guest's stderr."""
 
     def exceeded(size: int) -> None:
@@ -38,18 +37,20 @@ def run(engine: Engine, spec: SandboxSpec, report: Callable[[bytes], None]) -> N
         report(msgspec.json.encode(Outcome(_OUT_OF_MEMORY, ExitReason.OUT_OF_MEMORY, message)))
         os.kill(os.getpid(), signal.SIGKILL)
 
-    memory = BoundedMemory(spec.memory_limit, exceeded) if spec.memory_limit else None
-    outcome, trace = _run(create_engine(memory) if memory else engine, spec)
+    os.umask(0o022)
+    if spec.memory_limit:
+        runtime.memory.bound(spec.memory_limit, exceeded)
+    outcome, trace = _run(runtime, spec)
     outcome.message = outcome.message[:_MAX_MESSAGE]
     report(msgspec.json.encode(outcome))
     with contextlib.suppress(OSError):
         os.write(2, trace.encode())
 
 
-def _run(engine: Engine, spec: SandboxSpec) -> tuple[Outcome, str]:
+def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
     try:
-        store = _create_store(engine, spec)
-        instance = create_linker(engine).instantiate(store, load(engine, spec.module.path))
+        store = _create_store(runtime, spec)
+        instance = runtime.linker.instantiate(store, runtime.load(spec.module.path))
         start = instance.exports(store)["_start"]
     except (WasmtimeError, Trap, OSError) as error:
         return Outcome(FAILED, ExitReason.FAILED, one_line(error)), ""
@@ -63,7 +64,7 @@ def _run(engine: Engine, spec: SandboxSpec) -> tuple[Outcome, str]:
     return Outcome(0, ExitReason.EXITED), ""
 
 
-def _create_store(engine: Engine, spec: SandboxSpec) -> Store:
+def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:
     wasi = WasiConfig()
     wasi.argv = list(spec.args)
     wasi.env = (({"PWD": spec.working_dir} if spec.working_dir else {}) | spec.env).items()
@@ -74,7 +75,7 @@ def _create_store(engine: Engine, spec: SandboxSpec) -> Store:
         _preopen(wasi, str(mount.source), mount)
     if spec.working_dir:
         _preopen_working_dir(wasi, PurePosixPath(spec.working_dir), spec.mounts)
-    store = Store(engine)
+    store = Store(runtime.engine)
     store.set_limits(table_elements=_MAX_TABLE_ELEMENTS)
     store.set_wasi(wasi)
     return store

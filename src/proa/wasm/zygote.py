@@ -28,7 +28,7 @@ from proa.wasm import _process
 from proa.wasm import _protocol as protocol
 from proa.wasm._children import Children
 from proa.wasm._connection import Connection, socket_path
-from proa.wasm._engine import create_engine
+from proa.wasm._engine import Runtime
 from proa.wasm._service import Service
 
 _IDLE_SECONDS: Final = 10.0
@@ -37,16 +37,17 @@ _IDLE_SECONDS: Final = 10.0
 class Zygote:
     """The loop: signals, children and the one client."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, idle_seconds: float) -> None:
         self._children = Children()
-        self._service = Service(create_engine(), self._children, self._send)
+        self._service = Service(Runtime.create(), self._children, self._send)
         self._listener = listener
         self._client: Connection | None = None
         self._greeted = False
+        self._idle_seconds = idle_seconds
         self._idle_since = time.monotonic()
         self._stopping = False
         self._selector = selectors.DefaultSelector()
-        self._wakeup = _watch_signals(self._stop)
+        self._wakeup = _watch_signals(self._terminate)
         self._register(listener, self._accept)
         self._register(self._wakeup, self._on_signal)
 
@@ -55,24 +56,31 @@ class Zygote:
 
     def run(self) -> None:
         """Serve until told to stop, or until there has been nothing to stay for for a while."""
-        while not (self._stopping and not self._children) and not self._is_idle():
-            timeout = None if self._is_needed() else _IDLE_SECONDS - (time.monotonic() - self._idle_since)
+        while not self._is_done():
+            if self._client or self._children or self._service:
+                self._idle_since = time.monotonic()
+                timeout = None
+            else:
+                timeout = self._idle_since + self._idle_seconds - time.monotonic()
+                if timeout <= 0:
+                    return
             for key, _ in self._selector.select(timeout):
                 key.data()
 
-    def _is_needed(self) -> bool:
-        needed = bool(self._client or self._children or self._service)
-        if needed:
-            self._idle_since = time.monotonic()
-        return needed
-
-    def _is_idle(self) -> bool:
-        return not self._is_needed() and time.monotonic() - self._idle_since >= _IDLE_SECONDS
+    def _is_done(self) -> bool:
+        told = not self._client or self._client.is_flushed
+        return self._stopping and not self._children and told
 
     def _on_signal(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wakeup.recv(4096)
+        if self._stopping:
+            self._stop()
         self._children.reap()
+
+    def _terminate(self) -> None:
+        """Note that a signal asks for the end: what runs at any moment of the loop must do no more."""
+        self._stopping = True
 
     def _stop(self) -> None:
         self._stopping = True
@@ -81,7 +89,7 @@ class Zygote:
     # The client
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):
             connection = Connection(self._listener.accept()[0])
             if self._client:
                 self._serve()  # It may have gone just now.
@@ -163,7 +171,7 @@ class Zygote:
             self._client = None
 
 
-def _watch_signals(stop: Callable[[], None]) -> socket.socket:
+def _watch_signals(terminate: Callable[[], None]) -> socket.socket:
     reader, writer = socket.socketpair()
     reader.setblocking(False)
     writer.setblocking(False)
@@ -171,7 +179,7 @@ def _watch_signals(stop: Callable[[], None]) -> socket.socket:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+        signal.signal(number, lambda *_: terminate())
     return reader
 
 
@@ -180,6 +188,7 @@ def _listen(directory: int) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
+    path.chmod(0o600)
     listener.listen()
     listener.setblocking(False)
     return listener
@@ -189,18 +198,20 @@ def main() -> None:
     """Detach, listen, say so, serve, clean up."""
     parser = argparse.ArgumentParser(prog="python -m proa.wasm.zygote", description="Started by Proa itself.")
     parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--idle-seconds", type=float, default=_IDLE_SECONDS, help="when to end by itself")
     parser.add_argument("--ready", type=int, required=True, help="descriptor to write to when ready")
     arguments = parser.parse_args()
     if os.fork():
         os._exit(0)
     os.umask(0o077)
     os.chdir("/")
+    os.environ["TOKIO_WORKER_THREADS"] = "1"  # In each sandbox; the default is one for each processor.
     _process.set_name("proa-zygote")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     directory = os.open(arguments.state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     listener = _listen(directory)
-    zygote = Zygote(listener)
+    zygote = Zygote(listener, arguments.idle_seconds)
     gc.collect()
     gc.freeze()
     os.write(arguments.ready, b"ready")

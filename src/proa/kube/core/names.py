@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from proa.kube.errors import InvalidRequestError
 
 
 def segment(value: str, what: str) -> str:
-    """Return `value` if it can be one segment of a path: `IsValidPathSegmentName` of apimachinery.
+    """Return `value` quoted as one segment of a path, by the rule of apimachinery's `IsValidPathSegmentName`.
 
     Raises:
         InvalidRequestError: it is empty, `.` or `..`, or holds a slash or a percent sign.
@@ -15,4 +17,4 @@ def segment(value: str, what: str) -> str:
         raise InvalidRequestError(f"{what} is empty")
     if value in {".", ".."} or "/" in value or "%" in value:
         raise InvalidRequestError(f"{what} {value!r} must not be '.' or '..' or hold '/' or '%'")
-    return value
+    return quote(value, safe=":@!$&'()*+,;=")

@@ -26,10 +26,10 @@ class Response:
 def failure(request: Request, response: Response) -> ApiError | None:
     """Return the error that an answer stands for, if it is one.
 
-    An answer from something else than an API server, such as a proxy, becomes the error of its code with an
-    excerpt of its text.
+    A redirection counts as one: API servers send none. An answer from something else than an API server, such
+    as a proxy, becomes the error of its code with an excerpt of its text.
     """
-    if response.status < http.HTTPStatus.BAD_REQUEST:
+    if response.status < http.HTTPStatus.MULTIPLE_CHOICES:
         return None
     retry_after = response.headers.get("retry-after", "")
     status = _status(response.body) or _made_up(request, response)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from decimal import Context, Decimal, Inexact, localcontext
-from functools import lru_cache
-from typing import SupportsIndex, TypeAlias
+from decimal import ROUND_UP, Context, Decimal, Inexact, localcontext
+from typing import Self, SupportsIndex, TypeAlias
 
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -14,63 +13,67 @@ _PATTERN = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
     r"(?:(?P<binary>[KMGTPE]i)|(?P<decimal>[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]+))?"
 )
-_NANO = Decimal("1e-9")
-# Kubernetes caps a quantity at 2^63-1 of its unit; exact sums and products of such numbers need no more
-# digits.
-_EXACT = Context(prec=200, traps=[Inexact])
+_LONGEST = 64
 _LARGEST_EXPONENT = 100
+# More digits than any sum or product of what the two limits let in.
+_EXACT = Context(prec=1000, traps=[Inexact])
 
 Number: TypeAlias = "str | int | Decimal"
 """What arithmetic with a quantity takes besides quantities: text is read as a quantity."""
 
 
 class Quantity(str):
-    """A number with a suffix, kept as the text it came as and read when computed with.
+    """A number with a suffix: the text that it came as, and its exact value.
 
     Follows `k8s.io/apimachinery/pkg/api/resource`: suffixes `n u m k M G T P E`, `Ki Mi Gi Ti Pi Ei` and
     exponents
     (`1e3`). Arithmetic is exact. Results are in canonical form and keep the format (binary, decimal or
     exponent) of the left operand, unless that is zero. Comparison is by value, with text and numbers too:
-    `Quantity("1") == "1000m"`.
+    `Quantity("1") == "1000m"`. `sum(quantities)` works without a start value.
 
-    Every operation but construction raises ValueError for text that is no quantity.
+    Raises:
+        ValueError: text that is no quantity, on construction or as an operand.
     """
 
-    __slots__ = ()
+    __slots__ = ("_style", "value")
 
-    @property
-    def value(self) -> Decimal:
-        """The exact number."""
-        return _parse(str.__str__(self))[0]
+    value: Decimal
+    """The exact number."""
+    _style: str
+
+    def __new__(cls, text: str | int | Decimal) -> Self:
+        """Read a quantity."""
+        self = super().__new__(cls, text)
+        self.value, self._style = _parse(str.__str__(self))
+        return self
 
     def canonical(self) -> Quantity:
         """Return the form that an API server stores: no fraction, the largest suffix that allows it."""
-        value, style = _parse(str.__str__(self))
-        return _format(value, style)
+        return _format(self.value, self._style)
 
     def __add__(self, other: Number) -> Quantity:
-        return self._combine(other, _number(other))
+        return self._plus(_quantity(other))
 
     def __radd__(self, other: Number) -> Quantity:
-        return self._combine(other, _number(other))
+        return _quantity(other)._plus(self)
 
     def __sub__(self, other: Number) -> Quantity:
-        return self._combine(other, _EXACT.minus(_number(other)))
+        return self._plus(-_quantity(other))
 
     def __rsub__(self, other: Number) -> Quantity:
-        return (-self)._combine(other, _number(other))
+        return _quantity(other)._plus(-self)
 
     def __mul__(self, factor: SupportsIndex | Decimal) -> Quantity:
         number = factor if isinstance(factor, Decimal) else Decimal(factor.__index__())
-        return _format(_EXACT.multiply(self.value, number), _style(self))
+        return _format(_EXACT.multiply(self.value, number), self._style)
 
     __rmul__ = __mul__
 
     def __neg__(self) -> Quantity:
-        return _format(_EXACT.minus(self.value), _style(self))
+        return _format(_EXACT.minus(self.value), self._style)
 
     def __abs__(self) -> Quantity:
-        return _format(abs(self.value), _style(self))
+        return _format(_EXACT.abs(self.value), self._style)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, str | int | Decimal):
@@ -99,9 +102,8 @@ class Quantity(str):
         return bool(self.value)
 
     def __int__(self) -> int:
-        """Round up to a whole number, as Kubernetes' `Value()` does."""
-        whole = int(self.value)
-        return whole + (self.value > whole)
+        """Round up to a whole number, away from zero, as Kubernetes' `Value()` does."""
+        return int(self.value.to_integral_value(ROUND_UP))
 
     def __float__(self) -> float:
         return float(self.value)
@@ -109,27 +111,24 @@ class Quantity(str):
     def __repr__(self) -> str:
         return f"Quantity({str.__repr__(self)})"
 
-    def _combine(self, other: Number, addend: Decimal) -> Quantity:
-        value, style = _parse(str.__str__(self))
-        if not value and isinstance(other, str):
-            style = _style(other)
-        return _format(_EXACT.add(value, addend), style)
+    def __reduce__(self) -> tuple[type[Quantity], tuple[str]]:
+        return Quantity, (str.__str__(self),)
+
+    def _plus(self, other: Quantity) -> Quantity:
+        return _format(_EXACT.add(self.value, other.value), self._style if self.value else other._style)
+
+
+def _quantity(operand: Number) -> Quantity:
+    return operand if isinstance(operand, Quantity) else Quantity(operand)
 
 
 def _number(operand: Number) -> Decimal:
-    if isinstance(operand, str):
-        return _parse(str.__str__(operand))[0]
-    return Decimal(operand)
+    return _quantity(operand).value if isinstance(operand, str) else Decimal(operand)
 
 
-def _style(text: str) -> str:
-    return _parse(str.__str__(text))[1]
-
-
-@lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[Decimal, str]:
     """Return the value and the style: `binary`, `decimal` or `exponent`."""
-    match = _PATTERN.fullmatch(text)
+    match = _PATTERN.fullmatch(text) if len(text) <= _LONGEST else None
     if not match:
         raise ValueError(f"{text!r} is no quantity such as '100m', '1.5Gi' or '1e3'")
     with localcontext(_EXACT):
@@ -146,8 +145,7 @@ def _parse(text: str) -> tuple[Decimal, str]:
 
 def _format(value: Decimal, style: str) -> Quantity:
     """Write the canonical form; what is finer than a nano unit is rounded up, away from zero."""
-    nanos, rest = divmod(abs(value), _NANO)
-    scaled = int(nanos) + bool(rest)
+    scaled = int(_EXACT.scaleb(value.copy_abs(), 9).to_integral_value(ROUND_UP))
     sign = "-" if value < 0 else ""
     if not scaled:
         return Quantity("0")

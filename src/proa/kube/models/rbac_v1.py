@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import field
 
-from proa.kube.models import meta_v1
+from . import meta_v1
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster, Namespaced
 

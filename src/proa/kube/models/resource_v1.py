@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
-from proa.kube.models import core_v1, meta_v1
+from . import core_v1, meta_v1
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._quantity import Quantity
 from proa.kube.models._resource import Cluster, Namespaced

@@ -18,6 +18,7 @@ from typing import Final, Self
 from aiohttp.typedefs import Middleware
 
 from proa.app import Health, Metrics, http, logs
+from proa.oci._threads import in_thread
 from proa.oci.registry._application import make_application
 from proa.oci.registry._state import State
 from proa.oci.registry._uploads import Uploads
@@ -80,7 +81,9 @@ class Registry:
             uploads = Uploads(state.blobs, _MAX_IDLE)
             self._stack.push_async_callback(uploads.close)
             await self._stack.enter_async_context(_running(uploads.expire_forever()))
-            application = make_application(state, uploads, self._health, self._metrics, self._middlewares)
+            application = await in_thread(
+                make_application, state, uploads, self._health, self._metrics, self._middlewares
+            )
             self._server = await self._stack.enter_async_context(
                 http.listen(application, host=self._host, port=self._port, name="registry")
             )

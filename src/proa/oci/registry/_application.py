@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from proa.app import Health, Metrics, http, logs
@@ -28,7 +28,7 @@ log = logs.get_logger(__name__)
 def make_application(
     state: State, uploads: Uploads, health: Health, metrics: Metrics, middlewares: Sequence[Middleware]
 ) -> web.Application:
-    """Return the application that serves `state`, with `middlewares` around it."""
+    """Return the application that serves `state` inside `middlewares`. It blocks: call it in a thread."""
     seconds = metrics.histogram(
         "proa_registry_request_seconds", "Time taken by requests", ("method", "status")
     )
@@ -56,7 +56,8 @@ def _measured(seconds: "Histogram") -> Middleware:
     async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         response = await handler(request)
-        seconds.labels(request.method, response.status).observe(time.perf_counter() - started)
+        method = request.method if request.method in hdrs.METH_ALL else "other"
+        seconds.labels(method, response.status).observe(time.perf_counter() - started)
         return response
 
     return measure

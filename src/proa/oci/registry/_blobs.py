@@ -6,7 +6,7 @@ from proa.oci.errors import DigestMismatchError
 from proa.oci.reference import is_repository
 from proa.oci.registry._catalog import Catalog
 from proa.oci.registry._errors import ApiError
-from proa.oci.registry._requests import body, chunk_range, content_length, digest_in, repository_in
+from proa.oci.registry._requests import body, chunk_range, digest_in, repository_in
 from proa.oci.registry._state import State
 from proa.oci.registry._uploads import Upload, Uploads
 
@@ -114,7 +114,7 @@ def _check_chunk(request: web.Request, upload: Upload, first: int, length: int) 
     if first != upload.writer.offset:
         message = f"the chunk begins at {first}, but {upload.writer.offset} bytes have arrived"
         raise ApiError(416, "BLOB_UPLOAD_INVALID", message, upload.headers)
-    if content_length(request) not in {None, length}:
+    if request.content_length not in {None, length}:
         raise ApiError(400, "SIZE_INVALID", "Content-Range and Content-Length disagree")
 
 

@@ -9,7 +9,9 @@ from msgspec import json
 from proa.oci import digest as digests
 from proa.oci.errors import BlobNotFoundError, InvalidManifestError
 from proa.oci.manifest import (
+    ACCEPTED,
     IMAGE_INDEX,
+    IMAGE_MANIFEST,
     MANIFEST_LIMIT,
     Descriptor,
     ImageIndex,
@@ -58,12 +60,11 @@ class ManifestHandlers:
         tag, expected = reference_in(request)
         content = await limited_body(request, MANIFEST_LIMIT)
         digest = _digest(content, expected)
-        media_type = request.content_type
         try:
-            document = parse(content, media_type)
+            document = parse(content, request.content_type)
         except InvalidManifestError as error:
             raise ApiError(400, "MANIFEST_INVALID", str(error)) from None
-        record = _record(document, digest, document.media_type or media_type, len(content))
+        record = _record(document, digest, _media_type(document, request.content_type), len(content))
         missing = await self._state.put_manifest(repository, content, record, tag, *_parts(document))
         if missing:
             raise ApiError(
@@ -133,6 +134,12 @@ def _digest(content: bytes, expected: str | None) -> str:
     if actual != expected:
         raise ApiError(400, "DIGEST_INVALID", f"the manifest is {actual}, not {expected}")
     return actual
+
+
+def _media_type(document: ImageManifest | ImageIndex, stated: str) -> str:
+    if stated not in ACCEPTED:
+        stated = IMAGE_INDEX if isinstance(document, ImageIndex) else IMAGE_MANIFEST
+    return document.media_type or stated
 
 
 def _record(document: ImageManifest | ImageIndex, digest: str, media_type: str, size: int) -> ManifestRecord:

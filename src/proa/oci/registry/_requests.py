@@ -15,7 +15,6 @@ from proa.oci.registry._errors import ApiError
 __all__ = (
     "body",
     "chunk_range",
-    "content_length",
     "digest_in",
     "limited_body",
     "page",
@@ -59,11 +58,6 @@ def page(request: web.Request) -> tuple[str, int]:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ApiError(400, "PAGINATION_NUMBER_INVALID", f"n={text[:20]!r} is not a number of names")
     return request.query.get("last", ""), min(int(text), _MOST_PER_PAGE)
-
-
-def content_length(request: web.Request) -> int | None:
-    """Return how long the body says it is."""
-    return request.content_length if "Content-Length" in request.headers else None
 
 
 def chunk_range(request: web.Request) -> tuple[int, int] | None:

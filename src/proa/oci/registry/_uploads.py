@@ -15,7 +15,7 @@ from proa.oci.store import BlobStore, BlobWriter
 
 __all__ = ("Upload", "Uploads")
 
-_MOST: Final = 1000
+_MOST: Final = 256
 
 log = logs.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Upload:
 
 
 class Uploads:
-    """The uploads of a registry, at most a thousand, each forgotten when nobody touched it for `max_idle`
+    """The uploads of a registry, at most 256, each forgotten when nobody touched it for `max_idle`
     seconds.
     """
 

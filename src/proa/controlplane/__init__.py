@@ -1,0 +1,42 @@
+"""The embedded control plane: a Kubernetes API server on one SQLite file, a scheduler and controllers.
+
+`ApiServer` serves Kubernetes' API over TLS; every Kubernetes client can use it. Its rooms:
+
+- `server`: settings, and the context manager that puts the rest together. Start reading here.
+- `serving`: HTTP: requests to verbs, representations, watches, subresources.
+- `registry`: the resources, what is special about each (strategies), and how objects are written.
+- `schema`: types and their defaults; `patch`: the patch formats; `selectors`: label and field selectors.
+- `storage`: durable objects with one revision counter, an index in memory, and the recent past.
+- `security`: certificates, tokens, who may do what; `admission`: what depends on other objects.
+- `presentation`: discovery, tables, OpenAPI.
+- `scheduler`, `controllers`: clients of the API like any other, on `proa.runtime`.
+- `testing`: a server for tests.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._errors import ControlPlaneError
+    from .controllers import ControllerManager
+    from .scheduler import Scheduler
+    from .server import ApiServer, ApiServerSettings
+
+__all__ = ["ApiServer", "ApiServerSettings", "ControlPlaneError", "ControllerManager", "Scheduler"]
+
+_HOMES = {
+    "ApiServer": "server",
+    "ApiServerSettings": "server",
+    "ControlPlaneError": "_errors",
+    "ControllerManager": "controllers",
+    "Scheduler": "scheduler",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

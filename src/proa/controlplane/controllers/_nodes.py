@@ -1,0 +1,153 @@
+"""Nodes: marked when their kubelet falls silent or is not ready; pods of nodes that are gone are removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import msgspec
+
+from proa.kube import Api, Client, ConflictError, NotFoundError
+from proa.kube.models import now
+from proa.kube.models.coordination_v1 import Lease
+from proa.kube.models.core_v1 import Node, NodeCondition, Pod, Taint
+from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector
+
+SILENCE_SECONDS = 40.0
+"""How long a kubelet may leave its lease unrenewed: the node-monitor-grace-period of Kubernetes."""
+
+QUARANTINE_SECONDS = 40.0
+"""How long a node must be missing before its pods are taken for lost."""
+
+LEASES = "kube-node-lease"
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+WATCHED = {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}
+
+
+def silenced(node: Node, at: datetime) -> Sequence[NodeCondition]:
+    """Return the node's conditions as they are once nobody knows."""
+    return [
+        msgspec.structs.replace(
+            condition,
+            status="Unknown",
+            reason="NodeStatusUnknown",
+            message="Kubelet stopped posting node status.",
+            last_transition_time=at,
+        )
+        if condition.type in WATCHED and condition.status != "Unknown"
+        else condition
+        for condition in node.status.conditions
+    ]
+
+
+def tainted(node: Node, at: datetime) -> list[Taint]:
+    """Return the taints that the node should have by its condition Ready; those of others stay."""
+    ready = next((one.status for one in node.status.conditions if one.type == "Ready"), "Unknown")
+    key = {"True": None, "False": NOT_READY}.get(ready, UNREACHABLE)
+    kept = [
+        taint for taint in node.spec.taints if taint.key not in {NOT_READY, UNREACHABLE} or taint.key == key
+    ]
+    present = {taint.effect for taint in kept if taint.key == key}
+    wanted = () if key is None else ("NoSchedule", "NoExecute")
+    return kept + [
+        Taint(key=key, effect=effect, time_added=at) for effect in wanted if key and effect not in present
+    ]
+
+
+class NodeController:
+    """Declares a node unknown when its lease is not renewed, and taints nodes by their condition.
+
+    The time of a renewal is when it was seen here, by this process's clock: nodes' clocks may differ.
+    """
+
+    def __init__(
+        self, client: Client, nodes: Reflector[Node], leases: Reflector[Lease], recorder: Recorder
+    ) -> None:
+        self._api = Api(client, Node)
+        self._nodes = nodes
+        self._leases = leases
+        self._recorder = recorder
+        self._renewals: dict[str, tuple[str, float]] = {}
+        self.controller = Controller(nodes, self.reconcile, name="node").watches(
+            leases, lambda lease: [ObjectRef(lease.metadata.name or "")]
+        )
+
+    async def reconcile(self, ref: ObjectRef) -> Action:
+        """Judge one node."""
+        node = self._nodes.store.find(ref)
+        if node is None:
+            self._renewals.pop(ref.name, None)
+            return Action.await_change()
+        left = self._seconds_left(node)
+        with suppress(NotFoundError, ConflictError):
+            if left <= 0:
+                node = await self._silence(node)
+            taints = tainted(node, now())
+            if taints != node.spec.taints:
+                spec = msgspec.structs.replace(node.spec, taints=taints)
+                await self._api.replace(msgspec.structs.replace(node, spec=spec))
+        return Action.requeue(left) if left > 0 else Action.await_change()
+
+    def _seconds_left(self, node: Node) -> float:
+        """Return how long the node may stay silent; a heartbeat is a renewed lease or a changed status."""
+        name = node.metadata.name or ""
+        lease = self._leases.store.get(name, LEASES)
+        ready = next((one for one in node.status.conditions if one.type == "Ready"), None)
+        sign = f"{lease and lease.metadata.resource_version} {ready and ready.last_heartbeat_time}"
+        seen, at = self._renewals.get(name, ("", 0.0))
+        if seen != sign:
+            at = _clock()
+            self._renewals[name] = (sign, at)
+        return at + SILENCE_SECONDS - _clock()
+
+    async def _silence(self, node: Node) -> Node:
+        conditions = silenced(node, now())
+        if list(conditions) == node.status.conditions:
+            return node
+        self._recorder.event(
+            node, reason="NodeNotReady", message=f"Node {node.metadata.name} status is now: NodeNotReady"
+        )
+        status = msgspec.structs.replace(node.status, conditions=list(conditions))
+        return await self._api.replace_status(msgspec.structs.replace(node, status=status))
+
+
+class PodCollector:
+    """Removes pods of nodes that do not exist any more: no kubelet will ever end them."""
+
+    def __init__(self, client: Client, nodes: Reflector[Node], pods: Reflector[Pod]) -> None:
+        self._nodes_api = Api(client, Node)
+        self._pods_api = Api(client, Pod)
+        self._nodes = nodes
+        self._by_node = pods.store.index(lambda pod: [pod.spec.node_name or ""])
+        self._missing: dict[str, float] = {}
+        self.controller = Controller(nodes, self.reconcile, name="podgc").watches(
+            pods, lambda pod: [ObjectRef(pod.spec.node_name)] if pod.spec.node_name else []
+        )
+
+    async def reconcile(self, ref: ObjectRef) -> Action:
+        """Remove the pods of one node if it stays missing."""
+        if ref in self._nodes.store or not self._by_node[ref.name]:
+            self._missing.pop(ref.name, None)
+            return Action.await_change()
+        since = self._missing.setdefault(ref.name, _clock())
+        left = since + QUARANTINE_SECONDS - _clock()
+        if left > 0:
+            return Action.requeue(left)
+        if await self._nodes_api.get_opt(ref.name) is not None:
+            return Action.await_change()
+        for pod in self._by_node[ref.name]:
+            with suppress(NotFoundError, ConflictError):
+                await self._pods_api.delete(
+                    pod.metadata.name or "",
+                    grace_period=0,
+                    uid=pod.metadata.uid,
+                    namespace=pod.metadata.namespace,
+                )
+        return Action.await_change()
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,51 @@
+"""What controllers ask of a pod."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from proa.kube.models import Resource
+from proa.kube.models.core_v1 import Pod, PodCondition
+from proa.kube.models.meta_v1 import OwnerReference
+
+
+def is_active(pod: Pod) -> bool:
+    """Tell whether a pod runs or will: it has neither ended nor been deleted."""
+    return pod.status.phase not in {"Succeeded", "Failed"} and pod.metadata.deletion_timestamp is None
+
+
+def ready_condition(pod: Pod) -> PodCondition | None:
+    """Return the condition of type Ready."""
+    return next((condition for condition in pod.status.conditions if condition.type == "Ready"), None)
+
+
+def is_ready(pod: Pod) -> bool:
+    """Tell whether a pod is ready to serve."""
+    condition = ready_condition(pod)
+    return condition is not None and condition.status == "True"
+
+
+def available_since(pod: Pod, min_ready_seconds: int) -> datetime | None:
+    """Return when a ready pod counts, or will count, as available; None if it is not ready."""
+    condition = ready_condition(pod)
+    if condition is None or condition.status != "True":
+        return None
+    since = condition.last_transition_time or pod.metadata.creation_timestamp
+    return since + timedelta(seconds=min_ready_seconds) if since else None
+
+
+def controller_of(obj: Resource) -> OwnerReference | None:
+    """Return the owner that controls an object."""
+    return next((owner for owner in obj.metadata.owner_references if owner.controller), None)
+
+
+def controlled_by(owner: Resource) -> OwnerReference:
+    """Return the reference by which an object says that `owner` controls it."""
+    return OwnerReference(
+        api_version=owner.api_version,
+        kind=owner.kind,
+        name=owner.metadata.name or "",
+        uid=owner.metadata.uid or "",
+        controller=True,
+        block_owner_deletion=True,
+    )

@@ -1,0 +1,150 @@
+"""What a ReplicaSet needs next: a plain function of the set and its pods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from proa.controlplane.controllers._pods import (
+    available_since,
+    controlled_by,
+    is_active,
+    is_ready,
+    ready_condition,
+)
+from proa.kube.models.apps_v1 import ReplicaSet, ReplicaSetCondition, ReplicaSetStatus
+from proa.kube.models.core_v1 import Pod
+from proa.kube.models.meta_v1 import ObjectMeta
+
+BURST = 500
+"""The most pods created or deleted for one set in one go."""
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The writes that bring the set closer to what it says.
+
+    Attributes:
+        create: How many pods to create.
+        delete: Which pods to delete.
+    """
+
+    create: int
+    delete: tuple[Pod, ...]
+
+
+def plan(replica_set: ReplicaSet, pods: Sequence[Pod]) -> Plan:
+    """Return what to do, given all pods that the set controls."""
+    active = [pod for pod in pods if is_active(pod)]
+    wanted = 1 if replica_set.spec.replicas is None else replica_set.spec.replicas
+    surplus = len(active) - wanted
+    if surplus > 0:
+        return Plan(0, tuple(_dispensable(active)[: min(surplus, BURST)]))
+    return Plan(min(-surplus, BURST), ())
+
+
+def _dispensable(pods: Sequence[Pod]) -> list[Pod]:
+    """Sort pods by how little is lost with them, as Kubernetes' `ActivePodsWithRanks` does.
+
+    First those without a node, then those not yet running, not ready, of lower deletion cost, on a node with
+    more of them, ready for a shorter time, restarted more often, younger.
+    """
+    crowd = Counter(pod.spec.node_name for pod in pods)
+    phases = {"Pending": 0, "Unknown": 1, "Running": 2}
+
+    def worth(pod: Pod) -> tuple[object, ...]:
+        condition = ready_condition(pod)
+        since = condition.last_transition_time if condition else None
+        restarts = max((status.restart_count for status in pod.status.container_statuses), default=0)
+        return (
+            bool(pod.spec.node_name),
+            phases.get(pod.status.phase or "Pending", 0),
+            is_ready(pod),
+            _cost(pod),
+            -crowd[pod.spec.node_name],
+            -(since or EPOCH).timestamp(),
+            -restarts,
+            -(pod.metadata.creation_timestamp or EPOCH).timestamp(),
+        )
+
+    return sorted(pods, key=worth)
+
+
+def _cost(pod: Pod) -> int:
+    try:
+        return int(pod.metadata.annotations.get(DELETION_COST, "0"))
+    except ValueError:
+        return 0
+
+
+def new_pod(replica_set: ReplicaSet) -> Pod:
+    """Return a pod made from the set's template; the server completes its name."""
+    template = replica_set.spec.template
+    return Pod(
+        metadata=ObjectMeta(
+            generate_name=f"{replica_set.metadata.name}-",
+            namespace=replica_set.metadata.namespace,
+            labels=dict(template.metadata.labels),
+            annotations=dict(template.metadata.annotations),
+            finalizers=list(template.metadata.finalizers),
+            owner_references=[controlled_by(replica_set)],
+        ),
+        spec=template.spec,
+    )
+
+
+def status(
+    replica_set: ReplicaSet, pods: Sequence[Pod], now: datetime, failure: str | None
+) -> tuple[ReplicaSetStatus, float | None]:
+    """Return the set's status, and the seconds until time alone makes another pod available.
+
+    Args:
+        replica_set: The set.
+        pods: All pods that it controls.
+        now: The time.
+        failure: Why the last creation or deletion of a pod failed, if it did.
+    """
+    active = [pod for pod in pods if is_active(pod)]
+    due = [available_since(pod, replica_set.spec.min_ready_seconds or 0) for pod in active]
+    later = [(at - now).total_seconds() for at in due if at is not None and at > now]
+    template = replica_set.spec.template.metadata.labels.items()
+    result = ReplicaSetStatus(
+        replicas=len(active),
+        fully_labeled_replicas=sum(template <= pod.metadata.labels.items() for pod in active),
+        ready_replicas=sum(map(is_ready, active)),
+        available_replicas=sum(at is not None and at <= now for at in due),
+        terminating_replicas=sum(pod.metadata.deletion_timestamp is not None for pod in pods),
+        observed_generation=replica_set.metadata.generation,
+        conditions=_conditions(replica_set, len(active), now, failure),
+    )
+    return result, min(later, default=None)
+
+
+def _conditions(
+    replica_set: ReplicaSet, active: int, now: datetime, failure: str | None
+) -> list[ReplicaSetCondition]:
+    others = [known for known in replica_set.status.conditions if known.type != "ReplicaFailure"]
+    before = next((known for known in replica_set.status.conditions if known.type == "ReplicaFailure"), None)
+    if failure is None:
+        return others
+    few = active < (replica_set.spec.replicas or 0)
+    condition = ReplicaSetCondition(
+        type="ReplicaFailure",
+        status="True",
+        reason="FailedCreate" if few else "FailedDelete",
+        message=failure,
+        last_transition_time=(before.last_transition_time if before else None) or now,
+    )
+    return [*others, condition]
+
+
+def with_status(replica_set: ReplicaSet, result: ReplicaSetStatus) -> ReplicaSet:
+    """Return the set with another status; the one in the cache stays as it is."""
+    return msgspec.structs.replace(replica_set, status=result)

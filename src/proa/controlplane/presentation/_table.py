@@ -1,0 +1,37 @@
+"""Objects as rows of a table. https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from proa.controlplane._json import Document
+from proa.controlplane.registry import Resource
+
+from ._columns import AGE, NAME, Column, columns_of
+
+Table = dict[str, Any]
+
+
+def table_of(resource: Resource, documents: Iterable[Document], metadata: Document) -> Table:
+    """The table of some objects of a resource; its rows have no `object` yet."""
+    columns = columns_of(resource.group, resource.kind) or (NAME, AGE)
+    now = datetime.now(UTC)
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": [_definition(column) for column in columns],
+        "rows": [{"cells": [column.cell(document, now) for column in columns]} for document in documents],
+    }
+
+
+def _definition(column: Column) -> Document:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": "name" if column.name == "Name" else "",
+        "description": column.description,
+        "priority": 1 if column.wide else 0,
+    }

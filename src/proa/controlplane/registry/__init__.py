@@ -1,0 +1,17 @@
+"""The resources that the API server knows, and what happens to their objects.
+
+- `Resource`, `Catalogue`: what is served where: names, scope, verbs, subresources (from Kubernetes'
+  discovery documents).
+- `Strategy`: what is special about one resource: how it is prepared, checked and selected. `strategies()`
+  lists them all; a new built-in type is one entry there.
+- `Registry`: create, update and delete as every resource does them, on top of the store.
+
+Start reading at `_registry.py`.
+"""
+
+from ._catalogue import Catalogue, catalogue
+from ._options import Options
+from ._registry import Registry
+from ._resource import Resource, Subresource
+
+__all__ = ["Catalogue", "Options", "Registry", "Resource", "Subresource", "catalogue"]

@@ -1,0 +1,407 @@
+"""Create, update and delete, as every resource does them.
+
+A write is computed on the newest version of its object (committed or on its way) and handed to the store
+without giving up control in between, so no other write can come between the comparison of versions and
+the numbering.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from proa.controlplane import _errors as errors
+from proa.controlplane._json import Document, encode
+from proa.controlplane.schema import NonconformingError, problems
+from proa.controlplane.storage import Key, Store, Stored
+
+from . import _metadata
+from ._names import generated
+from ._options import DeleteOptions, Options
+from ._parts import settle_part
+from ._resource import Resource
+
+Change = Callable[[Document], Any]
+"""From an object to what it shall be; must not change what it is given."""
+GENERATE_ATTEMPTS = 8
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """A time as objects hold it: UTC, to the second."""
+    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A write's result: the object, whether it is new, or gone, and what the client should be warned of."""
+
+    tail: bytes
+    uid: str
+    created: bool = False
+    removed: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+class MistypedError(errors.StatusError):
+    """400: a value has the wrong type. Said of a patch's result, it is the patch that is invalid."""
+
+    def __init__(self, error: errors.StatusError) -> None:
+        super().__init__(error.code, error.reason, error.message)
+
+    def of_patch(self) -> errors.StatusError:
+        """422: the patch makes of the object what its type cannot be."""
+        cause = errors.Cause("FieldValueInvalid", "patch", f"Invalid value: {self.message}")
+        return errors.invalid(errors.Qualified("", ""), "", [cause])
+
+
+Admit = Callable[[Resource, Document, Document | None], None]
+"""A last look at an object about to be written (and the one it replaces): it may change or refuse it."""
+
+
+class Registry:
+    """The writes of the API, on top of the store.
+
+    `admit` runs after a strategy has prepared the object and before it is checked.
+    """
+
+    def __init__(self, store: Store, admit: Admit) -> None:
+        self.store = store
+        self._admit = admit
+
+    def key(self, resource: Resource, namespace: str, name: str) -> Key:
+        """Where an object of a resource is kept."""
+        return Key(resource.storage, namespace if resource.namespaced else "", name)
+
+    def latest(self, resource: Resource, namespace: str, name: str) -> Stored:
+        """The newest version of an object.
+
+        Raises:
+            StatusError: 404.
+        """
+        stored = self.store.latest(self.key(resource, namespace, name))
+        if stored is None:
+            raise errors.not_found(resource.qualified, name)
+        return stored
+
+    def conform(self, resource: Resource, document: Any, options: Options) -> tuple[Document, list[str]]:
+        """A document as its type has it, and warnings about fields that it has not.
+
+        Raises:
+            StatusError: 400, a value has the wrong type, or a field is unknown and the client wants to know.
+        """
+        try:
+            conforming = resource.conformer(document)
+        except NonconformingError:
+            mistyped = problems(resource.type_name or "", document).mistyped
+            why = mistyped[0] if mistyped else "it does not have the type's form"
+            raise MistypedError(undecodable(resource, why)) from None
+        conforming.pop("kind", None)
+        conforming.pop("apiVersion", None)
+        if not resource.conformer.dropped or options.field_validation == "Ignore":
+            return conforming, []
+        unknown = [f'unknown field "{path}"' for path in problems(resource.type_name or "", document).unknown]
+        if unknown and options.field_validation == "Strict":
+            raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
+        return conforming, unknown
+
+    async def create(
+        self, resource: Resource, namespace: str, document: Document, options: Options
+    ) -> Outcome:
+        """Creates an object.
+
+        Raises:
+            StatusError: 400 the document is not of the resource's type; 404 no such namespace; 409 the
+                name is taken;
+                422 it is invalid.
+        """
+        new, warnings = self._new_object(resource, namespace, document, options)
+        metadata = new["metadata"]
+        for attempt in range(GENERATE_ATTEMPTS):
+            if "name" not in metadata and metadata.get("generateName"):
+                metadata["name"] = generated(metadata["generateName"])
+            key = self.key(resource, namespace, metadata.get("name", ""))
+            if self.store.latest(key) is None:
+                break
+            if "name" in document.get("metadata", {}) or attempt == GENERATE_ATTEMPTS - 1:
+                raise errors.already_exists(resource.qualified, key.name)
+            del metadata["name"]
+        resource.strategy.prepare_create(new)
+        self._admit(resource, new, None)
+        self._check(resource, new, None)
+        if options.dry_run:
+            return Outcome(encode(new)[1:], metadata["uid"], created=True, warnings=warnings)
+        stored = await self.store.put(key, new)
+        return Outcome(stored.tail, stored.uid, created=True, warnings=warnings)
+
+    def _new_object(
+        self, resource: Resource, namespace: str, document: Document, options: Options
+    ) -> tuple[Document, list[str]]:
+        if resource.has_status and not resource.strategy.keeps_status:
+            document.pop("status", None)
+        new, warnings = self.conform(resource, document, options)
+        metadata = new["metadata"]
+        if metadata.get("resourceVersion"):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        if resource.namespaced:
+            if metadata.setdefault("namespace", namespace) != namespace:
+                raise errors.bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                )
+        else:
+            metadata.pop("namespace", None)
+        for name in (
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+            "generation",
+            "managedFields",
+        ):
+            metadata.pop(name, None)
+        metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))
+        metadata["creationTimestamp"] = timestamp()
+        if resource.strategy.generation:
+            metadata["generation"] = 1
+        return new, warnings
+
+    def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
+        strategy = resource.strategy
+        causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
+        if old is not None:
+            causes += _metadata.validate_metadata_update(new["metadata"], old["metadata"])
+        causes += strategy.validate(new)
+        if old is not None and whole:
+            causes += strategy.validate_update(new, old)
+        if causes:
+            raise errors.invalid(resource.qualified_kind, new["metadata"].get("name", ""), causes)
+
+    async def update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        change: Change,
+        options: Options,
+        subresource: str = "",
+    ) -> Outcome:
+        """Replaces an object by what `change` makes of it; with a `subresource`, the part that it stands for.
+
+        Raises:
+            StatusError: 404 it is not there; 409 it is not the version that the new document says; 400
+                and 422 as for creation.
+        """
+        key = self.key(resource, namespace, name)
+        current = self.store.latest(key)
+        if current is None:
+            return await self._create_by_update(resource, namespace, name, change, options, subresource)
+        old = current.document()
+        changed = change(old)
+        if changed is old:
+            return Outcome(current.tail, current.uid)
+        new, warnings = self.conform(resource, changed, options)
+        self._settle_identity(resource, new, old, key)
+        if not subresource:
+            self._settle_main(resource, new, old)
+        else:
+            new = settle_part(subresource, resource, new, old)
+        self._admit(resource, new, old)
+        self._check(resource, new, old, whole=not subresource)
+        if resource.strategy.generation and not subresource and _counts(resource, new, old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        return await self._write(key, new, old, current, options, warnings)
+
+    async def _create_by_update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        change: Change,
+        options: Options,
+        subresource: str,
+    ) -> Outcome:
+        if not resource.strategy.creates_on_update or subresource:
+            raise errors.not_found(resource.qualified, name)
+        document = change({})
+        if document.get("metadata", {}).get("uid"):
+            raise errors.conflict(resource.qualified, name, "it is not there, so it does not have that uid")
+        document.setdefault("metadata", {}).pop("resourceVersion", None)
+        return await self.create(resource, namespace, document, options)
+
+    def _settle_identity(self, resource: Resource, new: Document, old: Document, key: Key) -> None:
+        metadata = new["metadata"]
+        given = metadata.setdefault("name", key.name)
+        if given != key.name:
+            raise errors.bad_request(
+                f"the name of the object ({given}) does not match the name on the URL ({key.name})"
+            )
+        if resource.namespaced and metadata.setdefault("namespace", key.namespace) != key.namespace:
+            raise errors.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        version = metadata.get("resourceVersion", "")
+        if version not in {"", "0", old["metadata"]["resourceVersion"]}:
+            raise errors.conflict(resource.qualified, key.name)
+        if metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+            why = f"the object's uid is {old['metadata']['uid']}, not {metadata['uid']}"
+            raise errors.conflict(resource.qualified, key.name, why)
+        _metadata.keep_system_fields(metadata, old["metadata"])
+        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+
+    def _settle_main(self, resource: Resource, new: Document, old: Document) -> None:
+        if resource.has_status:
+            new.pop("status", None)
+            if "status" in old:
+                new["status"] = old["status"]
+        resource.strategy.prepare_update(new, old)
+
+    async def _write(
+        self, key: Key, new: Document, old: Document, current: Stored, options: Options, warnings: list[str]
+    ) -> Outcome:
+        removing = _is_released(key, new)
+        if removing or options.dry_run or new == old:
+            if removing and not options.dry_run:
+                last = await self.store.remove(key, new)
+                return Outcome(last.tail, last.uid, removed=True, warnings=warnings)
+            tail = current.tail if new == old else encode(new)[1:]
+            return Outcome(tail, current.uid, removed=removing, warnings=warnings)
+        stored = await self.store.put(key, new)
+        return Outcome(stored.tail, stored.uid, warnings=warnings)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> Outcome:
+        """Deletes an object, or marks it as to be deleted once its finalizers are gone and its grace
+        period is over.
+
+        Raises:
+            StatusError: 404 it is not there; 409 a precondition does not hold.
+        """
+        current = self.latest(resource, namespace, name)
+        _check_preconditions(resource, current, options)
+        old = current.document()
+        new = current.document()
+        metadata = new["metadata"]
+        grace = _grace_period(resource, new, options)
+        first = "deletionTimestamp" not in metadata
+        changed = _settle_finalizers(metadata, options.propagation)
+        if first or (grace < metadata.get("deletionGracePeriodSeconds", 0)):
+            until = datetime.now(UTC) + timedelta(seconds=grace)
+            metadata["deletionTimestamp"] = timestamp(until)
+            metadata["deletionGracePeriodSeconds"] = grace
+            changed = True
+        if first and metadata.get("generation"):
+            metadata["generation"] += 1
+        if resource.kind == "Namespace" and not resource.group:
+            new["status"]["phase"] = "Terminating"
+        return await self._finish_delete(resource, current, old, new, options, changed=changed)
+
+    async def _finish_delete(
+        self,
+        resource: Resource,
+        current: Stored,
+        old: Document,
+        new: Document,
+        options: DeleteOptions,
+        *,
+        changed: bool,
+    ) -> Outcome:
+        removing = _is_released(current.key, new)
+        if options.dry_run:
+            return Outcome(encode(new)[1:], current.uid, removed=removing)
+        if removing:
+            if not resource.strategy.graceful:
+                new = old  # nobody sees it being deleted
+            last = await self.store.remove(current.key, new)
+            return Outcome(last.tail, last.uid, removed=True)
+        if not changed:
+            return Outcome(current.tail, current.uid)
+        stored = await self.store.put(current.key, new)
+        return Outcome(stored.tail, stored.uid)
+
+    async def finish_finalizers(
+        self, resource: Resource, name: str, change: Change, options: Options
+    ) -> Outcome:
+        """Changes a namespace's own finalizers, by way of its finalize subresource; removes it when none
+        is left.
+        """
+        current = self.latest(resource, "", name)
+        old = current.document()
+        new, warnings = self.conform(resource, change(old), options)
+        self._settle_identity(resource, new, old, current.key)
+        finished = {**old, "spec": new["spec"]}
+        return await self._write(current.key, finished, old, current, options, warnings)
+
+
+def undecodable(resource: Resource, why: str) -> errors.StatusError:
+    """400: the body is not an object of the resource's kind."""
+    message = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
+    return errors.bad_request(message)
+
+
+def _counts(resource: Resource, new: Document, old: Document) -> bool:
+    ignored = {"metadata", "status", "kind", "apiVersion"}
+    if any(new.get(name) != old.get(name) for name in {*new, *old} - ignored):
+        return True
+    if not resource.strategy.annotations_count:
+        return False
+    return bool(new["metadata"].get("annotations") != old["metadata"].get("annotations"))
+
+
+def _is_released(key: Key, document: Document) -> bool:
+    """Whether an object that is being deleted can go: nothing and nobody holds it any more."""
+    metadata = document["metadata"]
+    held = metadata.get("finalizers") or (metadata.get("deletionGracePeriodSeconds") or 0) > 0
+    if key.resource == "namespaces":
+        held = held or document.get("spec", {}).get("finalizers")
+    return "deletionTimestamp" in metadata and not held
+
+
+def _check_preconditions(resource: Resource, current: Stored, options: DeleteOptions) -> None:
+    # Kubernetes names the kind here, not the resource.
+    what, name = errors.Qualified("", resource.kind), current.key.name
+    if options.uid and options.uid != current.uid:
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({current.uid}). "
+            "The object might have been deleted and then recreated"
+        )
+        raise errors.conflict(what, name, why)
+    if options.resource_version and options.resource_version != str(current.revision):
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
+            f"ResourceVersion in record ({current.revision}). The object might have been modified"
+        )
+        raise errors.conflict(what, name, why)
+
+
+def _grace_period(resource: Resource, document: Document, options: DeleteOptions) -> int:
+    if not resource.strategy.graceful:
+        return 0
+    running = document["spec"].get("nodeName") and document["status"].get("phase") not in {
+        "Succeeded",
+        "Failed",
+    }
+    if not running:
+        return 0
+    if options.grace_period is not None:
+        return options.grace_period
+    period: int = document["spec"].get("terminationGracePeriodSeconds", 30)
+    return max(period, 1) if period < 0 else period
+
+
+def _settle_finalizers(metadata: Document, propagation: str) -> bool:
+    """Records how dependents are to be treated, for the garbage collector; returns whether that changed
+    anything.
+    """
+    if not propagation:
+        return False
+    before = metadata.get("finalizers", [])
+    after = [name for name in before if name not in {_metadata.FOREGROUND, _metadata.ORPHAN}]
+    wanted = {"Foreground": [_metadata.FOREGROUND], "Orphan": [_metadata.ORPHAN]}.get(propagation, [])
+    after += wanted
+    if after == before:
+        return False
+    metadata["finalizers"] = after
+    if not after:
+        del metadata["finalizers"]
+    return True

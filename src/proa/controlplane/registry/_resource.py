@@ -1,0 +1,154 @@
+"""What a served resource is: names, scope, verbs, and the strategy that says what is special about it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from proa.controlplane._errors import Cause, Qualified
+from proa.controlplane._json import Document, encode
+from proa.controlplane.schema import Conformer
+
+from ._names import NameRule, dns_subdomain
+
+Prepare = Callable[[Document], None]
+PrepareUpdate = Callable[[Document, Document], None]
+Validate = Callable[[Document], list[Cause]]
+ValidateUpdate = Callable[[Document, Document], list[Cause]]
+Select = Callable[[Document], str]
+
+
+def _prepared(_document: Document) -> None: ...
+
+
+def _updated(_new: Document, _old: Document) -> None: ...
+
+
+def _valid(_document: Document) -> list[Cause]:
+    return []
+
+
+def _validly_updated(_new: Document, _old: Document) -> list[Cause]:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """What is special about a resource; each part has Kubernetes' usual behaviour as its default.
+
+    `prepare_*` may change the (new) document; `validate` runs for creations and updates,
+    `validate_update` for updates only.
+    """
+
+    name_rule: NameRule = dns_subdomain
+    fields: Mapping[str, Select] = field(default_factory=dict)
+    """What field selectors can select by, besides the name and the namespace."""
+    generation: bool = False
+    """Whether `metadata.generation` counts changes of what is not metadata or status."""
+    annotations_count: bool = False
+    """Whether a changed annotation counts as a change, too."""
+    keeps_status: bool = False
+    """Whether status given on creation is kept."""
+    status_labels: bool = True
+    """Whether the status subresource can change labels, annotations and the like."""
+    graceful: bool = False
+    """Whether deletion waits for a node (pods)."""
+    creates_on_update: bool = False
+    """Whether a PUT of an object that is not there creates it."""
+    prepare_create: Prepare = _prepared
+    prepare_update: PrepareUpdate = _updated
+    validate: Validate = _valid
+    validate_update: ValidateUpdate = _validly_updated
+
+
+PLAIN = Strategy()
+
+
+@dataclass(frozen=True)
+class Subresource:
+    """A part of a resource's objects with a path of its own; group and version are of its kind, where
+    they differ.
+    """
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource in one version, as it is served."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    verbs: tuple[str, ...]
+    type_name: str | None
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    strategy: Strategy = PLAIN
+    storage: str = ""
+    """The name under which the objects are kept; versions of one resource share it."""
+
+    @cached_property
+    def api_version(self) -> str:
+        """`apps/v1`, or `v1` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """The beginning of an encoded object, before its stored tail."""
+        return encode({"kind": self.kind, "apiVersion": self.api_version})[:-1] + b","
+
+    @cached_property
+    def qualified(self) -> Qualified:
+        """The resource as most errors name it."""
+        return Qualified(self.group, self.plural)
+
+    @cached_property
+    def qualified_kind(self) -> Qualified:
+        """The kind as errors about an object's content name it."""
+        return Qualified(self.group, self.kind)
+
+    @cached_property
+    def conformer(self) -> Conformer:
+        """What makes documents of this type conform."""
+        assert self.type_name is not None
+        return Conformer(self.type_name)
+
+    @cached_property
+    def storage_version_hash(self) -> str:
+        """The hash by which clients notice that objects are stored in another version."""
+        digest = hashlib.sha256(f"{self.group}/{self.version}/{self.kind}".encode()).digest()
+        return base64.b64encode(digest[:8]).decode()
+
+    @cached_property
+    def is_stored(self) -> bool:
+        """Whether there are objects of it; reviews, for example, are only answered."""
+        return "list" in self.verbs and self.kind != "ComponentStatus"
+
+    @cached_property
+    def has_status(self) -> bool:
+        """Whether its status has a path of its own."""
+        return "status" in self.subresources
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        """What its field selectors can select by."""
+        own = tuple(self.strategy.fields)
+        return ("metadata.name", "metadata.namespace", *own) if self.namespaced else ("metadata.name", *own)
+
+    def select_fields(self, document: Document) -> Mapping[str, str]:
+        """What field selectors see of an object."""
+        metadata = document["metadata"]
+        fields = {"metadata.name": metadata["name"], "metadata.namespace": metadata.get("namespace", "")}
+        return fields | {name: select(document) for name, select in self.strategy.fields.items()}

@@ -1,0 +1,37 @@
+"""Kubernetes' types by definition name, read from the package's data when first needed (a few
+milliseconds).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from proa.controlplane._json import Document, decode
+
+
+def load(name: str) -> Any:
+    """One of the package's data files, parsed."""
+    return decode((files("proa.controlplane") / "data" / f"{name}.json").read_bytes())
+
+
+@cache
+def definitions() -> dict[str, Document]:
+    """Every type of Kubernetes: definition name to its schema. Read-only."""
+    types: dict[str, Document] = load("definitions")
+    return types
+
+
+@cache
+def _names_by_kind() -> dict[tuple[str, str, str], str]:
+    return {
+        (gvk["group"], gvk["version"], gvk["kind"]): name
+        for name, schema in definitions().items()
+        for gvk in schema.get("x-kubernetes-group-version-kind", ())
+    }
+
+
+def type_of_kind(group: str, version: str, kind: str) -> str | None:
+    """The definition name of a kind, for example `io.k8s.api.core.v1.Pod`."""
+    return _names_by_kind().get((group, version, kind))

@@ -1,0 +1,98 @@
+"""Tokens of service accounts: JSON web tokens signed with the server's own key (ES256)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from proa.controlplane._json import Document, UnreadableError, decode, encode
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+class InvalidTokenError(ValueError):
+    """The token is not one of ours, or not valid any more."""
+
+
+class TokenIssuer:
+    """Signs and verifies service-account tokens with a private key (PEM)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._pem = key
+
+    @cached_property
+    def _key(self) -> EllipticCurvePrivateKey:
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        key = load_pem_private_key(self._pem, None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        return key
+
+    def issue(self, claims: Mapping[str, Any], lifetime: int, audiences: list[str]) -> tuple[str, float]:
+        """A signed token with these claims, and when it expires (seconds since the epoch)."""
+        from cryptography.hazmat.primitives.asymmetric import ec, utils
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        now = int(time.time())
+        payload = {
+            "aud": audiences or [ISSUER],
+            "exp": now + lifetime,
+            "iat": now,
+            "nbf": now,
+            "iss": ISSUER,
+            **claims,
+        }
+        signed = f"{_text({'alg': 'ES256', 'typ': 'JWT'})}.{_text(payload)}"
+        first, second = utils.decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(SHA256())))
+        signature = first.to_bytes(32, "big") + second.to_bytes(32, "big")
+        return f"{signed}.{_base64(signature)}", now + lifetime
+
+    def verify(self, token: str, audiences: list[str] | None = None) -> Document:
+        """The claims of a token for one of these audiences (by default, this API).
+
+        Raises:
+            InvalidTokenError: It is malformed, not signed by this server, for another audience, or not
+                valid now.
+        """
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric import ec, utils
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        try:
+            head, body, signature = token.split(".")
+            raw = _unbase64(signature)
+            encoded = utils.encode_dss_signature(
+                int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+            )
+            self._key.public_key().verify(encoded, f"{head}.{body}".encode(), ec.ECDSA(SHA256()))
+            claims: Document = decode(_unbase64(body))
+        except (ValueError, InvalidSignature, UnreadableError) as error:
+            raise InvalidTokenError("not a token of this server") from error
+        if not claims["nbf"] <= time.time() < claims["exp"]:
+            raise InvalidTokenError("the token is not valid at this time")
+        if not set(audiences or [ISSUER]) & set(claims["aud"]):
+            raise InvalidTokenError("the token is for another audience")
+        return claims
+
+
+def _text(value: Any) -> str:
+    return _base64(encode(value))
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _unbase64(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidTokenError("not base64") from error

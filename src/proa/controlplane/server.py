@@ -1,0 +1,192 @@
+"""The embedded API server: settings, and the context manager that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from proa.app import Health, Metrics, http
+from proa.app.settings import setting
+from proa.controlplane import _protobuf as protobuf
+from proa.controlplane.schema import definitions
+
+from ._bootstrap import bootstrap, objects
+from ._namespaces import NamespaceCleaner
+from .admission import Admission
+from .registry import Registry, catalogue
+from .security import Authenticator, Pki, TokenIssuer, User, load_tokens
+from .security._pki import kubeconfig, write_private
+from .serving import Dispatcher
+from .serving._bodies import MAX_BODY
+from .serving._logs import LogService
+from .serving._objects import ObjectService
+from .serving._paths import PathService
+from .serving._reviews import ReviewService
+from .serving._subresources import SubresourceService
+from .serving._watch import WatchService
+from .storage import Store
+
+SERVICE_ADDRESS = "127.67.0.1"
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - recognised here, not bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiServerSettings:
+    """How an API server runs."""
+
+    data_dir: Path = setting(Path(".proa"), help="where objects, certificates and kubeconfigs are kept")
+    bind: str = setting("127.0.0.1", help="address to listen on")
+    port: int = setting(6443, help="port to listen on; 0 picks a free one")
+    token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')
+
+    def validate(self) -> Iterable[str]:
+        """What is wrong with the settings."""
+        if not 0 <= self.port <= 65535:
+            yield "port: must be from 0 to 65535"
+
+
+class ApiServer:
+    """A Kubernetes API server on one SQLite file. Use as an async context manager; entered, it is ready.
+
+    Guarantees: a write that was answered survives a crash of the process or the machine; readers see
+    writes in one order. Leaving ends watches, answers what is under way, and commits all that was
+    accepted.
+
+    Raises (on entering):
+        ControlPlaneError: The state directory is unusable, damaged, or used by another server.
+        proa.app.http.AddressError: The address or port cannot be had.
+    """
+
+    def __init__(
+        self, settings: ApiServerSettings, *, health: Health | None = None, metrics: Metrics | None = None
+    ) -> None:
+        self.settings = settings
+        self.health = health or Health()
+        self.metrics = metrics or Metrics()
+        self._stack = AsyncExitStack()
+        self._server: http.Server
+        self._pki: Pki
+        self._kubeconfigs: dict[tuple[str, tuple[str, ...]], Path] = {}
+
+    @property
+    def url(self) -> str:
+        """Where clients on this machine reach the server."""
+        return self._server.url
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._server.port
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.settings.data_dir / "kubeconfig"
+
+    def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """A kubeconfig with a client certificate for a user and groups; takes some milliseconds, once for
+        each.
+
+        The file is readable by its owner only, and replaced when the server starts anew on another port.
+        """
+        key = (user, tuple(groups))
+        if key not in self._kubeconfigs:
+            directory = self.settings.data_dir / "kubeconfigs"
+            directory.mkdir(mode=0o700, exist_ok=True)
+            name = re.sub(r"[^A-Za-z0-9_.-]", "-", user)
+            self._kubeconfigs[key] = self._write_kubeconfig(directory / f"{name}.kubeconfig", user, groups)
+        return self._kubeconfigs[key]
+
+    def _write_kubeconfig(self, path: Path, user: str, groups: Sequence[str]) -> Path:
+        issued = self._pki.issue_client(user, groups)
+        write_private(path, kubeconfig(self.url, self._pki.ca_certificate, user, issued))
+        return path
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        tokens = await asyncio.to_thread(self._load)
+        store = await stack.enter_async_context(Store(settings.data_dir))
+        self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
+        registry = Registry(store, Admission(store))
+        watches = await stack.enter_async_context(WatchService(store))
+        application = self._application(stack, registry, watches, tokens)
+        context = await asyncio.to_thread(self._pki.server_context)
+        self._server = await stack.enter_async_context(
+            http.listen(
+                application, host=settings.bind, port=settings.port, ssl_context=context, name="API server"
+            )
+        )
+        host = _ANY.get(settings.bind, self._server.host)
+        await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
+        await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
+        await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
+
+    def _load(self) -> dict[str, User]:
+        """The users by token; loads the package's data on the way, so that no request waits for that."""
+        catalogue(), definitions(), protobuf.messages()
+        path = self.settings.token_auth_file
+        return load_tokens(path) if path else {}
+
+    def _hosts(self) -> list[str]:
+        bound = [self.settings.bind] if self.settings.bind not in _ANY else []
+        return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
+
+    def _application(
+        self, stack: AsyncExitStack, registry: Registry, watches: WatchService, tokens: dict[str, User]
+    ) -> web.Application:
+        issuer = TokenIssuer(self._pki.service_account_key)
+        authenticator = Authenticator(tokens, issuer)
+        service = ObjectService(registry)
+        reviews = ReviewService(registry, authenticator, issuer)
+        container_logs = LogService(registry, self._pki.kubelet_context)
+        stack.push_async_callback(container_logs.close)
+        dispatcher = Dispatcher(
+            catalogue(),
+            authenticator,
+            PathService(
+                catalogue(), lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
+            ),
+            verbs={
+                "get": service.get,
+                "list": service.list_objects,
+                "watch": watches.watch,
+                "create": service.create,
+                "update": service.update,
+                "patch": service.patch,
+                "delete": service.delete,
+                "deletecollection": service.delete_collection,
+            },
+            subresources={
+                **SubresourceService(registry, service).answers(),
+                "serviceaccounts/token": reviews.issue_token,
+                "pods/log": container_logs.answer,
+            },
+            virtual=reviews.answers(),
+        )
+        application = web.Application(client_max_size=MAX_BODY)
+        application.router.add_route("*", "/{path:.*}", dispatcher.handle)
+
+        async def end_watches(_application: web.Application) -> None:
+            watches.end_all()
+
+        application.on_shutdown.append(end_watches)
+        return application

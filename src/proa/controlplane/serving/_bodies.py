@@ -1,0 +1,83 @@
+"""What a request's body holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from proa.controlplane._errors import StatusError, bad_request, unsupported_media_type
+from proa.controlplane._json import UnreadableError, decode, decode_yaml
+from proa.controlplane._protobuf import MEDIA_TYPE, decode_protobuf
+
+MAX_BODY = 3 * 1024 * 1024
+JSON = "application/json"
+YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+
+
+async def read(request: web.BaseRequest) -> bytes:
+    """The body, if it is not too large.
+
+    Raises:
+        StatusError: 413.
+    """
+    if not request.body_exists:
+        return b""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        message = f"Request entity too large: limit is {MAX_BODY}"
+        raise StatusError(413, "RequestEntityTooLarge", message, {}) from error
+
+
+def content_type(request: web.BaseRequest) -> str:
+    """The body's media type, without parameters."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    **dict.fromkeys(("", JSON, "*/*", "application/x-www-form-urlencoded"), decode),
+    **dict.fromkeys(YAML, decode_yaml),
+    MEDIA_TYPE: decode_protobuf,
+}
+
+
+def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
+    """The object that a body holds; `kind` is what it should be.
+
+    Raises:
+        StatusError: 400 it is no object, 415 its media type is not one that we read.
+    """
+    decoder = _DECODERS.get(media_type)
+    if decoder is None:
+        known = f"{JSON}, application/yaml, {MEDIA_TYPE}"
+        message = f"the body of the request was in an unknown format - accepted media types include: {known}"
+        raise unsupported_media_type(message)
+    try:
+        value = decoder(data)
+    except UnreadableError as error:
+        message = f"the object provided is unrecognized (must be of type {kind}): {error}"
+        raise bad_request(message) from error
+    if type(value) is not dict:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): it is not an object"
+        )
+    return value
+
+
+def duplicate_fields(data: bytes) -> list[str]:
+    """The names of fields that occur twice in one object of a JSON text."""
+    found: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                found.append(key)
+            result[key] = value
+        return result
+
+    json.loads(data, object_pairs_hook=collect)
+    return found

@@ -1,0 +1,176 @@
+"""Every request comes through here: who asks, may they, who answers; and refusals become Status objects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from aiohttp import web
+
+from proa.app import logs
+from proa.controlplane._errors import (
+    Qualified,
+    StatusError,
+    details,
+    internal,
+    method_not_allowed,
+    no_resource,
+)
+from proa.controlplane.registry import Catalogue, Resource
+from proa.controlplane.security import Attributes, Authenticator, User, authorise
+from proa.controlplane.storage._store import StorageError
+
+from . import _responses
+from ._request_info import RequestInfo, parse
+
+Answer = Callable[["Call"], Awaitable[web.StreamResponse]]
+
+
+class Call:
+    """One request on its way through the server."""
+
+    __slots__ = ("info", "request", "resource", "user")
+
+    def __init__(self, request: web.BaseRequest, info: RequestInfo, user: User) -> None:
+        self.request = request
+        self.info = info
+        self.user = user
+        self.resource: Resource
+
+
+class Paths(Protocol):
+    """Who answers for paths that are no resources."""
+
+    async def answer(self, call: Call) -> web.StreamResponse | None:
+        """The answer, or None if there is nothing at the path."""
+
+
+class Dispatcher:
+    """Answers requests.
+
+    Args:
+        catalogue: What is served.
+        authenticator: Who asks.
+        paths: Who answers for what is no resource: discovery, health and the like.
+        verbs: Who answers for each verb on objects.
+        subresources: Who answers for subresources, by `resource/subresource`, or `*/subresource`.
+        virtual: Who answers for resources that are not stored, by kind (reviews).
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        authenticator: Authenticator,
+        paths: Paths,
+        verbs: dict[str, Answer],
+        subresources: dict[str, Answer],
+        virtual: dict[str, Answer],
+    ) -> None:
+        self._catalogue = catalogue
+        self._authenticator = authenticator
+        self._paths = paths
+        self._verbs = verbs
+        self._subresources = subresources
+        self._virtual = virtual
+        self._log = logs.get_logger(__name__)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to a request; a refusal and a bug are answers, too."""
+        try:
+            return await self._handle(request)
+        except StatusError as error:
+            return _responses.refusal(error)
+        except StorageError as error:
+            self._log.error("a write failed", error=str(error))
+            return _responses.refusal(internal())
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:  # noqa: BLE001 - a bug must not take the server down, nor show itself to the client
+            self._log.exception("a request failed", method=request.method, path=request.path)
+            return _responses.refusal(internal())
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        info = parse(request.method, request.raw_path)
+        user = self._authenticate(request)
+        self._authorise(user, info)
+        call = Call(request, info, user)
+        if not info.plural:
+            answer = await self._paths.answer(call)
+            return answer or _responses.text("404 page not found\n", 404)
+        served = self._catalogue.served(info.group, info.version)
+        if served is None:
+            return _responses.text("404 page not found\n", 404)
+        resource = served.get(info.plural)
+        if resource is None:
+            raise no_resource()
+        call.resource = resource
+        return await self._find(call)(call)
+
+    def _authenticate(self, request: web.BaseRequest) -> User:
+        transport = request.transport
+        certificate = transport.get_extra_info("peercert") if transport else None
+        return self._authenticator.authenticate(request.headers.get("Authorization"), certificate)
+
+    def _authorise(self, user: User, info: RequestInfo) -> None:
+        wanted = Attributes(
+            user=user,
+            verb=info.verb,
+            group=info.group,
+            resource=info.plural,
+            subresource=info.subresource,
+            namespace=info.namespace,
+            name=info.name,
+            path=info.path,
+        )
+        decision = authorise(wanted)
+        if not decision.allowed:
+            raise forbidden(wanted, decision.reason)
+
+    def _find(self, call: Call) -> Answer:
+        info, resource = call.info, call.resource
+        if info.namespace and not resource.namespaced:
+            raise no_resource()
+        if info.subresource:
+            return self._find_subresource(info, resource)
+        everywhere = resource.namespaced and info.verb == "create" and not info.namespace
+        if info.verb not in resource.verbs or (everywhere and resource.is_stored):
+            raise method_not_allowed()
+        if info.verb == "create" and info.name:
+            raise method_not_allowed()
+        virtual = self._virtual.get(resource.kind)
+        if virtual is not None:
+            return virtual
+        if resource.namespaced and info.name and not info.namespace:
+            raise no_resource()
+        return self._verbs[info.verb]
+
+    def _find_subresource(self, info: RequestInfo, resource: Resource) -> Answer:
+        subresource = resource.subresources.get(info.subresource)
+        if subresource is None:
+            raise no_resource()
+        if info.verb not in subresource.verbs:
+            raise method_not_allowed()
+        own = f"{resource.plural}/{subresource.name}"
+        answer = self._subresources.get(own) or self._subresources.get(f"*/{subresource.name}")
+        if answer is None:
+            raise StatusError(501, "NotImplemented", f"Proa does not serve {own} yet", {})
+        return answer
+
+
+def forbidden(wanted: Attributes, reason: str = "") -> StatusError:
+    """403: the user may not do that."""
+    who = f'User "{wanted.user.name}"'
+    if not wanted.resource:
+        message = f'forbidden: {who} cannot {wanted.verb} path "{wanted.path}"'
+        return StatusError(403, "Forbidden", message, {})
+    what = Qualified(wanted.group, wanted.resource)
+    named = f' "{wanted.name}"' if wanted.name else ""
+    where = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
+    message = (
+        f'{what}{named} is forbidden: {who} cannot {wanted.verb} resource "{wanted.resource_path}" '
+        f'in API group "{wanted.group}" {where}'
+    )
+    return StatusError(
+        403, "Forbidden", f"{message}: {reason}" if reason else message, details(what, wanted.name)
+    )

@@ -1,0 +1,170 @@
+"""Lists: selectors, pages, and resource versions. Pure.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#the-resourceversion-parameter
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from proa.controlplane._errors import Cause, bad_request, forbidden, invalid_value, resource_version_too_large
+from proa.controlplane._json import Document, UnreadableError, decode, encode
+from proa.controlplane.registry import Resource
+from proa.controlplane.registry._options import invalid_options
+from proa.controlplane.selectors import Selector, parse_fields, parse_labels
+from proa.controlplane.storage import Stored
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """What a list or watch query asks for."""
+
+    labels: Selector
+    fields: Selector
+    limit: int = 0
+    resource_version: str = ""
+    match: str = ""
+    continued: int = 0
+    """The revision of the page before, when this is not the first."""
+    after: tuple[str, str] | None = None
+    """The namespace and name that the page before ended with."""
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str], resource: Resource) -> ListOptions:
+        """The options of a query.
+
+        Raises:
+            StatusError: 400 or 422, they are wrong.
+        """
+        options = cls(
+            labels=parse_labels(query.get("labelSelector", "")),
+            fields=parse_fields(query.get("fieldSelector", ""), resource.field_names),
+            limit=natural(query, "limit"),
+            resource_version=query.get("resourceVersion", ""),
+            match=query.get("resourceVersionMatch", ""),
+        )
+        token = query.get("continue", "")
+        if "sendInitialEvents" not in query:
+            _check_match(options, token)
+        if not token:
+            return options
+        revision, after = _read_token(token)
+        return cls(options.labels, options.fields, options.limit, "", "", revision, after)
+
+    def selects(self, resource: Resource, stored: Stored) -> bool:
+        """Whether the selectors take an object."""
+        if self.labels and not self.labels.matches(stored.labels):
+            return False
+        return not self.fields or self.fields.matches(stored.fields(resource.select_fields))
+
+    def revision_to_list(self, current: int) -> int | None:
+        """The past revision to list at, or None for the present.
+
+        Raises:
+            StatusError: 400 the version is not a number, 504 it is in the future.
+        """
+        if self.continued:
+            return self.continued if self.continued != current else None
+        wanted = revision_number(self.resource_version)
+        if wanted > current:
+            raise resource_version_too_large(wanted, current)
+        if self.match == "Exact" or (self.limit and wanted and not self.match):
+            return wanted if wanted != current else None
+        return None
+
+
+def _check_match(options: ListOptions, token: str) -> None:
+    if not options.match:
+        return
+    causes: list[Cause] = []
+    if not options.resource_version:
+        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        causes.append(forbidden("resourceVersionMatch", why))
+    elif token:
+        causes.append(
+            forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+        )
+    elif options.match not in {"Exact", "NotOlderThan"}:
+        message = f'Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan"'
+        causes.append(Cause("FieldValueNotSupported", "resourceVersionMatch", message))
+    elif options.match == "Exact" and options.resource_version == "0":
+        why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        causes.append(forbidden("resourceVersionMatch", why))
+    if causes:
+        raise invalid_options("ListOptions", causes)
+
+
+def natural(query: Mapping[str, str], name: str) -> int:
+    """A number of the query that is not negative; 0 if it is not there.
+
+    Raises:
+        StatusError: 400.
+    """
+    text = query.get(name, "")
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise bad_request(f'{name} must be a whole number, not negative, and is "{text[:40]}"')
+    return int(text)
+
+
+def revision_number(text: str) -> int:
+    """A resource version as a number; none is 0.
+
+    Raises:
+        StatusError: 400.
+    """
+    if text in {"", "0"}:
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise invalid_options(
+            "ListOptions", [invalid_value("resourceVersion", text, "must be a whole number")]
+        )
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A list, or a part of one."""
+
+    items: list[Stored]
+    revision: int
+    remaining: int = 0
+
+    def metadata(self, options: ListOptions) -> Document:
+        """The list's metadata: its version, and how to go on."""
+        metadata: Document = {"resourceVersion": str(self.revision)}
+        if self.remaining:
+            last = self.items[-1].key
+            token = encode({"v": "proa/v1", "rv": self.revision, "start": [last.namespace, last.name]})
+            metadata["continue"] = base64.urlsafe_b64encode(token).decode()
+            if not options.labels and not options.fields:
+                metadata["remainingItemCount"] = self.remaining
+        return metadata
+
+
+def _read_token(token: str) -> tuple[int, tuple[str, str]]:
+    try:
+        content = decode(base64.urlsafe_b64decode(token))
+        if type(content) is dict and content.get("v") == "proa/v1" and type(content.get("rv")) is int:
+            namespace, name = content["start"]
+            return content["rv"], (str(namespace), str(name))
+    except (binascii.Error, UnreadableError, ValueError, TypeError, KeyError):
+        pass
+    raise bad_request("invalid continue token: it is not one that this server has given")
+
+
+def select(resource: Resource, objects: Iterable[Stored], options: ListOptions, revision: int) -> Page:
+    """The page of objects that the options ask for, from objects in list order."""
+    if options.after is not None:
+        objects = [stored for stored in objects if (stored.key.namespace, stored.key.name) > options.after]
+    if options.labels or options.fields:
+        objects = [stored for stored in objects if options.selects(resource, stored)]
+    else:
+        objects = list(objects)
+    if not options.limit or len(objects) <= options.limit:
+        return Page(objects, revision)
+    return Page(objects[: options.limit], revision, len(objects) - options.limit)

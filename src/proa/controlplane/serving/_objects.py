@@ -1,0 +1,236 @@
+"""The verbs on objects, but for watch: get, list, create, update, patch, delete, deletecollection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+
+from proa.controlplane._errors import (
+    StatusError,
+    bad_request,
+    expired,
+    not_found,
+    unprocessable_patch,
+    unsupported_media_type,
+)
+from proa.controlplane._json import Document, UnreadableError, decode
+from proa.controlplane.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from proa.controlplane.registry import Options, Registry, Resource
+from proa.controlplane.registry._options import DeleteOptions
+from proa.controlplane.registry._registry import Change, MistypedError, Outcome, undecodable
+from proa.controlplane.storage import CompactedError, Store, Stored
+
+from . import _bodies, _responses
+from ._dispatcher import Call
+from ._listing import ListOptions, Page, select
+from ._representation import negotiate
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class ObjectService:
+    """Answers for objects."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._store: Store = registry.store
+
+    async def get(self, call: Call) -> web.Response:
+        """One object."""
+        info, resource = call.info, call.resource
+        stored = self._store.get(self._registry.key(resource, info.namespace, info.name))
+        if stored is None:
+            raise not_found(resource.qualified, info.name)
+        form = negotiate(call.request.headers.get("Accept", ""), info.query.get("includeObject", ""))
+        return _responses.json_bytes(form.one(resource, stored.tail))
+
+    async def list_objects(self, call: Call) -> web.Response:
+        """The objects of a collection that the query selects, all or a page of them."""
+        info, resource = call.info, call.resource
+        form = negotiate(call.request.headers.get("Accept", ""), info.query.get("includeObject", ""))
+        options = ListOptions.parse(info.query, resource)
+        page = self._page(resource, info.namespace, options)
+        return _responses.json_bytes(form.many(resource, page.items, page.metadata(options)))
+
+    def _page(self, resource: Resource, namespace: str, options: ListOptions) -> Page:
+        within = namespace or None
+        revision = options.revision_to_list(self._store.revision)
+        try:
+            objects: Iterable[Stored]
+            if revision is None:
+                objects = self._store.scan(resource.storage, within, options.after)
+            else:
+                objects = self._store.scan_at(revision, resource.storage, within)
+            return select(resource, objects, options, revision or self._store.revision)
+        except CompactedError:
+            raise expired(
+                "the resource version or continue token is too old; list again without it"
+            ) from None
+
+    async def create(self, call: Call) -> web.Response:
+        """A new object."""
+        info, resource = call.info, call.resource
+        options = Options.parse(info.query, "CreateOptions")
+        document, warnings = await self._read(call, resource, options)
+        outcome = await self._registry.create(resource, info.namespace, document, options)
+        return self._answer(call, outcome, warnings)
+
+    async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
+        data = await _bodies.read(call.request)
+        document = _bodies.parse_object(data, _bodies.content_type(call.request), resource.kind)
+        check_kind(resource, document)
+        if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
+            return document, _check_duplicates(resource, data, options)
+        return document, []
+
+    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.Response:
+        form = negotiate(call.request.headers.get("Accept", ""), call.info.query.get("includeObject", ""))
+        body = form.one(call.resource, outcome.tail)
+        return _responses.json_bytes(body, 201 if outcome.created else 200, [*warnings, *outcome.warnings])
+
+    async def update(self, call: Call) -> web.Response:
+        """An object replaced."""
+        options = Options.parse(call.info.query, "UpdateOptions")
+        document, warnings = await self._read(call, call.resource, options)
+        outcome = await self._change(call, lambda _: document, options)
+        return self._answer(call, outcome, warnings)
+
+    async def patch(self, call: Call) -> web.Response:
+        """An object changed."""
+        options = Options.parse(call.info.query, "PatchOptions")
+        change = await self.read_patch(call, call.resource)
+        try:
+            return self._answer(call, await self._change(call, change, options))
+        except MistypedError as error:
+            raise error.of_patch() from error
+
+    async def _change(self, call: Call, change: Change, options: Options) -> Outcome:
+        info = call.info
+        return await self._registry.update(
+            call.resource, info.namespace, info.name, change, options, info.subresource
+        )
+
+    async def read_patch(self, call: Call, resource: Resource) -> Change:
+        """What the request's patch makes of an object.
+
+        Raises:
+            StatusError: 400 the patch cannot be read, 415 its type is not one that we know. The change
+                raises 400 and 422.
+        """
+        media_type = _bodies.content_type(call.request)
+        if media_type not in {JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH}:
+            raise _unknown_patch(media_type)
+        try:
+            patch = decode(await _bodies.read(call.request))
+        except UnreadableError as error:
+            raise bad_request(f"error decoding patch: {error}") from error
+
+        def change(old: Document) -> Any:
+            current = {"kind": resource.kind, "apiVersion": resource.api_version, **old}
+            try:
+                changed = _apply(media_type, current, patch, resource)
+            except PatchError as error:
+                raise _refused_patch(error) from error
+            return _checked_result(resource, changed)
+
+        return change
+
+    async def delete(self, call: Call) -> web.Response:
+        """An object deleted, or marked as to be deleted."""
+        info, resource = call.info, call.resource
+        options = await self._delete_options(call)
+        outcome = await self._registry.delete(resource, info.namespace, info.name, options)
+        if outcome.removed and not resource.strategy.graceful:
+            return _responses.json(_deleted(resource, info.name, outcome.uid))
+        return self._answer(call, outcome)
+
+    async def _delete_options(self, call: Call) -> DeleteOptions:
+        data = await _bodies.read(call.request)
+        body = None
+        if data.strip():
+            body = _bodies.parse_object(data, _bodies.content_type(call.request), "DeleteOptions")
+        return DeleteOptions.parse(call.info.query, body)
+
+    async def delete_collection(self, call: Call) -> web.Response:
+        """All objects that the query selects, deleted; answers with what they were."""
+        info, resource = call.info, call.resource
+        options = await self._delete_options(call)
+        listing = ListOptions.parse(info.query, resource)
+        page = self._page(resource, info.namespace, listing)
+        for stored in page.items:
+            try:
+                await self._registry.delete(resource, stored.key.namespace, stored.key.name, options)
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+        form = negotiate(call.request.headers.get("Accept", ""))
+        return _responses.json_bytes(form.many(resource, page.items, page.metadata(listing)))
+
+
+def check_kind(resource: Resource, document: Document) -> None:
+    """Refuses a body that says that it is something else.
+
+    Raises:
+        StatusError: 400.
+    """
+    kind = document.get("kind") or resource.kind
+    version = document.get("apiVersion") or resource.api_version
+    if kind == resource.kind and version == resource.api_version:
+        return
+    if version != resource.api_version:
+        said = f'{kind} in version "{version}" cannot be handled as a {resource.kind}'
+        message = f"{said}: it is not {resource.api_version}"
+        raise bad_request(message)
+    raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
+
+
+def _check_duplicates(resource: Resource, data: bytes, options: Options) -> list[str]:
+    duplicates = [f'duplicate field "{name}"' for name in _bodies.duplicate_fields(data)]
+    if duplicates and options.field_validation == "Strict":
+        raise undecodable(resource, f"strict decoding error: {', '.join(duplicates)}")
+    return duplicates
+
+
+def _apply(media_type: str, current: Document, patch: Any, resource: Resource) -> Any:
+    if media_type == JSON_PATCH:
+        return json_patch(current, patch)
+    if type(patch) is not dict:
+        raise PatchError("the patch must be an object", malformed=True)
+    if media_type == MERGE_PATCH:
+        return merge_patch(current, patch)
+    return strategic_merge_patch(current, patch, resource.type_name or "")
+
+
+def _refused_patch(error: PatchError) -> StatusError:
+    return bad_request(str(error)) if error.malformed else unprocessable_patch()
+
+
+def _checked_result(resource: Resource, changed: Any) -> Document:
+    if type(changed) is not dict or type(changed.get("metadata")) is not dict:
+        raise unprocessable_patch()
+    check_kind(resource, changed)
+    return changed
+
+
+def _unknown_patch(media_type: str) -> StatusError:
+    if media_type == APPLY_PATCH:
+        message = "Proa does not do server-side apply yet; use a merge, strategic merge or JSON patch"
+        return unsupported_media_type(message)
+    known = f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
+    return unsupported_media_type(f"415: a patch must be one of {known}", detailed=True)
+
+
+def _deleted(resource: Resource, name: str, uid: str) -> Document:
+    about = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in about.items() if value},
+    }

@@ -1,0 +1,41 @@
+"""Answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from proa.controlplane._errors import StatusError
+from proa.controlplane._json import encode
+
+_JSON = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+
+
+def json_bytes(body: bytes, status: int = 200, warnings: list[str] | None = None) -> web.Response:
+    """An answer with a JSON body that is already encoded."""
+    response = web.Response(body=body, status=status, headers=_JSON)
+    for warning in warnings or ():
+        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{escaped}"')
+    return response
+
+
+def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer with a JSON body."""
+    return web.Response(body=encode(value), status=status, headers={**_JSON, **(headers or {})})
+
+
+def text(body: str, status: int = 200) -> web.Response:
+    """An answer in plain text."""
+    return web.Response(text=body, status=status, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def refusal(error: StatusError) -> web.Response:
+    """A refusal as a Status object."""
+    headers = {"WWW-Authenticate": 'Bearer realm="proa"'} if error.code == 401 else {}
+    retry = (error.details or {}).get("retryAfterSeconds")
+    if retry:
+        headers["Retry-After"] = str(retry)
+    return json(error.to_document(), error.code, headers)

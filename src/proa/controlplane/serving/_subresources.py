@@ -1,0 +1,203 @@
+"""Subresources that are objects' parts: status, scale, binding, eviction, finalize."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proa.controlplane._errors import (
+    Qualified,
+    StatusError,
+    bad_request,
+    conflict,
+    details,
+    invalid,
+    invalid_value,
+)
+from proa.controlplane._json import Document, UnreadableError, clone, decode
+from proa.controlplane.patch import PatchError, json_patch, merge_patch
+from proa.controlplane.registry import Options, Registry
+from proa.controlplane.registry._options import DeleteOptions
+from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.selectors import from_document, to_text
+
+from . import _bodies, _responses
+from ._dispatcher import Answer, Call
+from ._objects import JSON_PATCH, ObjectService, check_kind
+
+_CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+_SCALE = Qualified("autoscaling", "Scale")
+
+
+class SubresourceService:
+    """Answers for subresources that change objects."""
+
+    def __init__(self, registry: Registry, objects: ObjectService) -> None:
+        self._registry = registry
+        self._objects = objects
+
+    def answers(self) -> dict[str, Answer]:
+        """Who answers for which subresource."""
+        return {
+            "*/status": self.part,
+            "pods/ephemeralcontainers": self.part,
+            "pods/resize": self.part,
+            "certificatesigningrequests/approval": self.part,
+            "*/scale": self.scale,
+            "pods/binding": self.bind,
+            "pods/eviction": self.evict,
+            "namespaces/finalize": self.finalize,
+        }
+
+    async def part(self, call: Call) -> web.StreamResponse:
+        """A part of an object, read and written as the whole object."""
+        match call.info.verb:
+            case "get":
+                return await self._objects.get(call)
+            case "update":
+                return await self._objects.update(call)
+        return await self._objects.patch(call)
+
+    async def scale(self, call: Call) -> web.Response:
+        """How many replicas a workload shall have and has."""
+        info, resource = call.info, call.resource
+        if info.verb == "get":
+            stored = self._registry.latest(resource, info.namespace, info.name)
+            return _responses.json(_scale_of(stored.document()))
+        options = Options.parse(info.query, "UpdateOptions")
+        data = await _bodies.read(call.request)
+        media_type = _bodies.content_type(call.request)
+
+        def change(old: Document) -> Document:
+            scale = _scale_of(old)
+            if info.verb == "update":
+                wanted = _bodies.parse_object(data, media_type, "Scale")
+            else:
+                wanted = _patched_scale(media_type, scale, data)
+            _check_scale(call, scale, wanted)
+            new: Document = clone(old)
+            new["spec"]["replicas"] = wanted.get("spec", {}).get("replicas", 0)
+            return new
+
+        outcome = await self._registry.update(resource, info.namespace, info.name, change, options)
+        return _responses.json(_scale_of(decode(b"{" + outcome.tail)))
+
+    async def bind(self, call: Call) -> web.Response:
+        """A pod given to a node, once."""
+        info = call.info
+        options = Options.parse(info.query, "CreateOptions")
+        body = await _bodies.read(call.request)
+        binding = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
+        node = (binding.get("target") or {}).get("name")
+        if not node:
+            cause = invalid_value("target.name", "", "must be the name of a node")
+            raise invalid(Qualified("", "Binding"), info.name, [cause])
+        uid = (binding.get("metadata") or {}).get("uid")
+
+        def change(old: Document) -> Document:
+            _check_bindable(old, node, uid)
+            new: Document = clone(old)
+            new["spec"]["nodeName"] = node
+            _add_condition(new["status"], "PodScheduled")
+            annotations = (binding.get("metadata") or {}).get("annotations") or {}
+            if annotations:
+                new["metadata"]["annotations"] = new["metadata"].get("annotations", {}) | annotations
+            return new
+
+        await self._registry.update(call.resource, info.namespace, info.name, change, options, "binding")
+        return _responses.json(_CREATED, 201)
+
+    async def evict(self, call: Call) -> web.Response:
+        """A pod deleted, unless a disruption budget forbids that for now."""
+        info = call.info
+        data = await _bodies.read(call.request)
+        eviction = _bodies.parse_object(data, _bodies.content_type(call.request), "Eviction") if data else {}
+        options = DeleteOptions.parse(info.query, eviction.get("deleteOptions"))
+        pod = self._registry.latest(call.resource, info.namespace, info.name)
+        self._check_budgets(info.namespace, pod.document())
+        await self._registry.delete(call.resource, info.namespace, info.name, options)
+        return _responses.json(_CREATED, 201)
+
+    def _check_budgets(self, namespace: str, pod: Document) -> None:
+        if pod.get("status", {}).get("phase") in {"Succeeded", "Failed"} or not pod["spec"].get("nodeName"):
+            return
+        labels = pod["metadata"].get("labels") or {}
+        for stored in self._registry.store.scan("poddisruptionbudgets.policy", namespace):
+            budget = stored.document()
+            selector = from_document(budget["spec"].get("selector"))
+            if selector and selector.matches(labels) and budget["status"].get("disruptionsAllowed", 0) <= 0:
+                message = "Cannot evict pod as it would violate the pod's disruption budget."
+                raise StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": 10})
+
+    async def finalize(self, call: Call) -> web.Response:
+        """A namespace's own finalizers changed."""
+        info = call.info
+        data = await _bodies.read(call.request)
+        document = _bodies.parse_object(data, _bodies.content_type(call.request), "Namespace")
+        check_kind(call.resource, document)
+        options = Options.parse(info.query, "UpdateOptions")
+        outcome = await self._registry.finish_finalizers(
+            call.resource, info.name, lambda _: document, options
+        )
+        return _responses.json_bytes(call.resource.prefix + outcome.tail)
+
+
+def _scale_of(document: Document) -> Document:
+    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    counts: Document = {"replicas": status.get("replicas", 0)}
+    selector = spec.get("selector")
+    plain = selector and not ({"matchLabels", "matchExpressions"} & selector.keys())
+    text = to_text({"matchLabels": selector} if plain else selector)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
+        "status": counts | ({"selector": text} if text else {}),
+    }
+
+
+def _patched_scale(media_type: str, scale: Document, data: bytes) -> Document:
+    try:
+        patch = decode(data)
+        patched = json_patch(scale, patch) if media_type == JSON_PATCH else merge_patch(scale, patch)
+    except (UnreadableError, PatchError) as error:
+        raise bad_request(f"the patch cannot be used: {error}") from error
+    if type(patched) is not dict:
+        raise bad_request("the patch must be an object")
+    return patched
+
+
+def _check_scale(call: Call, scale: Document, wanted: Document) -> None:
+    spec = wanted.get("spec") or {}
+    replicas = spec.get("replicas", 0) if type(spec) is dict else None
+    if type(replicas) is not int:
+        raise bad_request(
+            'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
+        )
+    if replicas < 0:
+        cause = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise invalid(_SCALE, call.info.name, [cause])
+    version = (wanted.get("metadata") or {}).get("resourceVersion")
+    if version and version != scale["metadata"]["resourceVersion"]:
+        raise conflict(call.resource.qualified, call.info.name)
+
+
+def _check_bindable(pod: Document, node: str, uid: str | None) -> None:
+    name, what = pod["metadata"]["name"], Qualified("", "pods/binding")
+    if "deletionTimestamp" in pod["metadata"]:
+        raise conflict(what, name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if pod["spec"].get("nodeName"):
+        raise conflict(what, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
+    if uid and uid != pod["metadata"]["uid"]:
+        message = f"the pod {name} that was to be bound to {node} is gone: another one has its name"
+        raise StatusError(409, "Conflict", message, details(what, name))
+
+
+def _add_condition(status: Document, kind: str) -> None:
+    conditions = [one for one in status.get("conditions", []) if one["type"] != kind]
+    now = timestamp()
+    status["conditions"] = [
+        *conditions,
+        {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": now},
+    ]

@@ -1,0 +1,200 @@
+"""The SQLite file: one table, one writer thread, all that has queued committed as one statement.
+
+Every commit is a single `INSERT OR REPLACE` of all rows that waited, in autocommit mode: one transaction,
+one fsync (`synchronous=FULL` in WAL mode), and the interpreter's lock let go and taken back once, however
+many rows there are. A removed object stays as a row without a body until the next opening, so that the
+highest revision is always in the table.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from proa.controlplane._errors import ControlPlaneError
+
+from ._objects import Key, Stored
+
+FORMAT = 1
+ROWS_PER_STATEMENT = 256
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+    resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+    uid TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB,
+    PRIMARY KEY (resource, namespace, name)
+)
+"""
+_PURGE = """
+DELETE FROM objects WHERE body IS NULL
+AND revision < (SELECT MAX(other.revision) FROM objects AS other WHERE other.resource = objects.resource)
+"""
+
+
+class Row(NamedTuple):
+    """One object as the table holds it; without a body it is the trace of a removed object."""
+
+    resource: str
+    namespace: str
+    name: str
+    uid: str
+    revision: int
+    body: bytes | None
+
+
+@dataclass(frozen=True)
+class Write:
+    """A row to commit, and what its submitter knows it by.
+
+    A failed commit fails all later writes of its epoch: they may build on what was lost.
+    """
+
+    row: Row
+    token: object
+    epoch: int
+
+
+class Database:
+    """The file that holds the objects, opened for this process alone.
+
+    `submit` may be called from one thread; commits happen in the order of submission, in the writer
+    thread, which then calls `committed` with the writes and None, or with the error that undid all of
+    them.
+
+    Raises:
+        ControlPlaneError: The directory or file is unusable, or another server has it open.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "objects.db"
+        self._lock = _take_lock(directory)
+        try:
+            self._connection = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._failed_epoch = -1
+        self._failure: Exception | None = None
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.touch(mode=0o600)
+            connection = sqlite3.connect(
+                self.path,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=2 * ROWS_PER_STATEMENT,
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(str(error)) from error
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in {0, FORMAT}:
+            raise self._unusable(f"it has format {version}, and this Proa knows {FORMAT}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(_SCHEMA)
+        connection.execute(f"PRAGMA user_version={FORMAT}")
+        connection.execute(_PURGE)
+
+    def _unusable(self, why: str) -> ControlPlaneError:
+        return ControlPlaneError(
+            f"cannot use the database {self.path}: {why}; restore it from a backup or move it away"
+        )
+
+    def load(self) -> Iterator[tuple[Key, int, Stored | None]]:
+        """All rows: key, revision, and the object unless it was removed.
+
+        Raises:
+            ControlPlaneError: The file is damaged.
+        """
+        try:
+            for row in self._connection.execute("SELECT * FROM objects"):
+                key = Key(*row[:3])
+                yield key, row[4], None if row[5] is None else Stored(key, row[3], row[4], row[5])
+        except (sqlite3.Error, ValueError) as error:
+            raise self._unusable(str(error)) from error
+
+    def start(self, committed: Callable[[list[Write], Exception | None], None]) -> None:
+        """Starts the writer thread."""
+        self._thread = threading.Thread(target=self._run, args=(committed,), name="proa-store", daemon=True)
+        self._thread.start()
+
+    def submit(self, write: Write) -> None:
+        """Queues a row for the next commit."""
+        self._queue.put(write)
+
+    def close(self) -> None:
+        """Commits what has queued, ends the writer thread, and lets go of the file. Blocks for the time
+        of a commit.
+        """
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        self._connection.close()
+        os.close(self._lock)
+
+    def _run(self, committed: Callable[[list[Write], Exception | None], None]) -> None:
+        ending = False
+        while not ending:
+            batch, ending = self._next_batch()
+            lost = [write for write in batch if write.epoch <= self._failed_epoch]
+            sound = [write for write in batch if write.epoch > self._failed_epoch]
+            if lost:
+                committed(lost, self._failure)
+            if sound:
+                committed(sound, self._commit(sound))
+
+    def _next_batch(self) -> tuple[list[Write], bool]:
+        batch: list[Write] = []
+        first = True
+        while first or (len(batch) < ROWS_PER_STATEMENT and not self._queue.empty()):
+            first = False
+            write = self._queue.get()
+            if write is None:
+                return batch, True
+            batch.append(write)
+        return batch, False
+
+    def _commit(self, writes: Sequence[Write]) -> Exception | None:
+        places = ",".join(["(?,?,?,?,?,?)"] * len(writes))
+        values = [value for write in writes for value in write.row]
+        try:
+            self._connection.execute(f"INSERT OR REPLACE INTO objects VALUES {places}", values)  # noqa: S608 - only places
+        except sqlite3.Error as error:
+            self._failed_epoch, self._failure = writes[-1].epoch, error
+            return error
+        return None
+
+
+def _take_lock(directory: Path) -> int:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(directory / "apiserver.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = (
+            f"cannot use the state directory {directory}: {error.strerror}; choose another with --data-dir"
+        )
+        raise ControlPlaneError(message) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        message = f"another API server is using {directory}; stop it, or choose another --data-dir"
+        raise ControlPlaneError(message) from error
+    return lock

@@ -1,0 +1,73 @@
+"""An object as it is kept: encoded once, without its kind and version, ready to be joined into any answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from proa.controlplane._json import Document, decode, encode
+
+
+class Key(NamedTuple):
+    """Which object: its storage resource (for example `pods` or `deployments.apps`), namespace (or empty)
+    and name.
+    """
+
+    resource: str
+    namespace: str
+    name: str
+
+
+class Stored:
+    """One version of one object; never changed once made.
+
+    `tail` is the object's JSON after `{"kind":…,"apiVersion":…,`: an answer puts the kind before it, an
+    item of a list needs none, and neither has to be encoded again.
+    """
+
+    __slots__ = ("_fields", "_labels", "key", "revision", "tail", "uid")
+
+    def __init__(self, key: Key, uid: str, revision: int, tail: bytes) -> None:
+        self.key = key
+        self.uid = uid
+        self.revision = revision
+        self.tail = tail
+        self._labels: Mapping[str, str] | None = None
+        self._fields: Mapping[str, str] | None = None
+
+    @classmethod
+    def encode(cls, key: Key, document: Document, revision: int) -> Stored:
+        """The version of an object that a document (kind and version aside) describes; sets its
+        resourceVersion.
+        """
+        metadata = document["metadata"]
+        metadata["resourceVersion"] = str(revision)
+        body = {name: value for name, value in document.items() if name not in {"kind", "apiVersion"}}
+        stored = cls(key, metadata["uid"], revision, encode(body)[1:])
+        stored._labels = dict(metadata.get("labels") or ())
+        return stored
+
+    @staticmethod
+    def document_of(tail: bytes) -> Document:
+        """The object that a tail holds."""
+        document: Document = decode(b"{" + tail)
+        return document
+
+    def document(self) -> Document:
+        """The object, without kind and apiVersion; a fresh copy each time."""
+        return self.document_of(self.tail)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The object's labels."""
+        if self._labels is None:
+            self._labels = self.document()["metadata"].get("labels") or {}
+        return self._labels
+
+    def fields(self, select: Callable[[Document], Mapping[str, str]]) -> Mapping[str, str]:
+        """What field selectors see of the object; `select` must be the same for all of a resource's
+        objects.
+        """
+        if self._fields is None:
+            self._fields = select(self.document())
+        return self._fields

@@ -1,0 +1,118 @@
+"""A transport with scripted answers, for tests of programs that use `proa.kube`. No server, no sockets.
+
+    transport = ScriptedTransport(answer(Pod(...)), status(409, "Conflict"), answer(chunks=[b'{"ty', ...]))
+    async with scripted_client(transport) as client:
+        ...
+    assert [request.method for request in transport.requests] == ["GET", "PUT", "GET"]
+
+Each request takes the next step of the script; a step is an answer, or an exception to raise. A request
+beyond the end of the script fails the test with an AssertionError that names the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from proa.kube.client import Client
+from proa.kube.codec import encode
+from proa.kube.config import Config
+from proa.kube.core.request import Request
+from proa.kube.core.response import Response
+from proa.kube.models import Model
+
+__all__ = ["Answer", "ScriptedTransport", "answer", "event", "scripted_client", "status"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a scripted server says."""
+
+    status: int = 200
+    chunks: Sequence[bytes] = ()
+    """The body, in the pieces in which it arrives."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    error: Exception | None = None
+    """What goes wrong after the last chunk."""
+
+
+def answer(
+    body: Model | Mapping[str, Any] | bytes = b"",
+    *,
+    chunks: Iterable[bytes] | None = None,
+    code: int = 200,
+    error: Exception | None = None,
+) -> Answer:
+    """Return an answer: an object, bytes, or a body in chunks that may break off with `error`."""
+    whole = body if isinstance(body, bytes) else encode(body)
+    return Answer(code, tuple(chunks) if chunks is not None else (whole,), error=error)
+
+
+def status(code: int, reason: str, message: str = "", *, retry_after: int | None = None) -> Answer:
+    """Return the answer of a server that refuses: a Status with the reason."""
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason}
+    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+    return Answer(code, (encode(body | {"message": message or reason}),), headers)
+
+
+def event(type_: str, obj: Model | Mapping[str, Any]) -> bytes:
+    """Return a line of a watch."""
+    return encode({"type": type_, "object": obj}) + b"\n"
+
+
+class ScriptedTransport:
+    """Answers requests from a script and records them in `requests`."""
+
+    def __init__(self, *script: Answer | Exception) -> None:
+        self._script = list(script)
+        self.requests: list[Request] = []
+        self.closed = False
+
+    async def request(self, request: Request) -> Response:
+        """See `proa.kube.transport.Transport`."""
+        step = self._next(request)
+        if step.error:
+            raise step.error
+        return Response(step.status, step.headers, b"".join(step.chunks))
+
+    @asynccontextmanager
+    async def stream(self, request: Request, *, silence: float | None) -> AsyncIterator[ScriptedStream]:
+        """See `proa.kube.transport.Transport`."""
+        del silence
+        yield ScriptedStream(self._next(request))
+
+    async def close(self) -> None:
+        """See `proa.kube.transport.Transport`."""
+        self.closed = True
+
+    def _next(self, request: Request) -> Answer:
+        self.requests.append(request)
+        if not self._script:
+            raise AssertionError(f"the script has no answer to {request.method} {request.path}")
+        step = self._script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+class ScriptedStream:
+    """The body of a scripted answer."""
+
+    def __init__(self, step: Answer) -> None:
+        self.status = step.status
+        self.headers = step.headers
+        self._step = step
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """See `proa.kube.transport.Stream`."""
+        for chunk in self._step.chunks:
+            yield chunk
+        if self._step.error:
+            raise self._step.error
+
+
+def scripted_client(transport: ScriptedTransport) -> Client:
+    """Return a client that speaks to a script."""
+    return Client(Config(server="https://scripted.invalid"), transport=transport)

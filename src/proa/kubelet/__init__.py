@@ -1,0 +1,47 @@
+"""The node agent: runs pods whose images are WebAssembly modules, for any Kubernetes API server.
+
+    async with Kubelet(KubeletSettings(data_dir=path, port=0), Config.from_kubeconfig(kubeconfig)):
+        ...
+
+Parts, each in a private module of its name:
+
+- `Kubelet` (`_kubelet`) puts all together, `KubeletSettings` (`_settings`) says how. Start reading here.
+- A pod: `_pods` follows the API server and keeps a `_pod.PodWorker` for each pod, whose life is the states
+  of `_pod_states`; each container's life is those of `_container_states`. A state says by its return
+  annotation what may follow it.
+- Pure: `_pod_status`, `_container_status` and `_status_patch` make what is reported; `_environment`,
+  `_fields`, `_expansion`, `_volume_files` and `_mounts` what a guest is given; `_restarts` decides when it
+  runs again, `_unsupported` what is told to be ignored.
+- On disk: `_pod_directory`, `_volumes` with `_service_account_tokens`, and logs (`_cri`, `_log_writer`,
+  `_log_options`, `_log_reader`).
+- The node: `_machine`, `_node`, `_node_agent`. The server: `_server`, `_certificates`.
+- `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proa.kubelet._kubelet import Kubelet
+    from proa.kubelet._pod_context import Pauses
+    from proa.kubelet._settings import KubeletSettings
+    from proa.kubelet.errors import KubeletError
+
+__all__ = ["Kubelet", "KubeletError", "KubeletSettings", "Pauses"]
+
+_HOMES = {
+    "Kubelet": "_kubelet",
+    "KubeletError": "errors",
+    "KubeletSettings": "_settings",
+    "Pauses": "_pod_context",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for: importing the package costs nothing."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,148 @@
+"""One container of a pod: what is known of it, and what its states (`_container_states`) work with."""
+
+import asyncio
+from datetime import datetime
+from typing import Literal
+
+from msgspec.structs import replace
+
+from proa.kube.models import now
+from proa.kube.models.core_v1 import Container as ContainerSpec
+from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus
+from proa.kubelet import _container_status, _environment, _mounts, _references
+from proa.kubelet._exits import container_id
+from proa.kubelet._expansion import expand
+from proa.kubelet._log_writer import LogFile
+from proa.kubelet._pod_context import PodContext
+from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
+from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet.errors import ContainerConfigError
+from proa.oci import PulledModule, Reference
+from proa.wasm import CompiledModule, Sandbox, SandboxSpec
+
+
+class Container:
+    """A container through all its restarts.
+
+    Attributes:
+        context: Its pod.
+        init: Whether it is an init container.
+        status: As it is to be reported; set it by the methods only, so that it is saved.
+        log: The log that is being written, or was last.
+    """
+
+    def __init__(
+        self, context: PodContext, spec: ContainerSpec, status: ContainerStatus, *, init: bool
+    ) -> None:
+        pauses = context.services.pauses
+        self.context = context
+        self.init = init
+        self.status = status
+        self.log: LogFile | None = None
+        self.pull_failures = pauses.pull.start()
+        self.create_failures = pauses.configuration.start()
+        self._restart_timer = RestartTimer(pauses.restart)
+        self._spec = spec
+
+    @property
+    def name(self) -> str:
+        """Its name in the pod."""
+        return self._spec.name
+
+    @property
+    def spec(self) -> ContainerSpec:
+        """Its spec in the pod's newest version: the image may be changed while it lives."""
+        spec = self.context.pod.spec
+        own = spec.init_containers if self.init else spec.containers
+        return next((container for container in own if container.name == self.name), self._spec)
+
+    @property
+    def next_restart(self) -> int:
+        """The number that its next instance gets, from 0 on."""
+        return self.status.restart_count + 1 if _container_status.last_end(self.status) else 0
+
+    def sandboxes(self) -> list[Sandbox]:
+        """The sandboxes of its instances that are there, oldest first."""
+        found = self.context.services.sandboxes.of_pod(self.context.uid)
+        named = [(SandboxName.parse(sandbox.id), sandbox) for sandbox in found]
+        own = [
+            (name.restart, sandbox)
+            for name, sandbox in named
+            if name is not None and name.container == self.name
+        ]
+        return [sandbox for _, sandbox in sorted(own, key=lambda one: one[0])]
+
+    def event(self, reason: str, message: str, type: Literal["Normal", "Warning"] = "Normal") -> None:  # noqa: A002
+        """Record an Event about this container."""
+        place = "initContainers" if self.init else "containers"
+        self.context.event(reason, message, type, field_path=f"spec.{place}{{{self.name}}}")
+
+    async def wait(self, reason: str, message: str | None = None) -> None:
+        """It waits."""
+        await self._set(_container_status.waiting(self.status, reason, message))
+
+    async def run(self, sandbox: Sandbox) -> LogFile:
+        """It runs in this sandbox; returns the log to write."""
+        name = SandboxName.parse(sandbox.id)
+        assert name is not None
+        path = self.context.directory.log(self.name, name.restart)
+        if self.log is None or self.log.path != path:
+            self.log = LogFile(path)
+            await self.context.directory.remove_old_logs(self.name, name.restart)
+        identifier = container_id(sandbox.id)
+        # A sandbox that was met before, adopted or ended, has its place in the status already.
+        if self.status.container_id != identifier:
+            started_at = sandbox.started_at.replace(microsecond=0)
+            await self._set(_container_status.running(self.status, identifier, name.restart, started_at))
+        return self.log
+
+    async def end(self, end: ContainerStateTerminated) -> None:
+        """It has ended; when this returns, that will not be forgotten."""
+        if self.log is not None:
+            self.log.close()
+        await self._set(_container_status.terminated(self.status, end, init=self.init))
+
+    def use_image(self, reference: Reference, image: PulledModule) -> None:
+        """The next instance is of this image."""
+        image_id = f"{reference.name}@{image.manifest_digest}"
+        self.status = replace(self.status, image=self.spec.image or "", image_id=image_id)
+
+    def restart_at(self, end: ContainerStateTerminated) -> datetime | None:
+        """When it is to be started again after it ended so; None for never."""
+        policy = restart_policy(self.context.pod.spec, self.spec, init=self.init)
+        return self._restart_timer.wait_until(end, now()) if restarts(policy, end.exit_code) else None
+
+    async def sandbox_spec(self, module: CompiledModule) -> SandboxSpec:
+        """What to run.
+
+        Raises:
+            proa.kubelet.errors.ContainerConfigError: Something that the spec refers to is missing or wrong.
+            proa.kube.KubeError: The API server, asked for config maps and secrets, is away or refuses.
+        """
+        spec, context = self.spec, self.context
+        references = _references.of_container(spec)
+        referenced = await _references.fetch(context.services.client, context.namespace, references)
+        environment = _environment.environment(spec, referenced, context.fields)
+        mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment)
+        command = [expand(word, environment) for word in spec.command or [self.name]]
+        return SandboxSpec(
+            id=str(SandboxName(context.uid, self.name, self.next_restart)),
+            module=module,
+            args=(*command, *(expand(word, environment) for word in spec.args)),
+            env=environment,
+            mounts=mounts,
+            memory_limit=_memory_limit(spec),
+            working_dir=spec.working_dir,
+        )
+
+    async def _set(self, status: ContainerStatus) -> None:
+        self.status = status
+        await self.context.changed()
+
+
+def _memory_limit(spec: ContainerSpec) -> int | None:
+    limit = spec.resources.limits.get("memory")
+    try:
+        return int(limit) if limit else None
+    except ValueError as error:
+        raise ContainerConfigError(f"limits.memory: {error}") from error

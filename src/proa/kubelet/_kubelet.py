@@ -1,0 +1,147 @@
+"""The kubelet: everything put together, started and stopped in order."""
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from proa.app import Health, Metrics, http, logs
+from proa.kube import Client, Config
+from proa.kubelet import _certificates, _machine, _node
+from proa.kubelet._addresses import PodAddresses
+from proa.kubelet._images import Images
+from proa.kubelet._node_agent import NodeAgent
+from proa.kubelet._pod_context import Pauses, Services
+from proa.kubelet._pods import Pods
+from proa.kubelet._sandbox_host import SandboxHost
+from proa.kubelet._server import application
+from proa.kubelet._settings import KubeletSettings
+from proa.kubelet.errors import KubeletError
+from proa.oci import RegistryClient
+from proa.runtime import Recorder
+
+_log = logs.get_logger(__name__)
+
+
+class Kubelet:
+    """A node agent that runs pods of WebAssembly modules for a Kubernetes API server.
+
+    An async context manager: once entered the node is registered and its pods are being run. On leaving it,
+    containers run on and are adopted by the next kubelet of the same data directory, with their logs, exit
+    codes and restart counts; with `stop_pods_on_exit` they are killed. The Node object stays in any case.
+
+    Entering waits for the API server for as long as it takes, and raises at once what waiting cannot cure.
+
+    Args:
+        settings: See `KubeletSettings`.
+        config: The API server and who we are there.
+        pauses: How long to wait before failures are tried again; Kubernetes' times by default.
+        health: Where to add the kubelet's checks; of its own by default.
+        metrics: Where to add its metrics; the same.
+
+    Raises:
+        proa.app.http.AddressError: The port cannot be listened on.
+        KubeletError: A TLS file cannot be used, or the data directory.
+        proa.wasm.WasmError: The sandboxes cannot be used; another kubelet may be using the data directory.
+    """
+
+    def __init__(
+        self,
+        settings: KubeletSettings,
+        config: Config,
+        *,
+        pauses: Pauses | None = None,
+        health: Health | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.settings = settings
+        self.port = settings.port
+        self.health = health or Health()
+        self.metrics = metrics or Metrics()
+        self._config = config
+        self._pauses = pauses or Pauses()
+        self._running = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as starting:
+            await self._start(starting)
+            self._running = starting.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._running.__aexit__(kind, error, trace)
+
+    async def _start(self, parts: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        _allow_many_files()
+        await asyncio.to_thread(_private_directory, settings.data_dir)
+        client = await parts.enter_async_context(Client(self._config, user_agent="proa-kubelet"))
+        registries = RegistryClient(insecure_registries=settings.insecure_registries)
+        images = Images(settings.data_dir / "images", await parts.enter_async_context(registries))
+        opening = SandboxHost.open(settings.data_dir / "sandboxes", settings.data_dir / "modules")
+        sandboxes = await parts.enter_async_context(opening)
+        if settings.stop_pods_on_exit:
+            parts.push_async_callback(sandboxes.shutdown)
+        recorder = await parts.enter_async_context(Recorder(client, "kubelet", settings.name))
+        machine = await asyncio.to_thread(_machine.observe, settings.data_dir)
+        services = Services(
+            client=client,
+            sandboxes=sandboxes,
+            images=images,
+            recorder=recorder,
+            node_ip=settings.address,
+            allocatable=_node.capacity(machine, settings.max_pods),
+            pauses=self._pauses,
+        )
+        addresses = PodAddresses(settings.pod_cidr)
+        pods = Pods(services, settings.name, settings.data_dir / "pods", addresses, settings.max_pods)
+        self._observe(pods)
+        context = await asyncio.to_thread(_certificates.ssl_context, settings, self._config.ca_data)
+        site = application(pods, self.health, self.metrics)
+        listening = http.listen(
+            site, host=settings.bind, port=settings.port, ssl_context=context, name="kubelet"
+        )
+        self.port = (await parts.enter_async_context(listening)).port
+        agent = NodeAgent(client, settings, self.port, settings.data_dir)
+        await agent.register()
+        await parts.enter_async_context(_background(agent, pods))
+        await pods.synchronized.wait()
+        _log.info("kubelet ready", node=settings.name, port=self.port, pods=len(pods.workers()))
+
+    def _observe(self, pods: Pods) -> None:
+        self.health.add_readiness("kubelet-pods", pods.synchronized.is_set)
+        running = self.metrics.gauge("proa_kubelet_pods", "Pods on this node, by phase", ["phase"])
+        for phase in ("Pending", "Running", "Succeeded", "Failed"):
+            running.labels(phase).set_function(lambda phase=phase: pods.count(phase))  # type: ignore[misc]
+
+
+@contextlib.asynccontextmanager
+async def _background(agent: NodeAgent, pods: Pods) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(agent.run(), name="node agent"),
+            group.create_task(pods.run(), name="pods"),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+def _private_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+    except OSError as error:
+        raise KubeletError(f"kubelet: cannot use the data directory {path}: {error.strerror}") from error
+
+
+def _allow_many_files() -> None:
+    # Each running container costs some descriptors; the soft limit of most shells allows for 200 of them.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

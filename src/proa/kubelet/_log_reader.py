@@ -1,0 +1,107 @@
+"""A container's log as a reader wants it: from a line or a time on, followed or not, limited or not."""
+
+import asyncio
+import mmap
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from proa.kubelet import _cri
+from proa.kubelet._log_options import LogOptions
+from proa.kubelet._log_writer import LogFile
+
+_BLOCK: Final = 256 * 1024
+
+
+async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> AsyncIterator[bytes]:
+    """Give a log in pieces of bounded size.
+
+    Args:
+        path: The log file; one that does not exist is an empty log.
+        options: What of it is wanted.
+        live: The file's writer while there is one; following ends when it closes.
+    """
+    try:
+        file = await asyncio.to_thread(_open_at, path, options.tail_lines)
+    except FileNotFoundError:
+        return
+    excerpt = _Excerpt(file, options)
+    try:
+        while not excerpt.exhausted:
+            change = live.next_change if live is not None and not live.closed else None
+            if piece := await asyncio.to_thread(excerpt.next_piece):
+                yield piece
+            elif options.follow and change is not None:
+                await change.wait()
+            else:
+                break
+        if rest := excerpt.rest():
+            yield rest
+    finally:
+        file.close()
+
+
+class _Excerpt:
+    """Reads records on from where the file stands and turns them back into the guest's output.
+
+    Lines come whole: the streams' parts may lie between each other's. A long line comes in pieces, so that a
+    guest which never ends one does not fill the memory.
+    """
+
+    def __init__(self, file: BinaryIO, options: LogOptions) -> None:
+        self._file = file
+        self._options = options
+        self._remaining = options.limit_bytes
+        self._incomplete = b""
+        self._held: dict[bytes, bytes] = {}
+        self._begun: set[bytes] = set()
+
+    @property
+    def exhausted(self) -> bool:
+        return self._remaining == 0
+
+    def next_piece(self) -> bytes:
+        """What the next block of records holds; empty only at the end of the file."""
+        piece = b""
+        while not piece and (block := self._file.read(_BLOCK)):
+            *lines, self._incomplete = (self._incomplete + block).split(b"\n")
+            piece = b"".join(map(self._text, lines))
+        return self._limited(piece)
+
+    def rest(self) -> bytes:
+        """What was written of lines that were never ended."""
+        rest = b"".join(self._held.values())
+        self._held.clear()
+        return self._limited(rest)
+
+    def _text(self, line: bytes) -> bytes:
+        record = _cri.parse(line)
+        if record is None or record.time < self._options.since:
+            return b""
+        text = self._held.pop(record.stream, b"")
+        if self._options.timestamps and record.stream not in self._begun:
+            text = record.time + b" "
+        text += record.content
+        if record.complete:
+            self._begun.discard(record.stream)
+            return text + b"\n"
+        self._begun.add(record.stream)
+        if len(text) >= _cri.MAX_PART:
+            return text
+        self._held[record.stream] = text
+        return b""
+
+    def _limited(self, text: bytes) -> bytes:
+        if self._remaining is None:
+            return text
+        text = text[: self._remaining]
+        self._remaining -= len(text)
+        return text
+
+
+def _open_at(path: Path, tail_lines: int | None) -> BinaryIO:
+    file = path.open("rb")
+    if tail_lines is not None and (size := path.stat().st_size):
+        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as records:
+            file.seek(_cri.tail_offset(records, tail_lines))
+    return file

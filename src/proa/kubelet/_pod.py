@@ -1,0 +1,256 @@
+"""One pod from the moment it is bound to this node until it is gone."""
+
+import asyncio
+import dataclasses
+from collections.abc import Coroutine, Iterable
+from datetime import timedelta
+from typing import Final
+
+from proa.app import logs
+from proa.app.backoff import Backoff
+from proa.kube import Api, ConflictError, KubeError, NotFoundError
+from proa.kube.models import now
+from proa.kube.models.core_v1 import Container as ContainerSpec
+from proa.kube.models.core_v1 import ContainerStatus, Pod, PodStatus
+from proa.kubelet import _container_status
+from proa.kubelet._container import Container
+from proa.kubelet._container_states import Lost, Running
+from proa.kubelet._pod_context import PodContext, Services
+from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._pod_states import Admitting, PodState
+from proa.kubelet._pod_status import TERMINAL_PHASES, PodFacts, pod_status
+from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet._status_writer import StatusWriter
+from proa.wasm import Sandbox
+
+_log = logs.get_logger(__name__)
+_RETRY: Final = Backoff(initial=0.2, maximum=10.0, jitter=0.5)
+
+
+class PodWorker:
+    """Runs one pod.
+
+    Deletion ends its containers at once, without waiting for the grace period: a guest of WASI preview 1
+    cannot be sent a signal, so there is nothing that it could do with that time.
+
+    Args:
+        services: The node's.
+        pod: As the server has it.
+        directory: Where it is kept.
+        ip: Its address.
+        saved: The status that an earlier kubelet saved; None when there is none.
+        refusal: Why this pod must not run here, for people; None when it may.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        pod: Pod,
+        directory: PodDirectory,
+        ip: str,
+        saved: PodStatus | None,
+        refusal: str | None = None,
+    ) -> None:
+        known = saved or pod.status
+        self.context = PodContext(
+            services=services, pod=pod, directory=directory, ip=ip, changed=self._changed
+        )
+        self.init_containers = self._containers(
+            pod.spec.init_containers, known.init_container_statuses, init=True
+        )
+        self.containers = self._containers(pod.spec.containers, known.container_statuses, init=False)
+        self.refusal = refusal
+        self.status = known
+        self._api = Api(services.client, Pod, namespace=self.context.namespace)
+        self._writer = StatusWriter(self._api, pod)
+        over = known.phase in TERMINAL_PHASES
+        self._facts = PodFacts(
+            host_ip=services.node_ip,
+            pod_ip=ip,
+            started_at=known.start_time or now(),
+            finished=over,
+            reason=known.reason if over else None,
+            message=known.message if over else None,
+        )
+        self._saving = asyncio.Lock()
+        self._ending = asyncio.Event()
+        self._gone = asyncio.Event()
+        self.update(pod)
+
+    def update(self, pod: Pod) -> None:
+        """The server has a newer version of the pod."""
+        self.context.pod = pod
+        self._writer.observe(pod)
+        if pod.metadata.deletion_timestamp is not None:
+            self._ending.set()
+
+    def gone(self) -> None:
+        """The server has the pod no longer."""
+        self._gone.set()
+        self._ending.set()
+
+    def renewed(self) -> "PodWorker":
+        """Another worker for the same pod, that finds its way in from what this one has saved."""
+        context = self.context
+        worker = PodWorker(
+            context.services, context.pod, context.directory, context.ip, self.status, self.refusal
+        )
+        if self._gone.is_set():
+            worker.gone()
+        return worker
+
+    async def run(self) -> None:
+        """Live until the pod is gone. If cancelled, its containers run on for the next kubelet."""
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(self._writer.run(), name=f"status of {self.context.title}")
+            await self._changed()
+            if not self._ending.is_set():
+                life = group.create_task(self._live(), name=f"life of {self.context.title}")
+                await self._ending.wait()
+                life.cancel()
+                await asyncio.wait([life])
+            await self._stop()
+            await self._delete()
+            await self._gone.wait()
+            writing.cancel()
+        await self.context.directory.remove()
+
+    def close_logs(self) -> None:
+        """Nobody writes the logs any more: let go of those who follow them."""
+        for container in [*self.init_containers, *self.containers]:
+            if container.log is not None:
+                container.log.close()
+
+    def container(self, name: str) -> Container | None:
+        """The container of that name, init or app."""
+        return next((one for one in [*self.init_containers, *self.containers] if one.name == name), None)
+
+    # What the pod's states do
+
+    def has_started(self) -> bool:
+        """Whether an app container was ever started: then the init containers are done with."""
+        return any(
+            _container_status.was_started(container.status) or container.sandboxes()
+            for container in self.containers
+        )
+
+    async def wait(self, message: str) -> None:
+        """No container can be started yet, for the reason given."""
+        self._explain_waiting(message)
+        await self._changed()
+
+    def sandbox_ready(self) -> None:
+        """What the containers need is there."""
+        self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
+        self._explain_waiting("")
+
+    async def fail(self, reason: str, message: str) -> None:
+        """The pod as a whole has failed."""
+        self._facts = dataclasses.replace(self._facts, reason=reason, message=message)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """No container will run again."""
+        self._facts = dataclasses.replace(self._facts, finished=True)
+        await self._changed()
+
+    # Its life
+
+    async def _live(self) -> None:
+        try:
+            async with asyncio.timeout(self._seconds_left()) as deadline:
+                state: PodState | None = Admitting()
+                while state is not None:
+                    state = await state.next(self)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            message = "Pod was active on the node longer than the specified deadline"
+            self.context.event("DeadlineExceeded", message)
+            self._facts = dataclasses.replace(self._facts, reason="DeadlineExceeded", message=message)
+            await self._stop()
+            await self.finish()
+
+    def _seconds_left(self) -> float | None:
+        seconds = self.context.pod.spec.active_deadline_seconds
+        if seconds is None or self.status.phase in TERMINAL_PHASES:
+            return None
+        return max(0.0, (self._facts.started_at + timedelta(seconds=seconds) - now()).total_seconds())
+
+    async def _stop(self) -> None:
+        """End every container that runs, and read its output to the end."""
+        async with asyncio.TaskGroup() as group:
+            for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
+                group.create_task(self._stop_one(sandbox))
+        for container in [*self.init_containers, *self.containers]:
+            if container.status.state.running is not None:
+                await Lost().next(container)
+        if self.has_started():
+            await self.finish()
+
+    async def _stop_one(self, sandbox: Sandbox) -> None:
+        name = SandboxName.parse(sandbox.id)
+        container = self.container(name.container) if name is not None else None
+        running = sandbox.exit is None
+        sandbox.kill()
+        if container is None:
+            await sandbox.wait()
+            await self.context.services.sandboxes.forget(sandbox.id)
+            return
+        if running:
+            container.event("Killing", f"Stopping container {container.name}")
+        await Running(sandbox).next(container)
+
+    def _explain_waiting(self, message: str) -> None:
+        for container in [*self.init_containers, *self.containers]:
+            if not _container_status.was_started(container.status):
+                container.status = _container_status.still_waiting(container.status, message)
+
+    async def _delete(self) -> None:
+        """Tell the server how it ended, and that it may forget the pod."""
+        backoff = _RETRY.start()
+        await self._unless_gone(self._writer.settled())
+        while not self._gone.is_set():
+            try:
+                await self._api.delete(
+                    self.context.pod.metadata.name or "", grace_period=0, uid=self.context.uid
+                )
+                return
+            except (NotFoundError, ConflictError):
+                return
+            except KubeError as error:
+                _log.warning("cannot delete a pod yet", pod=self.context.title, error=str(error))
+                await asyncio.sleep(backoff.next())
+
+    async def _unless_gone(self, work: Coroutine[None, None, None]) -> None:
+        waiting = {asyncio.create_task(work), asyncio.create_task(self._gone.wait())}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _changed(self) -> None:
+        self._facts = dataclasses.replace(
+            self._facts,
+            init_containers=[container.status for container in self.init_containers],
+            containers=[container.status for container in self.containers],
+        )
+        self.status = pod_status(self.context.pod, self._facts, self.status, now())
+        async with self._saving:
+            # Whoever waits here saves what is newest by then.
+            await self.context.directory.save(self.status)
+        self._writer.report(self.status)
+
+    def _containers(
+        self, specs: Iterable[ContainerSpec], statuses: Iterable[ContainerStatus], *, init: bool
+    ) -> list[Container]:
+        known = {status.name: status for status in statuses}
+        after_init = bool(self.context.pod.spec.init_containers)
+        reason = _container_status.INITIALIZING if after_init else _container_status.CREATING
+        return [
+            Container(
+                self.context, spec, known.get(spec.name) or _container_status.initial(spec, reason), init=init
+            )
+            for spec in specs
+        ]

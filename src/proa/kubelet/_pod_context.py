@@ -1,0 +1,111 @@
+"""What the containers of one pod share, and what all pods of the node do."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from proa.app.backoff import Backoff
+from proa.kube import Client
+from proa.kube.models import Quantity
+from proa.kube.models.core_v1 import ObjectReference, Pod
+from proa.kubelet._fields import PodFields
+from proa.kubelet._images import Images
+from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._restarts import CRASH_LOOP
+from proa.kubelet._sandbox_host import SandboxHost
+from proa.kubelet._volumes import ProvidedVolume
+from proa.runtime import Recorder
+
+IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
+CONFIGURATION: Final = Backoff(initial=1.0, maximum=60.0, factor=2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pauses:
+    """How long to wait before what failed is tried again.
+
+    Attributes:
+        restart: Between restarts of a container; the first is at once.
+        pull: After an image could not be had.
+        configuration: After a config map, secret or volume was missing, or a container could not be created.
+    """
+
+    restart: Backoff = CRASH_LOOP
+    pull: Backoff = IMAGE_PULL
+    configuration: Backoff = CONFIGURATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What all pods of a node use."""
+
+    client: Client
+    sandboxes: SandboxHost
+    images: Images
+    recorder: Recorder
+    node_ip: str
+    allocatable: Mapping[str, Quantity]
+    pauses: Pauses
+
+
+@dataclass(kw_only=True)
+class PodContext:
+    """One pod as its containers see it.
+
+    Attributes:
+        services: The node's.
+        pod: The newest version.
+        directory: Where it is kept.
+        ip: Its address.
+        changed: To be awaited after a container's status has changed; when it returns, that is on disk.
+        volumes: Those that are there, by name.
+    """
+
+    services: Services
+    pod: Pod
+    directory: PodDirectory
+    ip: str
+    changed: Callable[[], Awaitable[None]]
+    volumes: dict[str, ProvidedVolume] = field(default_factory=dict)
+
+    @property
+    def uid(self) -> str:
+        """The pod's uid."""
+        return self.pod.metadata.uid or ""
+
+    @property
+    def namespace(self) -> str:
+        """The pod's namespace."""
+        return self.pod.metadata.namespace or ""
+
+    @property
+    def title(self) -> str:
+        """The pod as Kubernetes' messages call it."""
+        return f"{self.pod.metadata.name}_{self.namespace}({self.uid})"
+
+    @property
+    def fields(self) -> PodFields:
+        """The pod's facts for the downward API."""
+        services = self.services
+        return PodFields(
+            pod=self.pod, pod_ip=self.ip, host_ip=services.node_ip, allocatable=services.allocatable
+        )
+
+    def event(
+        self,
+        reason: str,
+        message: str,
+        type: Literal["Normal", "Warning"] = "Normal",  # noqa: A002 - the field's name
+        field_path: str | None = None,
+    ) -> None:
+        """Record an Event about the pod, or about the part of it that the field path names."""
+        metadata = self.pod.metadata
+        regarding = ObjectReference(
+            api_version="v1",
+            kind="Pod",
+            namespace=metadata.namespace,
+            name=metadata.name,
+            uid=metadata.uid,
+            field_path=field_path,
+        )
+        self.services.recorder.event(regarding, reason=reason, message=message, type=type)

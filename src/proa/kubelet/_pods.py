@@ -1,0 +1,175 @@
+"""All pods of the node: follows what the API server has bound to it, with a worker for each."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from proa.app import logs
+from proa.app.backoff import Backoff
+from proa.kube import Api
+from proa.kube.models.core_v1 import Pod, PodStatus
+from proa.kubelet._addresses import PodAddresses
+from proa.kubelet._pod import PodWorker
+from proa.kubelet._pod_context import Services
+from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._pod_status import TERMINAL_PHASES
+from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet.errors import KubeletError
+from proa.runtime import Apply, Delete, Init, InitApply, InitDone, watcher
+from proa.wasm import Sandbox, WasmError
+
+_log = logs.get_logger(__name__)
+_AFTER_A_BUG: Final = Backoff(initial=1.0, maximum=300.0)
+
+
+class Pods:
+    """The workers of the node's pods, by uid.
+
+    Args:
+        services: What they share.
+        node_name: Whose pods.
+        directory: Where pods are kept.
+        addresses: Where theirs come from.
+        max_pods: How many may run at a time.
+    """
+
+    def __init__(
+        self, services: Services, node_name: str, directory: Path, addresses: PodAddresses, max_pods: int
+    ) -> None:
+        self.synchronized = asyncio.Event()
+        self._services = services
+        self._node_name = node_name
+        self._directory = directory
+        self._addresses = addresses
+        self._max_pods = max_pods
+        self._workers: dict[str, PodWorker] = {}
+        self._saved: dict[str, PodStatus] = {}
+
+    def workers(self) -> list[PodWorker]:
+        """All workers."""
+        return [*self._workers.values()]
+
+    def count(self, phase: str) -> int:
+        """How many pods are in this phase."""
+        return sum(worker.status.phase == phase for worker in self._workers.values())
+
+    def find(self, namespace: str, name: str) -> PodWorker | None:
+        """The worker of the pod of that name; the newest, should an older one still be ending."""
+        for worker in reversed(self._workers.values()):
+            metadata = worker.context.pod.metadata
+            if (metadata.namespace, metadata.name) == (namespace, name):
+                return worker
+        return None
+
+    async def run(self) -> None:
+        """Follow the API server for ever. If cancelled, containers run on for the next kubelet."""
+        await self._load()
+        listed: list[Pod] = []
+        pods = Api(self._services.client, Pod)
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for event in watcher(pods, field_selector=f"spec.nodeName={self._node_name}"):
+                    match event:
+                        case Init():
+                            listed = []
+                        case InitApply(pod):
+                            listed.append(pod)
+                        case InitDone():
+                            self._begin(listed, group)
+                        case Apply(pod):
+                            self._apply(pod, group)
+                        case Delete(pod):
+                            self._delete(pod)
+        finally:
+            for worker in self._workers.values():
+                worker.close_logs()
+
+    async def _load(self) -> None:
+        """Learn what an earlier kubelet left, before any address is given to a new pod."""
+        for directory in await asyncio.to_thread(lambda: list(PodDirectory.all(self._directory))):
+            saved = await asyncio.to_thread(directory.load)
+            if saved is not None and self._addresses.reserve(saved.pod_ip):
+                self._saved[directory.uid] = saved
+
+    def _begin(self, pods: list[Pod], group: asyncio.TaskGroup) -> None:
+        for pod in pods:
+            self._apply(pod, group)
+        if not self.synchronized.is_set():
+            self.synchronized.set()
+            group.create_task(self._clean_up(), name="clean up after pods that are gone")
+
+    def _apply(self, pod: Pod, group: asyncio.TaskGroup) -> None:
+        uid = pod.metadata.uid or ""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(pod)
+            return
+        try:
+            worker = self._worker(pod)
+        except KubeletError as error:
+            _log.error(
+                "a pod cannot be run", pod=f"{pod.metadata.namespace}/{pod.metadata.name}", error=str(error)
+            )
+            return
+        self._workers[uid] = worker
+        group.create_task(self._supervise(uid), name=f"pod {worker.context.title}")
+
+    def _delete(self, pod: Pod) -> None:
+        if worker := self._workers.get(pod.metadata.uid or ""):
+            worker.gone()
+
+    def _worker(self, pod: Pod) -> PodWorker:
+        saved = self._saved.pop(pod.metadata.uid or "", None)
+        directory = PodDirectory.of(self._directory, pod)
+        ip = saved.pod_ip if saved is not None else None
+        if not ip:
+            ip = (
+                pod.status.pod_ip
+                if self._addresses.reserve(pod.status.pod_ip)
+                else self._addresses.allocate()
+            )
+        return PodWorker(self._services, pod, directory, ip or "", saved, self._refusal(pod))
+
+    def _refusal(self, pod: Pod) -> str | None:
+        active = sum(worker.status.phase not in TERMINAL_PHASES for worker in self._workers.values())
+        if active < self._max_pods or pod.status.start_time is not None:
+            return None
+        counts = f"pods, requested: 1, used: {active}, capacity: {self._max_pods}"
+        return f"Pod was rejected: Node didn't have enough resource: {counts}"
+
+    async def _supervise(self, uid: str) -> None:
+        """Run a worker to its end. A bug in one pod's worker is that pod's trouble and no other's."""
+        backoff = _AFTER_A_BUG.start()
+        while True:
+            worker = self._workers[uid]
+            try:
+                await worker.run()
+                break
+            except Exception:  # noqa: BLE001 - whatever it is, other pods must go on
+                _log.error("a pod's worker failed; it begins anew", pod=worker.context.title, exc_info=True)
+                await asyncio.sleep(backoff.next())
+                self._workers[uid] = worker.renewed()
+        del self._workers[uid]
+        self._addresses.release(worker.context.ip)
+
+    async def _clean_up(self) -> None:
+        """Remove what belongs to pods that went while no kubelet ran."""
+        for sandbox in self._services.sandboxes.all():
+            name = SandboxName.parse(sandbox.id)
+            if name is None or name.pod_uid not in self._workers:
+                await self._remove(sandbox)
+        for directory in await asyncio.to_thread(lambda: list(PodDirectory.all(self._directory))):
+            if directory.uid not in self._workers:
+                await directory.remove()
+        for saved in self._saved.values():
+            self._addresses.release(saved.pod_ip or "")
+        self._saved.clear()
+
+    async def _remove(self, sandbox: Sandbox) -> None:
+        _log.info("killing a sandbox whose pod is gone", sandbox=sandbox.id)
+        try:
+            sandbox.kill()
+            await sandbox.wait()
+            await self._services.sandboxes.forget(sandbox.id)
+        except WasmError as error:
+            _log.warning("cannot remove a sandbox", sandbox=sandbox.id, error=str(error))

@@ -1,0 +1,146 @@
+"""What the kubelet serves over HTTPS: logs for the API server, its pods, health and metrics.
+
+A client shows who it is by a certificate of the cluster's CA. Those let in are the API server and
+administrators: the groups `system:masters` and `kubeadm:cluster-admins`, and the user
+`kube-apiserver-kubelet-client`. Any other has no business here: it asks the API server, which knows its
+rights. Without a certificate only `/healthz` answers.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from proa import kube
+from proa.app import Health, Metrics
+from proa.app.http import add_operations
+from proa.kube.models.core_v1 import ContainerStatus, PodList
+from proa.kubelet import _log_reader
+from proa.kubelet._container import Container
+from proa.kubelet._log_options import LogOptions
+from proa.kubelet._pods import Pods
+from proa.kubelet.errors import LogQueryError
+
+_GROUPS: Final = frozenset({"system:masters", "kubeadm:cluster-admins"})
+_USERS: Final = frozenset({"kube-apiserver-kubelet-client"})
+_OPEN: Final = frozenset({"/healthz"})
+
+_LOOK_EVERY: Final = 5.0
+"""Seconds between looks whether a client is still there."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(pods: Pods, health: Health, metrics: Metrics) -> web.Application:
+    """The server's routes."""
+
+    async def container_logs(request: web.Request) -> web.StreamResponse:
+        return await _container_logs(request, pods)
+
+    async def list_pods(_request: web.Request) -> web.Response:
+        items = [replace(worker.context.pod, status=worker.status) for worker in pods.workers()]
+        return web.Response(body=kube.encode(PodList(items=items)), content_type="application/json")
+
+    site = web.Application(middlewares=[_authenticate])
+    site.router.add_get("/containerLogs/{namespace}/{pod}/{container}", container_logs)
+    site.router.add_get("/pods", list_pods)
+    add_operations(site, health, metrics)
+    return site
+
+
+@web.middleware
+async def _authenticate(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    if request.path not in _OPEN:
+        certificate = request.get_extra_info("peercert")
+        if not certificate:
+            raise web.HTTPUnauthorized(text="Unauthorized: show a client certificate of the cluster's CA\n")
+        names = subject(certificate)
+        if names.get("commonName", [""])[0] not in _USERS and not _GROUPS.intersection(
+            names.get("organizationName", [])
+        ):
+            raise web.HTTPForbidden(
+                text="Forbidden: only the API server and administrators may ask the kubelet\n"
+            )
+    return await handler(request)
+
+
+def subject(certificate: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names in the subject of a certificate, as `ssl` gives it, by their kind."""
+    names: dict[str, list[str]] = {}
+    for relative in certificate.get("subject", ()):
+        for kind, value in relative:
+            names.setdefault(kind, []).append(value)
+    return names
+
+
+async def _container_logs(request: web.Request, pods: Pods) -> web.StreamResponse:
+    namespace, pod_name, name = (request.match_info[key] for key in ("namespace", "pod", "container"))
+    pod = pods.find(namespace, pod_name)
+    container = pod.container(name) if pod is not None else None
+    if pod is None:
+        raise web.HTTPNotFound(text=f'pod "{pod_name}" in namespace "{namespace}" is not on this node\n')
+    if container is None:
+        raise web.HTTPNotFound(text=f'container "{name}" not found in pod "{pod_name}"\n')
+    try:
+        options = LogOptions.parse(request.query, time.time_ns())
+        restart = instance(container.status, pod_name, previous=options.previous)
+    except LogQueryError as error:
+        raise web.HTTPBadRequest(text=f"{error}\n") from error
+    return await _stream(request, container, restart, options)
+
+
+async def _stream(
+    request: web.Request, container: Container, restart: int, options: LogOptions
+) -> web.StreamResponse:
+    path = container.context.directory.log(container.name, restart)
+    live = container.log if container.log is not None and container.log.path == path else None
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    await response.prepare(request)
+
+    async def send() -> None:
+        async for piece in _log_reader.read(path, options, live):
+            await response.write(piece)
+        await response.write_eof()
+
+    await while_connected(request, send())
+    return response
+
+
+async def while_connected(request: web.BaseRequest, work: Coroutine[None, None, None]) -> None:
+    """Do some work, but only as long as the client is there: it may follow a log that stays silent."""
+
+    async def connected() -> None:
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event
+            await asyncio.sleep(_LOOK_EVERY)
+
+    tasks = {asyncio.create_task(work), asyncio.create_task(connected())}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    with contextlib.suppress(ConnectionError):
+        for task in done:
+            task.result()
+
+
+def instance(status: ContainerStatus, pod: str, *, previous: bool) -> int:
+    """The number of the container instance whose log is asked for.
+
+    Raises:
+        LogQueryError: There is no such instance, and why.
+    """
+    state = status.state
+    if previous:
+        if status.last_state.terminated is None:
+            raise LogQueryError(f'previous terminated container "{status.name}" in pod "{pod}" not found')
+        return status.restart_count if state.waiting is not None else status.restart_count - 1
+    if state.waiting is not None and status.last_state.terminated is None:
+        message = f'container "{status.name}" in pod "{pod}" is waiting to start: {state.waiting.reason}'
+        raise LogQueryError(message)
+    return status.restart_count

@@ -1,0 +1,114 @@
+"""What can be set about a kubelet."""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proa.app.settings import setting
+from proa.kube.models.core_v1 import Taint
+
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+_TAINT: Final = re.compile(
+    r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)"
+)
+
+
+def default_node_name() -> str:
+    """The machine's name, as a node may be called."""
+    return socket.gethostname().lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeletSettings:
+    """Settings of a kubelet.
+
+    `taints` is empty by default, so that pods of the embedded cluster run without tolerations. On a cluster
+    with ordinary nodes set `kubernetes.io/arch=wasm32-wasi:NoSchedule`, which keeps pods away that are no
+    WebAssembly, and give those that are the toleration for it.
+    """
+
+    kubeconfig: Path | None = setting(
+        None, help="kubeconfig of the cluster; by default $KUBECONFIG or in-cluster"
+    )
+    node_name: str = setting("", help="name of the node; by default the host name in lower case")
+    data_dir: Path = setting(Path(".proa/kubelet"), help="where pods, logs, images and sandboxes are kept")
+    bind: str = setting("127.0.0.1", help="address to serve logs on")
+    port: int = setting(10250, help="port to serve logs on; 0 picks a free one")
+    node_ip: str = setting(
+        "", help="address of the node that is told to the cluster; by default that of bind"
+    )
+    pod_cidr: str = setting("127.66.0.0/16", help="range that pods get their addresses from")
+    max_pods: int = setting(110, help="most pods that run at a time")
+    node_labels: dict[str, str] = setting({}, help="further labels of the node")
+    taints: tuple[str, ...] = setting((), help="taints that the node registers with: key=value:Effect")
+    insecure_registries: tuple[str, ...] = setting(
+        (), help="registries (host or host:port) reached by plain HTTP"
+    )
+    tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
+    tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
+    client_ca_file: Path | None = setting(None, help="CA of client certificates; by default the kubeconfig's")
+    stop_pods_on_exit: bool = setting(
+        False, help="end all containers on exit; else they run on for the next start"
+    )
+
+    def validate(self) -> Iterator[str]:
+        """Say what is wrong, a line for each problem."""
+        if not _NODE_NAME.fullmatch(self.name):
+            yield f"node_name: {self.name!r} is no name: up to 63 lower-case letters, digits, '-' and '.'"
+        if not _is_address_of_one_machine(self.address):
+            yield f"node_ip: set it to the node's address: {self.address!r} is not one that others can use"
+        if not 0 <= self.port <= 65535:
+            yield f"port: {self.port} is no port"
+        if self.max_pods < 1:
+            yield f"max_pods: {self.max_pods} is less than 1"
+        yield from self._wrong_network()
+        for key, value in self.node_labels.items():
+            if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
+                yield f"node_labels: {key}={value} is no label"
+        for taint in self.taints:
+            if not _TAINT.fullmatch(taint):
+                yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
+        if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
+            yield "tls_cert_file, tls_private_key_file: both or none must be given"
+
+    def _wrong_network(self) -> Iterator[str]:
+        try:
+            if ipaddress.ip_network(self.pod_cidr).num_addresses < self.max_pods + 2:
+                yield f"pod_cidr: {self.pod_cidr} has too few addresses for {self.max_pods} pods"
+        except ValueError as error:
+            yield f"pod_cidr: {error}"
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node_name or default_node_name()
+
+    @property
+    def address(self) -> str:
+        """The node's address."""
+        return self.node_ip or self.bind
+
+
+def _is_address_of_one_machine(text: str) -> bool:
+    try:
+        return not ipaddress.ip_address(text).is_unspecified
+    except ValueError:
+        return False
+
+
+def parse_taint(text: str) -> Taint:
+    """Read `key=value:Effect`.
+
+    Raises:
+        ValueError: It is not that.
+    """
+    match = _TAINT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not key=value:Effect")
+    return Taint(key=match["key"], value=match["value"] or None, effect=match["effect"])
