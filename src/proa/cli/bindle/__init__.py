@@ -6,7 +6,9 @@ sub-commands: `_fetching`, `_storing`, `_local`, `_signing`, `_registry`, `_serv
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
+from proa.app import run
 from proa.cli.bindle._parser import make_parser
 
 __all__ = ("main",)
@@ -24,6 +26,6 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.run is None:
         parser.print_help(sys.stderr)
         return 2
-    from proa.app import run
-
-    return run(lambda app: chosen.run(app, chosen))
+    module, _, function = chosen.run.partition(".")
+    command = getattr(import_module(f"{__name__}.{module}"), function)
+    return run(lambda app: command(app, chosen))

@@ -6,15 +6,17 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from proa.app import ProaError, Secret
-from proa.bindle.cache import Cache
-from proa.bindle.client import Basic, BindleClient, Credentials
 from proa.bindle.keys import Keyring, SecretKeys
-from proa.bindle.login import TokenFile
 from proa.bindle.signing import Strategy
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from proa.bindle.cache import Cache
+    from proa.bindle.client import BindleClient, Credentials
 
 __all__ = ("add_shared", "default_config", "keyring", "open_cache", "open_client", "secret_keys")
 
@@ -94,8 +96,12 @@ def strategy(chosen: argparse.Namespace) -> Strategy | None:
 
 
 @contextlib.asynccontextmanager
-async def open_client(chosen: argparse.Namespace) -> AsyncIterator[BindleClient]:
+async def open_client(chosen: argparse.Namespace) -> AsyncIterator["BindleClient"]:
     """Open a client of the server, with password or login where there is one."""
+    import aiohttp
+
+    from proa.bindle.client import BindleClient
+
     async with (
         aiohttp.ClientSession() as session,
         BindleClient(
@@ -106,8 +112,10 @@ async def open_client(chosen: argparse.Namespace) -> AsyncIterator[BindleClient]
 
 
 @contextlib.asynccontextmanager
-async def open_cache(chosen: argparse.Namespace) -> AsyncIterator[Cache]:
+async def open_cache(chosen: argparse.Namespace) -> AsyncIterator["Cache"]:
     """Open the cache, which judges what is fetched."""
+    from proa.bindle.cache import Cache
+
     if not chosen.cache_size.isdigit():
         raise UsageError(f"--cache-size: {chosen.cache_size!r} is no number of megabytes")
     async with Cache(
@@ -119,7 +127,10 @@ async def open_cache(chosen: argparse.Namespace) -> AsyncIterator[Cache]:
         yield cache
 
 
-def _credentials(chosen: argparse.Namespace, session: aiohttp.ClientSession) -> Credentials:
+def _credentials(chosen: argparse.Namespace, session: "aiohttp.ClientSession") -> "Credentials":
+    from proa.bindle.client import Basic
+    from proa.bindle.login import TokenFile
+
     if bool(chosen.http_user) is not bool(chosen.http_password):
         raise UsageError("--http-user and --http-password are needed together")
     if chosen.http_user:

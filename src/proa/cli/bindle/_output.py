@@ -3,11 +3,14 @@
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from proa.bindle.client import Progress
 from proa.bindle.invoice import encode
+
+if TYPE_CHECKING:
+    from proa.bindle.client import Progress
 
 __all__ = ("progress", "show", "table", "tell")
 
@@ -40,7 +43,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int) -> Iterator[Progress]:
+def progress(title: str, total: int) -> Iterator["Progress"]:
     """Draw a progress bar on a terminal's standard error while bytes move."""
     if not sys.stderr.isatty():
         yield lambda _moved: None

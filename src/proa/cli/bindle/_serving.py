@@ -41,7 +41,7 @@ log = logs.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class BindleSettings:
-    keyring: Path = setting(default_config() / "keyring.toml", help="whom to trust", env="BINDLE_KEYRING")
+    """Settings of `proa bindle serve`; variables and short flags are those of the reference's server."""
 
     address: str = setting("127.0.0.1:8080", help="address and port (-i)", env="BINDLE_IP_ADDRESS_PORT")
     directory: Path = setting(Path("data/bindle"), help="where bindles are kept (-d)", env="BINDLE_DIRECTORY")
