@@ -1,19 +1,27 @@
 """What a person gets who types a command, rightly or wrongly."""
 
+import json
+import os
 import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from proa import __version__
 from proa.cli.testing import Up, proa, up
+from proa.wasm.testing import end_zygote
 
 pytestmark = pytest.mark.xdist_group("cli")
 
 
 def one_line(text: str) -> str:
-    lines = text.splitlines()
+    """The one line for the user; what the log says of parts that were started before is beside it."""
+    lines = [line for line in text.splitlines() if not line.startswith('{"time"')]
     assert len(lines) == 1, text
     assert "Traceback" not in text
     return lines[0]
@@ -160,6 +168,17 @@ def test_up_leaves_no_process_behind(tmp_path: Path, sleeper: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
+@contextmanager
+def background(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Keep a command running."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def run_sleeper(cluster: Up, module: Path) -> None:
     """Bring a pod to run that never ends."""
     image = f"{cluster.registry}/sleeper:1"
@@ -180,3 +199,48 @@ def processes_of(folder: Path) -> list[str]:
         if str(folder) in command or f"={folder}" in environment:
             found.append(command)
     return found
+
+
+def test_run_without_a_cluster_says_how_to_start_one(tmp_path: Path, hello: Path) -> None:
+    with up(tmp_path / "state") as cluster:
+        kubeconfig = cluster.kubeconfig
+        assert cluster.stop() == 0
+    result = proa("run", hello, "--kubeconfig", kubeconfig)
+    assert result.returncode == 1
+    assert "`proa up` starts a cluster" in one_line(result.stderr)
+
+
+def test_an_interrupted_run_leaves_no_pod(cluster: Up, sleeper: Path) -> None:
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    command = [sys.executable, "-m", "proa.cli", "run", str(sleeper)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "awake\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+    assert "sleeper" not in cluster.kubectl("get", "pods", "-o", "name")
+
+
+def test_a_node_joins_with_a_kubeconfig_and_its_pods_outlive_it(tmp_path: Path, sleeper: Path) -> None:
+    with up(tmp_path / "state") as cluster:
+        command = [sys.executable, "-m", "proa.cli", "kubelet", "--kubeconfig", str(cluster.kubeconfig)]
+        command += ["--node-name", "second", "--data-dir", str(tmp_path / "second"), "--port", "0"]
+        image = f"{cluster.registry}/sleeper:1"
+        assert proa("push", sleeper, image).returncode == 0
+        with background(command) as kubelet:
+            assert kubelet.stdout is not None
+            assert kubelet.stdout.readline().startswith(b"Node second is registered")
+            override = json.dumps({"apiVersion": "v1", "spec": {"nodeName": "second"}})
+            cluster.kubectl("run", "there", f"--image={image}", f"--overrides={override}")
+            cluster.kubectl("wait", "pod/there", "--for=condition=Ready", "--timeout=20s")
+            kubelet.kill()
+            kubelet.wait()
+        with background(command) as kubelet:
+            assert kubelet.stdout is not None
+            assert kubelet.stdout.readline().startswith(b"Node second is registered")
+            assert cluster.kubectl("logs", "there") == "awake\n"
+            cluster.kubectl("delete", "pod", "there", "--timeout=20s")
+            kubelet.terminate()
+            assert kubelet.wait(timeout=20) == 0
+        assert cluster.stop() == 0
+    end_zygote(tmp_path / "second" / "sandboxes")

@@ -25,16 +25,16 @@ def document(name: str = "a", **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store(Database(tmp_path)) as opened:
+    async with Store(tmp_path) as opened:
         yield opened
 
 
 async def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
-    async with Store(Database(tmp_path)) as first:
+    async with Store(tmp_path) as first:
         await first.put(KEY, document(spec={"n": 1}))
         await first.put(Key("pods", "default", "b"), document("b"))
         removed = await first.remove(Key("pods", "default", "b"), document("b"))
-    async with Store(Database(tmp_path)) as second:
+    async with Store(tmp_path) as second:
         stored = second.get(KEY)
         assert stored is not None
         assert stored.document()["spec"] == {"n": 1}
@@ -95,10 +95,10 @@ def test_history_forgets_beyond_its_window() -> None:
 
 
 async def test_a_watch_can_go_on_after_a_restart_if_nothing_happened_since(tmp_path: Path) -> None:
-    async with Store(Database(tmp_path)) as first:
+    async with Store(tmp_path) as first:
         pod = await first.put(KEY, document())
         await first.put(Key("nodes", "", "n"), document("n"))
-    async with Store(Database(tmp_path)) as second:
+    async with Store(tmp_path) as second:
         assert second.history.since("pods", pod.revision) == []
         with pytest.raises(CompactedError):
             second.history.since("pods", pod.revision - 1)
@@ -149,10 +149,10 @@ def test_a_state_directory_that_is_a_file_is_one_clear_error(tmp_path: Path) -> 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from proa.controlplane.storage import Database, Key, Store
+from proa.controlplane.storage import Key, Store
 
 async def main():
-    async with Store(Database(Path(sys.argv[1]))) as store:
+    async with Store(Path(sys.argv[1])) as store:
         async def write(worker):
             number = 0
             while True:
@@ -181,7 +181,7 @@ def test_kill_minus_nine_loses_no_acknowledged_write_and_shows_no_half_one(
 
 
 async def check(directory: Path, names: list[str]) -> None:
-    async with Store(Database(directory)) as store:
+    async with Store(directory) as store:
         for name in names:
             assert store.get(Key("pods", "default", name)), f"{name} was acknowledged and is lost"
         for stored in store.scan("pods"):

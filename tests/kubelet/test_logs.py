@@ -1,14 +1,17 @@
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from proa.kubelet import _cri, _log_reader
 from proa.kubelet._log_options import LogOptions
 from proa.kubelet._log_writer import LogFile
+from proa.kubelet._server import while_connected
 from proa.kubelet.errors import LogQueryError
 
 NOW = 1_763_719_866_000_000_000
@@ -77,10 +80,23 @@ async def test_a_follower_gets_each_write_at_once_and_ends_with_the_container(tm
             await log.next_change.wait()
         assert await anext(follower) == b"one\n"
         guest.write(b"par")
-        assert await anext(follower) == b"par"
+        await log.next_change.wait()
         guest.write(b"tial\n")
-        assert await anext(follower) == b"tial\n"
-    assert [piece async for piece in follower] == []
+        assert await anext(follower) == b"partial\n"
+        guest.write(b"no newline")
+    assert [piece async for piece in follower] == [b"no newline"]
+
+
+async def test_lines_stay_whole_when_the_streams_are_written_in_turns(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    async with logging_to(path) as (guest, log):
+        for stream, piece in [(0, b"on"), (1, b"tw"), (0, b"e\n"), (1, b"o\n")]:
+            change = log.next_change
+            guest.write(piece, stream)
+            await change.wait()
+    assert await text(path) == b"one\ntwo\n"
+    stamped = await text(path, timestamps=True)
+    assert [line.split(b" ", 1)[1] for line in stamped.splitlines()] == [b"one", b"two"]
 
 
 async def test_a_flood_arrives_complete_and_never_blocks_the_loop(tmp_path: Path) -> None:
@@ -134,6 +150,30 @@ async def test_a_cancelled_copy_leaves_what_it_has_not_read_in_the_pipe(tmp_path
     assert await text(path) == b"one\ntwo\n"
     for fd in guest.read_ends:
         os.close(fd)
+
+
+async def test_a_full_disk_makes_the_guest_wait_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real, failures = tmp_path / "0.log", os.write, [None]
+
+    def write(fd: int, data: bytes) -> int:
+        if failures and b" stdout " in data:
+            failures.pop()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(fd, data)
+
+    monkeypatch.setattr("proa.kubelet._log_writer.os.write", write)
+    async with logging_to(path) as (guest, _):
+        guest.write(b"one\n")
+        guest.write(b"two\n")
+    assert not failures
+    assert await text(path) == b"one\ntwo\n"
+
+
+async def test_a_client_that_goes_away_ends_what_is_done_for_it() -> None:
+    request = SimpleNamespace(transport=None)
+    await while_connected(request, asyncio.Event().wait())  # type: ignore[arg-type]
 
 
 @pytest.fixture

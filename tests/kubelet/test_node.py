@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 MACHINE = Machine(
     cpus=2, memory=4 * GIB, memory_available=2 * GIB, disk=100 * GIB, disk_available=50 * GIB, processes=100,
     max_processes=32768, machine_id="m", boot_id="b", kernel_version="6.1", os_image="Debian",
-    architecture="amd64",
+    architecture="amd64", engine_version="50.0.1",
 )  # fmt: skip
 SETTINGS = KubeletSettings(node_name="edge", node_labels={"zone": "a", "kubernetes.io/os": "mine"})
 
@@ -116,6 +116,15 @@ def test_every_problem_of_the_settings_is_told_at_once() -> None:
     text = str(caught.value)
     for word in ("Bad_Name", "99999", "taints", "max_pods"):
         assert word in text
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "localhost"])
+def test_a_node_needs_an_address_that_others_can_use(bind: str) -> None:
+    arguments = ["--bind", bind, "--node-name", "edge"]
+    with pytest.raises(app_settings.SettingsError, match="node_ip: set it to the node's address"):
+        app_settings.load(KubeletSettings, arguments=arguments, environ={})
+    arguments += ["--node-ip", "10.0.0.7"]
+    assert app_settings.load(KubeletSettings, arguments=arguments, environ={}).address == "10.0.0.7"
 
 
 def test_addresses_are_unique_and_given_back_ones_come_last() -> None:

@@ -4,9 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from proa.kube import Api, Client, Config, Merge
+from msgspec.structs import replace
+
+from proa.kube import Api, Client, Config, Merge, WatchEvent
 from proa.kube.models import Quantity
 from proa.kube.models.authentication_v1 import SelfSubjectReview
+from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import (
     ConfigMap,
     ConfigMapEnvSource,
@@ -20,18 +23,21 @@ from proa.kube.models.core_v1 import (
     Node,
     ObjectFieldSelector,
     Pod,
+    Probe,
     ProjectedVolumeSource,
     ResourceRequirements,
     Secret,
     SecretVolumeSource,
     ServiceAccount,
     ServiceAccountTokenProjection,
+    TCPSocketAction,
     Volume,
     VolumeMount,
     VolumeProjection,
 )
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.oci import RegistryClient, push_module
+from proa.oci.manifest import IMAGE_MANIFEST, ImageManifest
 from proa.oci.testing import EMPTY_MODULE
 
 Cluster = Any
@@ -47,6 +53,13 @@ async def test_the_node_registers_with_its_real_capacity(node: Cluster) -> None:
     assert found.status.capacity["memory"] > Quantity("64Mi")
     assert {one.type: one.status for one in found.status.conditions}["Ready"] == "True"
     assert found.status.daemon_endpoints.kubelet_endpoint is not None
+    leases = Api(node.client, Lease, namespace="kube-node-lease")
+    async with asyncio.timeout(20):
+        async for event in leases.watch(""):
+            if isinstance(event, WatchEvent):
+                assert event.object.metadata.owner_references[0].uid == found.metadata.uid
+                assert event.object.spec.lease_duration_seconds == 40
+                break
 
 
 async def test_a_pod_that_ends_well_succeeds_with_its_log_and_events(node: Cluster) -> None:
@@ -256,6 +269,22 @@ async def test_a_module_that_is_no_command_is_explained_in_one_line(node: Cluste
     await node.until_event("Failed", having=message)
 
 
+async def test_an_image_that_is_not_wasm_is_explained_in_one_line(node: Cluster) -> None:
+    reference = node.registry.reference("text:1")
+    async with RegistryClient() as registries:
+        layer = replace(
+            await registries.push_blob(reference, b"not wasm at all"), media_type="application/wasm"
+        )
+        config = replace(await registries.push_blob(reference, b"{}"), media_type="application/json")
+        manifest = ImageManifest(schema_version=2, media_type=IMAGE_MANIFEST, config=config, layers=[layer])
+        await registries.put_manifest(reference, manifest)
+    await node.run("say", "x", image=str(reference))
+    message = await node.until_waiting("CreateContainerError")
+    assert "\n" not in message
+    assert "is not WebAssembly" in message
+    await node.until_event("Failed", having=message)
+
+
 async def test_an_image_in_the_cache_is_used_without_asking_the_registry(node: Cluster) -> None:
     await node.run("say", "one", name="first")
     await node.until_phase("Succeeded", "first")
@@ -305,6 +334,12 @@ async def test_the_image_of_a_running_pod_can_be_mended(node: Cluster) -> None:
     image = {"spec": {"containers": [{"name": "main", "image": node.image, "args": ["say", "x"]}]}}
     await node.pods.patch("pod", Merge(image))
     await node.until_phase("Succeeded")
+
+
+async def test_what_is_ignored_is_said(node: Cluster) -> None:
+    await node.run("say", "x", readiness_probe=Probe(tcp_socket=TCPSocketAction(port=80)))
+    await node.until_phase("Succeeded")
+    await node.until_event("Unsupported", having="readinessProbe of main")
 
 
 async def test_pods_beyond_the_limit_are_refused(cluster: Cluster) -> None:

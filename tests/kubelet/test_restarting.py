@@ -9,10 +9,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proa.controlplane import ApiServer, ApiServerSettings
 from proa.kube import Api, Client, Config, Strategic, WatchEvent
 from proa.kube.models.core_v1 import Node, Pod
-from proa.wasm import Sandboxes
+from proa.kubelet import _container_states
+from proa.wasm import Sandboxes, ZygoteLostError
 
 Cluster = Any
 
@@ -183,6 +186,48 @@ async def test_the_api_server_may_go_and_come_back(cluster: Cluster) -> None:
             assert main(pod).state.terminated.exit_code == 4
     finally:
         await kubelet.__aexit__(None, None, None)
+
+
+async def test_a_data_directory_is_for_one_kubelet_only(node: Cluster) -> None:
+    with pytest.raises(ZygoteLostError, match="cannot be used"):
+        async with node.kubelet():
+            pass
+
+
+async def test_a_kubelet_waits_for_an_api_server_that_is_not_there_yet(cluster: Cluster) -> None:
+    settings = ApiServerSettings(data_dir=cluster.directory / "other", port=0)
+    async with ApiServer(settings) as first:
+        config, port = Config.from_kubeconfig(first.kubeconfig), first.port
+    async with asyncio.TaskGroup() as group:
+        kubelet = cluster.kubelet_of(config)
+        entering = group.create_task(kubelet.__aenter__())
+        await asyncio.sleep(0.3)
+        assert not entering.done()
+        async with (
+            ApiServer(ApiServerSettings(data_dir=settings.data_dir, port=port)),
+            Client(config) as client,
+        ):
+            await entering
+            assert await Api(client, Node).get_opt("node-1") is not None
+            await kubelet.__aexit__(None, None, None)
+
+
+async def test_a_bug_in_one_pods_worker_is_that_pods_trouble_only(
+    node: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, bugs = _container_states.Pulling.next, ["a bug"]
+
+    async def buggy(self: Any, container: Any) -> Any:
+        if bugs and container.context.pod.metadata.name == "unlucky":
+            raise RuntimeError(bugs.pop())
+        return await real(self, container)
+
+    monkeypatch.setattr(_container_states.Pulling, "next", buggy)
+    await node.run("say", "x", name="unlucky")
+    await node.run("say", "y", name="lucky")
+    await node.until_phase("Succeeded", "lucky")
+    await node.until_phase("Succeeded", "unlucky")
+    assert not bugs
 
 
 async def test_a_node_that_was_deleted_registers_again(node: Cluster) -> None:

@@ -11,7 +11,10 @@ import pytest
 
 from proa.controlplane.scheduler import Scheduler
 from proa.controlplane.testing import api_server
-from proa.kube import Api, Client, Config, Merge
+from proa.kube import Api, Client, Config, Merge, Timeouts, TransportError
+from proa.kube._aiohttp import AiohttpTransport
+from proa.kube.core.request import Request
+from proa.kube.core.response import Response
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import (
     Container,
@@ -140,3 +143,33 @@ async def test_decisions_are_told_as_events(client: Client) -> None:
                 assert event.obj.message == "Successfully assigned default/a to node-1"
                 assert event.obj.involved_object.name == "a"
                 break
+
+
+class LosesAnAnswer(AiohttpTransport):
+    """Loses the answer to the first binding: the server has carried it out all the same."""
+
+    lost = False
+
+    async def request(self, request: Request) -> Response:
+        response = await super().request(request)
+        if request.path.endswith("/binding") and not self.lost:
+            self.lost = True
+            await asyncio.sleep(0.2)  # long enough for the watch to show the pod on its node first
+            raise TransportError("the connection was reset")
+        return response
+
+
+async def test_a_binding_whose_answer_was_lost_still_counts(tmp_path: Path) -> None:
+    async with api_server(tmp_path) as server:
+        config = Config.from_kubeconfig(server.kubeconfig)
+        transport = LosesAnAnswer(config, Timeouts(), "test")
+        async with Client(config, transport=transport) as client, Scheduler(client):
+            await add_node(client, "node-1", cpu="1")
+            pods = Api(client, Pod, namespace="default")
+            await pods.create(pod("first", cpu="1"))
+            await until_assigned(client, 1)
+            await asyncio.sleep(0.5)
+            await pods.create(pod("second", cpu="1"))
+            message = await until_unschedulable(client, "second")
+    assert transport.lost
+    assert message == "0/1 nodes are available: 1 Insufficient cpu."

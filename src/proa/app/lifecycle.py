@@ -146,7 +146,7 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop("done")
+        self.stopping.set()
         await self._stop_parts(self._parts)
 
 

@@ -16,6 +16,8 @@ def main(arguments: Sequence[str]) -> int:
 async def _apiserver(app: App, chosen: ApiServerSettings) -> None:
     """Serve the Kubernetes API, without scheduler and controllers, until SIGTERM or Ctrl-C."""
     server = await app.start("API server", ApiServer(chosen))
-    sys.stdout.write(f"The API server listens on {server.url}\nexport KUBECONFIG={server.kubeconfig}\n")
+    sys.stdout.write(
+        f"The API server listens on {server.url}\nexport KUBECONFIG={server.kubeconfig.resolve()}\n"
+    )
     sys.stdout.flush()
     await app.run_until_stopped()

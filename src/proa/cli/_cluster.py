@@ -1,13 +1,16 @@
 """Which cluster a command means, and where its registry is."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import yaml
 
 from proa.app import ProaError
-from proa.kube import Api, Client, Config
+from proa.kube import Api, Client, Config, ConnectError
 from proa.kube.models.core_v1 import ConfigMap
+from proa.kube.models.meta_v1 import ObjectMeta
 
 LOCAL_KUBECONFIG = Path(".proa/kubeconfig")
 REGISTRY_NAMESPACE = "kube-public"
@@ -15,10 +18,28 @@ REGISTRY_CONFIG_MAP = "local-registry-hosting"
 REGISTRY_KEY = "localRegistryHosting.v1"
 
 
+class NoClusterError(ProaError):
+    """The cluster cannot be reached."""
+
+
 class NoRegistryError(ProaError):
     """The cluster does not say where its registry is."""
 
     exit_code = 2
+
+
+@asynccontextmanager
+async def cluster_client(kubeconfig: Path | None) -> AsyncIterator[Client]:
+    """A client of the cluster that a command means; see `cluster_config`.
+
+    Raises:
+        NoClusterError: Nobody listens there.
+    """
+    try:
+        async with Client(cluster_config(kubeconfig)) as client:
+            yield client
+    except ConnectError as error:
+        raise NoClusterError(f"{error}; `proa up` starts a cluster") from error
 
 
 def cluster_config(kubeconfig: Path | None) -> Config:
@@ -36,8 +57,6 @@ def cluster_config(kubeconfig: Path | None) -> Config:
 
 def registry_config_map(host: str) -> ConfigMap:
     """How a cluster tells tools where its registry is: KEP-1755's ConfigMap in kube-public."""
-    from proa.kube.models.meta_v1 import ObjectMeta
-
     return ConfigMap(
         metadata=ObjectMeta(name=REGISTRY_CONFIG_MAP, namespace=REGISTRY_NAMESPACE),
         data={REGISTRY_KEY: yaml.safe_dump({"host": host})},

@@ -14,6 +14,7 @@ COMMANDS = {
     "push": ("proa.cli._push", "push a WebAssembly file to a registry"),
     "apiserver": ("proa.cli._apiserver", "start the embedded control plane alone"),
     "kubelet": ("proa.cli._kubelet", "start a node that runs WebAssembly pods for any Kubernetes API server"),
+    "bindle": ("proa.cli.bindle", "store, fetch, sign and serve bindles: signed aggregates of objects"),
     "registry": ("proa.cli._registry", "start the OCI registry alone"),
     "version": ("proa.cli._version", "print the version"),
 }

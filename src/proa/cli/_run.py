@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proa.app import App, ProaError, run, settings
 from proa.app.settings import setting
-from proa.cli._cluster import cluster_config, local_registry
+from proa.cli._cluster import cluster_client, local_registry
 from proa.kube import Api, Client, NotFoundError
 from proa.kube.models.core_v1 import Container, EnvVar, Pod, PodSpec
 from proa.kube.models.meta_v1 import ObjectMeta
@@ -29,6 +29,10 @@ HOPELESS = {
     "CreateContainerError",
     "RunContainerError",
 }
+
+
+# What fits into a pod's name with a suffix.
+NAME_LENGTH = 50
 
 
 class RunFailedError(ProaError):
@@ -58,9 +62,11 @@ def main(arguments: Sequence[str]) -> int:
     settings.add_arguments(parser, RunSettings)
     parsed = parser.parse_args(words)
     chosen = settings.resolve(RunSettings, parsed)
+    if not parsed.file.is_file():
+        raise RunFailedError(f"there is no file {parsed.file}")
 
     async def pod(app: App) -> int:
-        async with Client(cluster_config(chosen.kubeconfig)) as client:
+        async with cluster_client(chosen.kubeconfig) as client:
             image = await _push(client, chosen, parsed.file)
             wanted = _pod(parsed.file, image, chosen, guest_arguments)
             return await _run_to_end(
@@ -81,7 +87,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 async def _push(client: Client, chosen: RunSettings, file: Path) -> str:
     """Push the file under a name made from its own, so that the same file is pushed and pulled only once."""
     registry = chosen.registry or await local_registry(client)
-    name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "module"
+    name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:NAME_LENGTH].strip("-") or "module"
     async with RegistryClient() as registry_client:
         digest = await push_module(registry_client, file, Reference.parse(f"{registry}/run/{name}:latest"))
     return f"{registry}/run/{name}@{digest}"
@@ -98,7 +104,7 @@ def _pod(file: Path, image: str, chosen: RunSettings, guest_arguments: list[str]
         env=[EnvVar(name=key, value=value) for key, value in chosen.env.items()],
     )
     return Pod(
-        metadata=ObjectMeta(name=f"{name[:50]}-{secrets.token_hex(3)}", labels={"proa.dev/run": name[:63]}),
+        metadata=ObjectMeta(name=f"{name}-{secrets.token_hex(3)}", labels={"proa.dev/run": name}),
         spec=PodSpec(containers=[container], restart_policy="Never"),
     )
 
@@ -132,7 +138,7 @@ async def _delete(pods: Api[Pod], name: str) -> None:
 async def _follow(pods: Api[Pod], name: str) -> int:
     await _until_started(pods, name)
     async for line in pods.logs(name, follow=True):
-        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
     return await _exit_code(pods, name)
 

@@ -1,5 +1,6 @@
 """`proa up`: control plane, node and registry in one process, on loopback."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -38,9 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _up(app: App, chosen: UpSettings) -> None:
     """Keep a cluster up on loopback until SIGTERM or Ctrl-C: control plane, node and registry."""
-    began = time.perf_counter()
     server, registry = await _start(app, chosen)
-    sys.stdout.write(_greeting(time.perf_counter() - began, server, registry))
+    sys.stdout.write(_greeting(server, registry))
     sys.stdout.flush()
     await app.run_until_stopped()
 
@@ -92,10 +92,16 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.replace(wanted)
 
 
-def _greeting(seconds: float, server: ApiServer, registry: Registry) -> str:
+def _greeting(server: ApiServer, registry: Registry) -> str:
     return (
-        f"The cluster is up after {seconds:.1f} s. Ctrl-C stops it.\n"
+        f"The cluster is up after {_age():.1f} s. Ctrl-C stops it.\n"
         f"  API server  {server.url}\n"
         f"  registry    localhost:{registry.port}\n"
-        f"  export KUBECONFIG={server.kubeconfig}\n"
+        f"  export KUBECONFIG={server.kubeconfig.resolve()}\n"
     )
+
+
+def _age() -> float:
+    """Seconds since the kernel started this process: what whoever typed the command has waited."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")

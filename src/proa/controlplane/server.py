@@ -15,6 +15,8 @@ from aiohttp import web
 
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
+from proa.controlplane import protobuf
+from proa.controlplane.schema import definitions
 
 from ._bootstrap import bootstrap, objects
 from ._namespaces import NamespaceCleaner
@@ -30,7 +32,7 @@ from .serving._paths import PathService
 from .serving._reviews import ReviewService
 from .serving._subresources import SubresourceService
 from .serving._watch import WatchService
-from .storage import Database, Store
+from .storage import Store
 
 SERVICE_ADDRESS = "127.67.0.1"
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - recognised here, not bound
@@ -121,9 +123,8 @@ class ApiServer:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        tokens = await asyncio.to_thread(self._load_tokens)
-        database = await asyncio.to_thread(Database, settings.data_dir)
-        store = await stack.enter_async_context(Store(database))
+        tokens = await asyncio.to_thread(self._load)
+        store = await stack.enter_async_context(Store(settings.data_dir))
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
         registry = Registry(store, Admission(store))
         watches = await stack.enter_async_context(WatchService(store))
@@ -139,7 +140,9 @@ class ApiServer:
         await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
 
-    def _load_tokens(self) -> dict[str, User]:
+    def _load(self) -> dict[str, User]:
+        """The users by token; loads the package's data on the way, so that no request waits for that."""
+        catalogue(), definitions(), protobuf.messages()
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 

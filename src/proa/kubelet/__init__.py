@@ -11,7 +11,7 @@ Parts, each in a private module of its name:
   annotation what may follow it.
 - Pure: `_pod_status`, `_container_status` and `_status_patch` make what is reported; `_environment`,
   `_fields`, `_expansion`, `_volume_files` and `_mounts` what a guest is given; `_restarts` decides when it
-  runs again.
+  runs again, `_unsupported` what is told to be ignored.
 - On disk: `_pod_directory`, `_volumes` with `_service_account_tokens`, and logs (`_cri`, `_log_writer`,
   `_log_options`, `_log_reader`).
 - The node: `_machine`, `_node`, `_node_agent`. The server: `_server`, `_certificates`.

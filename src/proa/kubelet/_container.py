@@ -16,6 +16,7 @@ from proa.kubelet._log_writer import LogFile
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet.errors import ContainerConfigError
 from proa.oci import PulledModule, Reference
 from proa.wasm import CompiledModule, Sandbox, SandboxSpec
 
@@ -124,17 +125,24 @@ class Container:
         environment = _environment.environment(spec, referenced, context.fields)
         mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment)
         command = [expand(word, environment) for word in spec.command or [self.name]]
-        limit = spec.resources.limits.get("memory")
         return SandboxSpec(
             id=str(SandboxName(context.uid, self.name, self.next_restart)),
             module=module,
             args=(*command, *(expand(word, environment) for word in spec.args)),
             env=environment,
             mounts=mounts,
-            memory_limit=int(limit) if limit else None,
+            memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
         )
 
     async def _set(self, status: ContainerStatus) -> None:
         self.status = status
         await self.context.changed()
+
+
+def _memory_limit(spec: ContainerSpec) -> int | None:
+    limit = spec.resources.limits.get("memory")
+    try:
+        return int(limit) if limit else None
+    except ValueError as error:
+        raise ContainerConfigError(f"limits.memory: {error}") from error

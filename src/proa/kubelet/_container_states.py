@@ -3,10 +3,12 @@
 ::
 
     Pulling ──▶ Creating ──▶ Running ──▶ Ended ──▶ (done)
-     ▲  ▲ ╲        │                      │ │
-     │  │  ╰▶ Failing ◀╯                  │ ╰──▶ CrashLooping ──╮
-     │  ╰──────┴───────────────────────── ╯                     │
-     ╰──────────────────────────────────────────────────────────╯
+       │            │           │          ├─────▶ Pulling, at once
+       ▼            ▼           ▼          ╰─────▶ CrashLooping ──▶ Pulling
+    PullFailing  CreateFailing  Lost
+       │            │           │
+       ▼            ▼           ▼
+    Pulling      Pulling      Ended
 
 Any of them may be cancelled at any time and lost with the process: what a container has come to is known by
 its saved status and its sandbox, and `first_state` finds the way in again from these.
@@ -27,7 +29,7 @@ from proa.kubelet._images import pull_policy
 from proa.kubelet._log_writer import duplicates
 from proa.kubelet.errors import ContainerConfigError, ImageNeverPullError
 from proa.oci import InvalidReferenceError, OciError, PulledModule, Reference
-from proa.wasm import Sandbox, SandboxExit, WasmError, ZygoteLostError
+from proa.wasm import InvalidModuleError, Sandbox, SandboxExit, WasmError, ZygoteLostError
 
 
 class ContainerState(Protocol):
@@ -125,8 +127,10 @@ class Creating:
         try:
             module = await sandboxes.compile(self.image.path, self.image.digest.rpartition(":")[2])
             sandbox = await sandboxes.start(await container.sandbox_spec(module))
-        except (ContainerConfigError, KubeError) as error:
+        except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailing("CreateContainerConfigError", str(error))
+        except InvalidModuleError as error:
+            return CreateFailing("CreateContainerError", f'image "{container.spec.image}": {error}')
         except WasmError as error:
             return CreateFailing("CreateContainerError", str(error))
         container.create_failures.reset()

@@ -7,8 +7,8 @@ A record is one line of a log file::
 `F` ends a line of the guest's output, `P` is a part of one that goes on in the next record of the same
 stream. Times are UTC with nine digits, so that records have a fixed layout and times compare as bytes.
 
-What a guest has written without a newline yet is recorded as a part at once, not kept in memory: it
-can be followed live, and a kubelet that is killed loses nothing of it.
+What a guest has written without a newline yet is recorded as a part at once, not kept in memory: a kubelet
+that is killed loses nothing of it. Readers put the parts of a stream together again.
 """
 
 import mmap
@@ -29,6 +29,7 @@ class Record:
     """One record: its time as written, whether it ends a line, and its content without the newline."""
 
     time: bytes
+    stream: bytes
     complete: bool
     content: bytes
 
@@ -57,7 +58,8 @@ def parse(line: bytes) -> Record | None:
     """Read a record without its newline; None when it is not one (a file damaged by a full disk)."""
     if line[_TAG - 1 : _TAG] != b" " or line[_TAG:_CONTENT] not in {b"F ", b"P "}:
         return None
-    return Record(line[: line.index(b" ")], line[_TAG : _TAG + 1] == b"F", line[_CONTENT:])
+    time, stream = line[: _TAG - 1].split(b" ", 1)
+    return Record(time, stream, line[_TAG : _TAG + 1] == b"F", line[_CONTENT:])
 
 
 def tail_offset(records: bytes | mmap.mmap, lines: int) -> int:

@@ -34,20 +34,27 @@ async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> 
             elif options.follow and change is not None:
                 await change.wait()
             else:
-                return
+                break
+        if rest := excerpt.rest():
+            yield rest
     finally:
         file.close()
 
 
 class _Excerpt:
-    """Reads records on from where the file stands and turns them back into the guest's output."""
+    """Reads records on from where the file stands and turns them back into the guest's output.
+
+    Lines come whole: the streams' parts may lie between each other's. A long line comes in pieces, so that a
+    guest which never ends one does not fill the memory.
+    """
 
     def __init__(self, file: BinaryIO, options: LogOptions) -> None:
         self._file = file
         self._options = options
         self._remaining = options.limit_bytes
         self._incomplete = b""
-        self._begins_line = True
+        self._held: dict[bytes, bytes] = {}
+        self._begun: set[bytes] = set()
 
     @property
     def exhausted(self) -> bool:
@@ -59,18 +66,37 @@ class _Excerpt:
         while not piece and (block := self._file.read(_BLOCK)):
             *lines, self._incomplete = (self._incomplete + block).split(b"\n")
             piece = b"".join(map(self._text, lines))
-        if self._remaining is not None:
-            piece = piece[: self._remaining]
-            self._remaining -= len(piece)
-        return piece
+        return self._limited(piece)
+
+    def rest(self) -> bytes:
+        """What was written of lines that were never ended."""
+        rest = b"".join(self._held.values())
+        self._held.clear()
+        return self._limited(rest)
 
     def _text(self, line: bytes) -> bytes:
         record = _cri.parse(line)
         if record is None or record.time < self._options.since:
             return b""
-        head = record.time + b" " if self._options.timestamps and self._begins_line else b""
-        self._begins_line = record.complete
-        return head + record.content + (b"\n" if record.complete else b"")
+        text = self._held.pop(record.stream, b"")
+        if self._options.timestamps and record.stream not in self._begun:
+            text = record.time + b" "
+        text += record.content
+        if record.complete:
+            self._begun.discard(record.stream)
+            return text + b"\n"
+        self._begun.add(record.stream)
+        if len(text) >= _cri.MAX_PART:
+            return text
+        self._held[record.stream] = text
+        return b""
+
+    def _limited(self, text: bytes) -> bytes:
+        if self._remaining is None:
+            return text
+        text = text[: self._remaining]
+        self._remaining -= len(text)
+        return text
 
 
 def _open_at(path: Path, tail_lines: int | None) -> BinaryIO:

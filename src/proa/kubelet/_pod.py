@@ -182,6 +182,9 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
                 group.create_task(self._stop_one(sandbox))
+        for container in [*self.init_containers, *self.containers]:
+            if container.status.state.running is not None:
+                await Lost().next(container)
         if self.has_started():
             await self.finish()
 
@@ -196,9 +199,7 @@ class PodWorker:
             return
         if running:
             container.event("Killing", f"Stopping container {container.name}")
-        after = await Running(sandbox).next(container)
-        if isinstance(after, Lost):
-            await after.next(container)
+        await Running(sandbox).next(container)
 
     def _explain_waiting(self, message: str) -> None:
         for container in [*self.init_containers, *self.containers]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from proa.kube import KubeError
-from proa.kubelet import _container_states, _volumes
+from proa.kubelet import _container_states, _unsupported, _volumes
 from proa.kubelet._pod_status import TERMINAL_PHASES
 from proa.kubelet.errors import KubeletError
 
@@ -44,6 +44,8 @@ class Admitting:
                     f"init container {container.name}: Proa does not support restartable init containers yet"
                 )
                 return Rejected("UnsupportedPod", message)
+        if not pod.has_started() and (fields := _unsupported.ignored(pod.context.pod.spec)):
+            pod.context.event("Unsupported", f"Proa ignores for now: {', '.join(fields)}", "Warning")
         return Mounting()
 
 

@@ -6,8 +6,10 @@ administrators: the groups `system:masters` and `kubeadm:cluster-admins`, and th
 rights. Without a certificate only `/healthz` answers.
 """
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -26,6 +28,9 @@ from proa.kubelet.errors import LogQueryError
 _GROUPS: Final = frozenset({"system:masters", "kubeadm:cluster-admins"})
 _USERS: Final = frozenset({"kube-apiserver-kubelet-client"})
 _OPEN: Final = frozenset({"/healthz"})
+
+_LOOK_EVERY: Final = 5.0
+"""Seconds between looks whether a client is still there."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -95,10 +100,33 @@ async def _stream(
     live = container.log if container.log is not None and container.log.path == path else None
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)
-    async for piece in _log_reader.read(path, options, live):
-        await response.write(piece)
-    await response.write_eof()
+
+    async def send() -> None:
+        async for piece in _log_reader.read(path, options, live):
+            await response.write(piece)
+        await response.write_eof()
+
+    await while_connected(request, send())
     return response
+
+
+async def while_connected(request: web.BaseRequest, work: Coroutine[None, None, None]) -> None:
+    """Do some work, but only as long as the client is there: it may follow a log that stays silent."""
+
+    async def connected() -> None:
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event
+            await asyncio.sleep(_LOOK_EVERY)
+
+    tasks = {asyncio.create_task(work), asyncio.create_task(connected())}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    with contextlib.suppress(ConnectionError):
+        for task in done:
+            task.result()
 
 
 def instance(status: ContainerStatus, pod: str, *, previous: bool) -> int:

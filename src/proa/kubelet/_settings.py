@@ -13,7 +13,7 @@ from proa.kube.models.core_v1 import Taint
 
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _TAINT: Final = re.compile(
     r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)"
 )
@@ -59,8 +59,10 @@ class KubeletSettings:
 
     def validate(self) -> Iterator[str]:
         """Say what is wrong, a line for each problem."""
-        if self.node_name and not _NODE_NAME.fullmatch(self.node_name):
-            yield f"node_name: {self.node_name!r} is no name: lower-case letters, digits, '-' and '.'"
+        if not _NODE_NAME.fullmatch(self.name):
+            yield f"node_name: {self.name!r} is no name: up to 63 lower-case letters, digits, '-' and '.'"
+        if not _is_address_of_one_machine(self.address):
+            yield f"node_ip: set it to the node's address: {self.address!r} is not one that others can use"
         if not 0 <= self.port <= 65535:
             yield f"port: {self.port} is no port"
         if self.max_pods < 1:
@@ -91,6 +93,13 @@ class KubeletSettings:
     def address(self) -> str:
         """The node's address."""
         return self.node_ip or self.bind
+
+
+def _is_address_of_one_machine(text: str) -> bool:
+    try:
+        return not ipaddress.ip_address(text).is_unspecified
+    except ValueError:
+        return False
 
 
 def parse_taint(text: str) -> Taint:

@@ -5,7 +5,7 @@ from typing import Final
 
 from proa.app import logs
 from proa.app.backoff import Backoff
-from proa.kube import Api, ApiError, ConflictError, KubeError, NotFoundError, Strategic
+from proa.kube import Api, ConflictError, KubeError, NotFoundError, Strategic
 from proa.kube.models.core_v1 import Pod, PodStatus
 from proa.kubelet._pod_status import is_starting
 from proa.kubelet._status_patch import status_patch
@@ -88,7 +88,7 @@ class StatusWriter:
         if isinstance(error, ConflictError):
             # Another pod has the name: this one is gone, of which the watch will tell.
             return
-        tell = _log.warning if attempts == 0 or isinstance(error, ApiError) else _log.debug
+        tell = _log.warning if attempts == 0 else _log.debug
         tell("cannot write a pod's status yet", pod=self._observed.metadata.name, error=str(error))
 
 

@@ -14,16 +14,20 @@ Start reading at `Controller`. The decisions are made by pure modules (`_machine
 `_queue`, `_triggers`); the others only connect them to a server and a clock.
 """
 
+from typing import TYPE_CHECKING
+
 from proa.runtime._background import background
 from proa.runtime._controller import Action, Controller, Reconciler, Statistics
 from proa.runtime._dispatcher import Dispatcher
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
 from proa.runtime._object import ObjectRef
-from proa.runtime._recorder import Recorder
 from proa.runtime._reflector import Reflector, Subscription
 from proa.runtime._store import Index, Store, StoreClosedError
 from proa.runtime._triggers import Mapper
 from proa.runtime._watcher import ErrorHandler, Source, watcher
+
+if TYPE_CHECKING:
+    from proa.runtime._recorder import Recorder
 
 __all__ = [
     "Action",
@@ -50,3 +54,12 @@ __all__ = [
     "background",
     "watcher",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # The recorder needs the types of core/v1, ten times as much to load as all the rest.
+    if name != "Recorder":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from proa.runtime._recorder import Recorder
+
+    return Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -93,7 +93,7 @@ class Recorder:
         self._pending: OrderedDict[_Subject, _Occurrences] = OrderedDict()
         self._recorded: OrderedDict[_Subject, _Recorded] = OrderedDict()
         self._changed = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
         self._stack = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
@@ -115,7 +115,7 @@ class Recorder:
             type: "Warning" for what needs attention.
             action: What was done or tried, in one CamelCase word.
         """
-        if self._closing:
+        if self._closing.is_set():
             return
         now = current_time()
         subject = _subject(regarding, type, reason, message[:MESSAGE_LENGTH], action)
@@ -136,19 +136,19 @@ class Recorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Deliver what waits, within two seconds."""
-        self._closing = True
+        """Deliver what waits, within two seconds; what fails now is dropped."""
+        self._closing.set()
         self._changed.set()
         async with self._stack:
             if self._task is not None:
                 await asyncio.wait([self._task], timeout=FLUSH_SECONDS)
 
     async def _run(self) -> None:
-        while self._pending or not self._closing:
+        while self._pending or not self._closing.is_set():
             while self._pending:
                 await self._deliver(*self._pending.popitem(last=False))
             self._changed.clear()
-            if not self._closing:
+            if not self._closing.is_set():
                 await self._changed.wait()
 
     async def _deliver(self, subject: _Subject, occurrences: _Occurrences) -> None:
@@ -159,10 +159,16 @@ class Recorder:
                 return
             except KubeError as error:
                 final = isinstance(error, ApiError) and error.code < 500 and error.code != 429
-                if final or timer.attempts >= ATTEMPTS:
+                if final or timer.attempts >= ATTEMPTS or self._closing.is_set():
                     self._drop(str(error))
                     return
-            await asyncio.sleep(timer.next())
+            await self._pause(timer.next())
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another attempt; leaving cuts it short, so that a dead server holds nothing up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     async def _record(self, subject: _Subject, occurrences: _Occurrences) -> None:
         events = Api(self._client, Event, namespace=subject.namespace or "default")

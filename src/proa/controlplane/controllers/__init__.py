@@ -5,7 +5,9 @@ Each has a pure part, which says what to do given what there is, and a thin one 
 - Deployments: `_deployment_plan`, `_rollout`, `_revisions`, `_deployment_status`; `_deployment`.
 - ReplicaSets: `_replicaset_plan`, `_expectations`, `_adoption`; `_replicaset`.
 - Garbage collection by owner, over all kinds: `_graph`; `_garbage`.
-- Namespaces and service accounts: `_namespaces`. Nodes and the pods of lost nodes: `_nodes`.
+- Nodes and the pods of lost nodes: `_nodes`. Service accounts: `_serviceaccounts`.
+
+The end of a namespace's content is the API server's own work.
 
 They follow kube-controller-manager's behaviour and speak only the Kubernetes API.
 """

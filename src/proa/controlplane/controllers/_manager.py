@@ -9,9 +9,9 @@ from typing import Any, Self
 from proa.controlplane.controllers._deployment import DeploymentController
 from proa.controlplane.controllers._discovery import discover
 from proa.controlplane.controllers._garbage import GarbageCollector
-from proa.controlplane.controllers._namespaces import NamespaceController, ServiceAccountController
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
 from proa.controlplane.controllers._replicaset import ReplicaSetController
+from proa.controlplane.controllers._serviceaccounts import ServiceAccountController
 from proa.kube import Api, Client
 from proa.kube.models.apps_v1 import Deployment, ReplicaSet
 from proa.kube.models.coordination_v1 import Lease
@@ -53,7 +53,6 @@ class ControllerManager:
             controllers: list[Controller[Any]] = [
                 DeploymentController(client, deployments, sets, pods, recorders["deployment"]).controller,
                 replica_sets.controller,
-                NamespaceController(client, namespaces, kinds).controller,
                 ServiceAccountController(client, namespaces, accounts).controller,
                 NodeController(client, nodes, leases, recorders["node"]).controller,
                 PodCollector(client, nodes, pods).controller,

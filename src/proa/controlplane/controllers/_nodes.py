@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -99,9 +99,9 @@ class NodeController:
         sign = f"{lease and lease.metadata.resource_version} {ready and ready.last_heartbeat_time}"
         seen, at = self._renewals.get(name, ("", 0.0))
         if seen != sign:
-            at = time.monotonic()
+            at = _clock()
             self._renewals[name] = (sign, at)
-        return at + SILENCE_SECONDS - time.monotonic()
+        return at + SILENCE_SECONDS - _clock()
 
     async def _silence(self, node: Node) -> Node:
         conditions = silenced(node, now())
@@ -132,8 +132,8 @@ class PodCollector:
         if ref in self._nodes.store or not self._by_node[ref.name]:
             self._missing.pop(ref.name, None)
             return Action.await_change()
-        since = self._missing.setdefault(ref.name, time.monotonic())
-        left = since + QUARANTINE_SECONDS - time.monotonic()
+        since = self._missing.setdefault(ref.name, _clock())
+        left = since + QUARANTINE_SECONDS - _clock()
         if left > 0:
             return Action.requeue(left)
         if await self._nodes_api.get_opt(ref.name) is not None:
@@ -147,3 +147,7 @@ class PodCollector:
                     namespace=pod.metadata.namespace,
                 )
         return Action.await_change()
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

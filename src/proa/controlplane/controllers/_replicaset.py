@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -35,7 +34,7 @@ class ReplicaSetController:
         self._pods = pods
         self._recorder = recorder
         self._by_controller = pods.store.index(by_controller)
-        self._expectations: Expectations[Pod] = Expectations(time.monotonic)
+        self._expectations: Expectations[Pod] = Expectations(lambda: asyncio.get_running_loop().time())
         self.controller = Controller(sets, self.reconcile, name="replicaset").watches(pods, self._concerned)
 
     async def follow(self) -> None:

@@ -7,6 +7,7 @@ the numbering.
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ class Registry:
             "managedFields",
         ):
             metadata.pop(name, None)
-        metadata["uid"] = str(uuid.uuid4())
+        metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))
         metadata["creationTimestamp"] = timestamp()
         if resource.strategy.generation:
             metadata["generation"] = 1

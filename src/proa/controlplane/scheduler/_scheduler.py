@@ -146,14 +146,21 @@ class Scheduler:
             await self._api.create_subresource(name, "binding", binding, namespace=namespace)
         except (NotFoundError, ConflictError) as error:
             # Deleted, replaced or bound meanwhile; the watch tells which.
-            self._cluster.remove_pod(pod)
+            self._take_back(pod)
             log.debug("not bound", pod=f"{namespace}/{name}", reason=str(error))
         except BaseException:
-            self._cluster.remove_pod(pod)
+            self._take_back(pod)
             raise
         else:
             message = f"Successfully assigned {namespace}/{name} to {node_name}"
             self._recorder.event(pod, reason="Scheduled", message=message, action="Binding")
+
+    def _take_back(self, pod: Pod) -> None:
+        """Undo an assumption, unless the watch has shown meanwhile that the pod is on a node after all."""
+        self._cluster.remove_pod(pod)
+        current = self._pods.store.find(ObjectRef.of(pod))
+        if current is not None:
+            self._cluster.set_pod(current)
 
     async def _explain(self, pod: Pod, verdict: Unschedulable) -> None:
         condition = next((known for known in pod.status.conditions if known.type == "PodScheduled"), None)

@@ -58,6 +58,7 @@ class Pki:
                 write_private(directory / "sa.key", _pem_key(_new_key()))
             self._ensure_leaf("apiserver", "kube-apiserver", (), [*CLUSTER_NAMES, *hosts])
             self._ensure_leaf(KUBELET_CLIENT, KUBELET_CLIENT, ("system:masters",), [])
+            self._service_account_key = (directory / "sa.key").read_bytes()
         except (OSError, ValueError) as error:
             message = f"cannot use the certificates in {directory}: {error}; repair or remove the directory"
             raise ControlPlaneError(message) from error
@@ -68,9 +69,9 @@ class Pki:
         return (self.directory / "ca.crt").read_bytes()
 
     @property
-    def service_account_key(self) -> Path:
-        """The file with the key that signs tokens."""
-        return self.directory / "sa.key"
+    def service_account_key(self) -> bytes:
+        """The key that signs tokens, PEM."""
+        return self._service_account_key
 
     def server_context(self) -> ssl.SSLContext:
         """TLS for the server; clients may present certificates of the cluster's CA."""

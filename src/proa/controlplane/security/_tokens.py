@@ -7,7 +7,6 @@ import binascii
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proa.controlplane._json import Document, UnreadableError, decode, encode
@@ -23,17 +22,17 @@ class InvalidTokenError(ValueError):
 
 
 class TokenIssuer:
-    """Signs and verifies service-account tokens. The key file is read when first needed."""
+    """Signs and verifies service-account tokens with a private key (PEM)."""
 
-    def __init__(self, key_file: Path) -> None:
-        self._key_file = key_file
+    def __init__(self, key: bytes) -> None:
+        self._pem = key
 
     @cached_property
     def _key(self) -> EllipticCurvePrivateKey:
         from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        key = load_pem_private_key(self._key_file.read_bytes(), None)
+        key = load_pem_private_key(self._pem, None)
         assert isinstance(key, EllipticCurvePrivateKey)
         return key
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
+from proa.controlplane import protobuf
 from proa.controlplane._errors import StatusError, bad_request, unsupported_media_type
 from proa.controlplane._json import UnreadableError, decode, decode_yaml
 
@@ -35,20 +37,26 @@ def content_type(request: web.BaseRequest) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    **dict.fromkeys(("", JSON, "*/*", "application/x-www-form-urlencoded"), decode),
+    **dict.fromkeys(YAML, decode_yaml),
+    protobuf.MEDIA_TYPE: protobuf.decode,
+}
+
+
 def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
     """The object that a body holds; `kind` is what it should be.
 
     Raises:
         StatusError: 400 it is no object, 415 its media type is not one that we read.
     """
-    if media_type not in {"", JSON, "*/*", "application/x-www-form-urlencoded"} | YAML:
-        message = (
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json, application/yaml"
-        )
+    decoder = _DECODERS.get(media_type)
+    if decoder is None:
+        known = f"{JSON}, application/yaml, {protobuf.MEDIA_TYPE}"
+        message = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise unsupported_media_type(message)
     try:
-        value = decode_yaml(data) if media_type in YAML else decode(data)
+        value = decoder(data)
     except UnreadableError as error:
         message = f"the object provided is unrecognized (must be of type {kind}): {error}"
         raise bad_request(message) from error

@@ -84,7 +84,7 @@ class ObjectService:
         data = await _bodies.read(call.request)
         document = _bodies.parse_object(data, _bodies.content_type(call.request), resource.kind)
         check_kind(resource, document)
-        if options.checks_duplicates and _bodies.content_type(call.request) not in _bodies.YAML:
+        if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
             return document, _check_duplicates(resource, data, options)
         return document, []
 

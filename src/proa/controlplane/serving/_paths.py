@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Callable
 
@@ -52,7 +53,7 @@ class PathService:
             case ["version"]:
                 return _responses.json(version_document())
             case ["openapi", *rest]:
-                return self._openapi(rest)
+                return await asyncio.to_thread(self._openapi, rest)  # large documents, made when first wanted
             case ["healthz" | "livez" | "readyz", *_]:
                 return await self._health_of(call, parts[0])
             case ["metrics"]:

@@ -43,7 +43,9 @@ class Stored:
         metadata = document["metadata"]
         metadata["resourceVersion"] = str(revision)
         body = {name: value for name, value in document.items() if name not in {"kind", "apiVersion"}}
-        return cls(key, metadata["uid"], revision, encode(body)[1:])
+        stored = cls(key, metadata["uid"], revision, encode(body)[1:])
+        stored._labels = dict(metadata.get("labels") or ())
+        return stored
 
     @staticmethod
     def document_of(tail: bytes) -> Document:

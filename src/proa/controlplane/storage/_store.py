@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -41,13 +42,17 @@ class _Pending:
 
 
 class Store:
-    """All objects of the cluster. Use as an async context manager.
+    """All objects of the cluster, kept in `directory`. Use as an async context manager.
 
     `get` and `scan` show what is committed; `latest` what the next write builds on.
+
+    Raises (on entering):
+        ControlPlaneError: The directory or the file in it is unusable, or another server has it open.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._database: Database
         self._loop: asyncio.AbstractEventLoop
         self._index = Index()
         self._overlay: dict[Key, _Pending] = {}
@@ -59,7 +64,7 @@ class Store:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._load)
+        self._database = await asyncio.to_thread(self._open)
         self._database.start(self._committed_in_thread)
         return self
 
@@ -68,9 +73,18 @@ class Store:
     ) -> None:
         await asyncio.to_thread(self._database.close)
 
-    def _load(self) -> None:
+    def _open(self) -> Database:
+        database = Database(self._directory)
+        try:
+            self._load(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _load(self, database: Database) -> None:
         newest: dict[str, int] = {}
-        for key, revision, stored in self._database.load():
+        for key, revision, stored in database.load():
             self.revision = max(self.revision, revision)
             newest[key.resource] = max(newest.get(key.resource, 0), revision)
             if stored is not None:
@@ -153,7 +167,7 @@ class Store:
         self._database.submit(
             Write(Row(*event.key, event.last.uid, event.revision, body), pending, self._epoch)
         )
-        return asyncio.shield(pending.future)
+        return pending.future
 
     def _committed_in_thread(self, writes: list[Write], error: Exception | None) -> None:
         try:

@@ -1,0 +1,86 @@
+"""What becomes of nodes that fall silent, and of the pods of those that are gone."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from proa.app.testing import virtual_time
+from proa.controlplane.controllers._nodes import NodeController, silenced, tainted
+from proa.kube.models.coordination_v1 import Lease
+from proa.kube.models.core_v1 import Event, Node, NodeCondition, NodeSpec, NodeStatus, Taint
+from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.testing import ScriptedTransport, answer, scripted_client
+from proa.runtime import Recorder, Reflector
+from proa.runtime.testing import FakeSource
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def node(ready: str, *taints: Taint) -> Node:
+    conditions = [NodeCondition(type="Ready", status=ready), NodeCondition(type="Custom", status="True")]
+    return Node(
+        metadata=ObjectMeta(name="n"),
+        spec=NodeSpec(taints=list(taints)),
+        status=NodeStatus(conditions=conditions),
+    )
+
+
+def keys(taints: list[Taint]) -> set[tuple[str, str]]:
+    return {(taint.key.removeprefix("node.kubernetes.io/"), taint.effect) for taint in taints}
+
+
+@pytest.mark.parametrize(
+    ("ready", "key"), [("True", None), ("False", "not-ready"), ("Unknown", "unreachable")]
+)
+def test_the_condition_decides_the_taints_and_those_of_others_stay(ready: str, key: str | None) -> None:
+    own = Taint(key="gpu", effect="NoSchedule")
+    stale = [
+        Taint(key=f"node.kubernetes.io/{name}", effect="NoSchedule") for name in ("not-ready", "unreachable")
+    ]
+    expected = {("gpu", "NoSchedule")}
+    if key:
+        expected |= {(key, "NoSchedule"), (key, "NoExecute")}
+    assert keys(tainted(node(ready, own, *stale), NOW)) == expected
+
+
+def test_taints_that_are_right_already_stay_as_they_are() -> None:
+    once = tainted(node("False"), NOW)
+    assert tainted(node("False", *once), datetime(2027, 1, 1, tzinfo=UTC)) == once
+
+
+def test_nobody_knows_the_conditions_of_a_silent_node_but_those_of_others_stay() -> None:
+    ready, custom = silenced(node("True"), NOW)
+    assert (ready.status, ready.reason) == ("Unknown", "NodeStatusUnknown")
+    assert ready.last_transition_time == NOW
+    assert custom.status == "True"
+
+
+@virtual_time
+async def test_a_node_whose_lease_is_not_renewed_is_declared_unknown_after_forty_seconds() -> None:
+    nodes, leases = FakeSource(Node), FakeSource(Lease)
+    await nodes.put(node("True"))
+    lease = Lease(metadata=ObjectMeta(name="n", namespace="kube-node-lease"))
+    await leases.put(lease)
+    transport = ScriptedTransport(answer(node("Unknown")), answer(node("Unknown")), answer(Event()))
+    async with (
+        scripted_client(transport) as client,
+        Recorder(client, "node-controller") as recorder,
+        Reflector(nodes) as node_reflector,
+        Reflector(leases) as lease_reflector,
+        NodeController(client, node_reflector, lease_reflector, recorder).controller,
+    ):
+        for _ in range(10):
+            await asyncio.sleep(30)
+            await leases.put(lease)
+        await asyncio.sleep(39)
+        assert transport.requests == []
+        await asyncio.sleep(2)
+    writes = {(request.method, request.path) for request in transport.requests}
+    assert writes == {
+        ("PUT", "/api/v1/nodes/n/status"),
+        ("PUT", "/api/v1/nodes/n"),
+        ("POST", "/api/v1/namespaces/default/events"),
+    }

