@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import yaml
-from msgspec import Meta, field
+from msgspec import Meta, defstruct, field
 from msgspec.structs import replace
 
 from proa.kube import Api, Client, crd, decode, encode
@@ -159,9 +159,9 @@ def spec_schema() -> dict[str, Any]:
 )
 def test_what_becomes_of_a_type(name: str, expected: dict[str, Any]) -> None:
     found = spec_schema()["properties"][name]
-    assert {**found, "enum": sorted(found["enum"])} if "enum" in found else found == expected
     if "enum" in found:
-        assert sorted(found["enum"]) == sorted(expected["enum"])
+        found["enum"].sort()
+    assert found == expected
 
 
 def test_nested_types_lists_of_objects_and_their_docstrings() -> None:
@@ -313,10 +313,8 @@ class Mixed(Model, kw_only=True):
     ],
 )
 def test_what_no_schema_can_say_is_refused_by_name(spec: Any, problem: str) -> None:
-    namespace = {"__annotations__": {"spec": spec}, "__module__": __name__}
-    thing = crd.resource(group="example.com", version="v1")(
-        type(Namespaced)("Thing", (Namespaced,), namespace)
-    )
+    plain: Any = defstruct("Thing", [("spec", spec)], bases=(Namespaced,), module=__name__, kw_only=True)
+    thing = crd.resource(group="example.com", version="v1")(plain)
     with pytest.raises(crd.CrdError, match=problem) as caught:
         crd.document(thing)
     assert caught.value.exit_code == 2
