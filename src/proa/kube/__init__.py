@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         InvalidError,
         InvalidRequestError,
         KubeError,
+        ManifestError,
         MethodNotAllowedError,
         NotFoundError,
         RequestTimeoutError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         TooManyRequestsError,
         TransportError,
         UnauthorizedError,
+        UnknownResourceError,
     )
     from proa.kube.models import DynamicObject, PartialObjectMetadata, Resource
     from proa.kube.transport import Timeouts
@@ -72,6 +74,7 @@ __all__ = [
     "InvalidRequestError",
     "Json",
     "KubeError",
+    "ManifestError",
     "Merge",
     "MethodNotAllowedError",
     "NotFoundError",
@@ -89,6 +92,7 @@ __all__ = [
     "TransportError",
     "UnauthorizedError",
     "Undecodable",
+    "UnknownResourceError",
     "WatchEvent",
     "decode",
     "encode",
