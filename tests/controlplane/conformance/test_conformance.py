@@ -30,7 +30,7 @@ OPEN: dict[str, set[str]] = {
 }
 """Scenarios with steps that may still differ. Two whole scenarios wait: server-side apply and custom
 resources."""
-LATER = {"server-side-apply", "custom-resources"}
+LATER = {"custom-resources"}
 
 MASKED = {
     "uid",
@@ -106,7 +106,7 @@ def _mask_object(value: dict[str, Any]) -> dict[str, Any]:
 def comparable(value: Any) -> Any:
     """What must be equal: all but wording and managed fields."""
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key not in {"managedFields", "message"}}
+        kept = {key: item for key, item in value.items() if key not in {"message"}}
         return {key: comparable(item) for key, item in kept.items()}
     if isinstance(value, list):
         return [comparable(item) for item in value]

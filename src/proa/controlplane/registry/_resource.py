@@ -10,7 +10,8 @@ from functools import cached_property
 
 from proa.controlplane._errors import Cause, Qualified
 from proa.controlplane._json import Document, encode
-from proa.controlplane.schema import Conformer
+from proa.controlplane.apply import Shapes, Struct
+from proa.controlplane.schema import Conformer, definitions
 
 from ._names import NameRule, dns_subdomain
 
@@ -52,8 +53,8 @@ class Strategy:
     """Whether a changed annotation counts as a change, too."""
     keeps_status: bool = False
     """Whether status given on creation is kept."""
-    status_labels: bool = True
-    """Whether the status subresource can change labels, annotations and the like."""
+    status_keeps: tuple[str, ...] = ()
+    """What of the metadata the status subresource cannot change."""
     graceful: bool = False
     """Whether deletion waits for a node (pods)."""
     creates_on_update: bool = False
@@ -65,6 +66,19 @@ class Strategy:
 
 
 PLAIN = Strategy()
+_SHAPES = Shapes(lambda name: definitions()[name])
+_SYSTEM = (
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+)
+_IDENTITY = (("apiVersion",), ("kind",), *(("metadata", name) for name in _SYSTEM))
+"""What nobody owns."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +138,25 @@ class Resource:
         """What makes documents of this type conform."""
         assert self.type_name is not None
         return Conformer(self.type_name)
+
+    def shape(self, subresource: str = "") -> Struct:
+        """How objects divide into fields that can be owned; what the subresource cannot write has no
+        owner.
+        """
+        if subresource not in self._shapes:
+            schema = definitions().get(self.type_name or "", {})
+            ignored = [*_IDENTITY, *self._out_of_reach(subresource)]
+            self._shapes[subresource] = _SHAPES.root(schema, ignored)
+        return self._shapes[subresource]
+
+    @cached_property
+    def _shapes(self) -> dict[str, Struct]:
+        return {}
+
+    def _out_of_reach(self, subresource: str) -> list[tuple[str, ...]]:
+        if subresource != "status":
+            return [("status",)] if self.has_status else []
+        return [("spec",), *(("metadata", name) for name in self.strategy.status_keeps)]
 
     @cached_property
     def storage_version_hash(self) -> str:

@@ -8,6 +8,7 @@ address) is the resource's strategy, not its type's defaults.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -126,7 +127,34 @@ POINTERS: dict[str, frozenset[str]] = {
 def _container(container: Document) -> None:
     if "imagePullPolicy" not in container and container.get("image"):
         container["imagePullPolicy"] = "Always" if _is_latest(container["image"]) else "IfNotPresent"
-    requests_from_limits(container.get("resources", {}))
+
+
+def _pod(pod: Document) -> None:
+    # Pods only: what templates leave out, their pods get.
+    spec = pod["spec"]
+    spec.setdefault("enableServiceLinks", True)
+    for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
+        requests_from_limits(container.get("resources", {}))
+
+
+def _namespace(namespace: Document) -> None:
+    metadata = namespace["metadata"]
+    if metadata.get("name"):
+        metadata["labels"] = {**metadata.get("labels", {}), "kubernetes.io/metadata.name": metadata["name"]}
+
+
+def _secret(secret: Document) -> None:
+    # `stringData` is a way of writing `data`.
+    text = secret.pop("stringData", None)
+    if text:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in text.items()}
+        secret["data"] = secret.get("data", {}) | encoded
+
+
+def _job(job: Document) -> None:
+    labels = job["spec"]["template"]["metadata"].get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(labels)
 
 
 def requests_from_limits(resources: Document) -> None:
@@ -231,6 +259,10 @@ def _subject(subject: Document) -> None:
 
 
 RULES: dict[str, Callable[[Document], None]] = {
+    "core.v1.Pod": _pod,
+    "core.v1.Namespace": _namespace,
+    "core.v1.Secret": _secret,
+    "batch.v1.Job": _job,
     "core.v1.Container": _container,
     "core.v1.EphemeralContainer": _container,
     "core.v1.PodSpec": _pod_spec,

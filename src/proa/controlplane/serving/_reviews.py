@@ -11,7 +11,7 @@ from aiohttp import web
 from proa.controlplane._errors import StatusError, bad_request, invalid, required
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Registry
-from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.registry._deletion import timestamp
 from proa.controlplane.security import Attributes, Authenticator, TokenIssuer, User, authorise
 
 from . import _bodies, _responses
