@@ -110,13 +110,16 @@ def after_update(
     changed, removed = shape.compare(old, new)
     if changed is None and removed is None:
         return entries
-    left = _without(entries, changed or {}, removed or {})
-    if changed:
-        mine = next((entry for entry in left if manager.wrote(entry)), None)
-        others = [entry for entry in left if entry is not mine]
-        fields = union(mine["fieldsV1"], changed) if mine else changed
-        left = _capped([*others, manager.entry(fields, now)])
-    return sorted(left, key=_order)
+    left = _without(entries, {}, removed) if removed else entries
+    return after_claim(left, changed, manager, now) if changed else left
+
+
+def after_claim(entries: Entries, claimed: Fields, manager: Manager, now: str | None) -> Entries:
+    """The entries once a manager has taken fields for itself, from whoever had them."""
+    mine = next((entry for entry in entries if manager.wrote(entry)), None)
+    others = _without([entry for entry in entries if entry is not mine], claimed, {})
+    fields = union(mine["fieldsV1"], claimed) if mine else claimed
+    return sorted(_capped([*others, manager.entry(fields, now)]), key=_order)
 
 
 def after_creation(shape: Struct, new: Document, manager: Manager, now: str) -> Entries:
@@ -183,12 +186,14 @@ def _conflicts(entries: Entries, changed: Fields) -> Iterable[Conflict]:
 
 
 def _without(entries: Entries, changed: Fields, removed: Fields) -> Entries:
-    left = []
-    for entry in entries:
-        fields = difference(difference(entry["fieldsV1"], changed), removed)
-        if fields:
-            left.append(entry if fields == entry["fieldsV1"] else {**entry, "fieldsV1": fields})
-    return left
+    left = [_less(_less(entry, changed), removed) for entry in entries]
+    return [entry for entry in left if entry["fieldsV1"]]
+
+
+def _less(entry: Document, fields: Fields) -> Document:
+    """An entry that has lost fields; it may be empty then."""
+    left = difference(entry["fieldsV1"], fields)
+    return entry if left == entry["fieldsV1"] else {**entry, "fieldsV1": left}
 
 
 def _order(entry: Document) -> tuple[str, ...]:

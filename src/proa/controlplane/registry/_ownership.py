@@ -11,12 +11,14 @@ from proa.controlplane.apply import (
     Manager,
     UndeclaredError,
     after_apply,
+    after_claim,
     after_creation,
     after_update,
     apply,
     entries_of,
 )
 
+from ._deletion import timestamp
 from ._options import Options
 from ._resource import Resource
 
@@ -41,6 +43,9 @@ def own_updated(
     shape = resource.shape(subresource)
     manager = _updater(resource, options, subresource)
     _set(new["metadata"], after_update(entries_of(given, live), shape, old, new, manager, now))
+
+
+_REPLICAS: Fields = {"f:spec": {"f:replicas": {}}}
 
 
 def apply_to(
@@ -109,3 +114,17 @@ def _conflict(error: ConflictsError) -> errors.StatusError:
     count = f"{len(causes)} conflict{'s' if len(causes) > 1 else ''}"
     listed = "; ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
     return errors.StatusError(409, "Conflict", f"Apply failed with {count}: {listed}", {"causes": causes})
+
+
+def own_scaled(resource: Resource, new: Document, old: Document, options: Options, *, applies: bool) -> None:
+    """Notes who set the replicas by way of the scale subresource (with no time, as Kubernetes does).
+
+    Raises:
+        StatusError: 409, they are applied, and belong to others.
+    """
+    if applies:
+        own_applied(resource, new, old, _REPLICAS, options, "scale", timestamp())
+    elif new["spec"].get("replicas") != old["spec"].get("replicas"):
+        entries = entries_of(old["metadata"].get("managedFields"), [])
+        manager = _updater(resource, options, "scale")
+        _set(new["metadata"], after_claim(entries, _REPLICAS, manager, None))

@@ -31,6 +31,8 @@ Change = Callable[[Document], Any]
 Own = Callable[[Document, Document], None]
 """Notes on an object that is about to be written who owns which of its fields; the other is what it was."""
 GENERATE_ATTEMPTS = 8
+UNOWNED = frozenset({"binding"})
+"""Subresources that write without a manager."""
 
 
 Admit = Callable[[Resource, Document, Document | None], None]
@@ -152,9 +154,12 @@ class Registry:
 
     def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
         strategy = resource.strategy
-        causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
-        if old is not None:
-            causes += _metadata.validate_metadata_update(new["metadata"], old["metadata"])
+        if old is None:
+            causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
+        else:
+            causes = _metadata.validate_metadata_update(
+                new["metadata"], old["metadata"], revalidated=whole and strategy.revalidated
+            )
         causes += strategy.validate(new)
         if old is not None and whole:
             causes += strategy.validate_update(new, old)
@@ -169,6 +174,7 @@ class Registry:
         change: Change,
         options: Options,
         subresource: str = "",
+        own: Own | None = None,
     ) -> Outcome:
         """Replaces an object by what `change` makes of it; with a `subresource`, the part that it stands for.
 
@@ -185,10 +191,11 @@ class Registry:
         if changed is old:
             return Outcome(current.tail, current.uid)
 
-        def own(new: Document, old: Document) -> None:
-            own_updated(resource, new, old, options, subresource, timestamp())
+        def note(new: Document, old: Document) -> None:
+            if subresource not in UNOWNED:
+                own_updated(resource, new, old, options, subresource, timestamp())
 
-        return await self._replace(resource, current, old, changed, own, options, subresource)
+        return await self._replace(resource, current, old, changed, own or note, options, subresource)
 
     async def apply(
         self,

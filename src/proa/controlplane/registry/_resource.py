@@ -57,6 +57,8 @@ class Strategy:
     """What of the metadata the status subresource cannot change."""
     graceful: bool = False
     """Whether deletion waits for a node (pods)."""
+    revalidated: bool = False
+    """Whether an update is checked as a creation, too, metadata and all."""
     creates_on_update: bool = False
     """Whether a PUT of an object that is not there creates it."""
     prepare_create: Prepare = _prepared

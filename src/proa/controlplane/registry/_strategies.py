@@ -11,7 +11,7 @@ from ._names import path_segment
 from ._resource import Select, Strategy
 
 _COUNTED = Strategy(generation=True)
-_RBAC = Strategy(name_rule=path_segment)
+_RBAC = Strategy(name_rule=path_segment, revalidated=True)
 
 
 def field(*path: str) -> Select:
@@ -87,16 +87,21 @@ def strategies() -> dict[tuple[str, str], Strategy]:
             prepare_update=_core.prepare_namespace_update,
         ),
         ("", "Service"): Strategy(
+            revalidated=True,
             name_rule=_core.service_name,
             fields=_fields("spec.clusterIP", "spec.type"),
             prepare_update=_core.prepare_service_update,
             validate=_core.validate_service,
             validate_update=_core.validate_service_update,
         ),
+        ("", "ServiceAccount"): Strategy(revalidated=True),
         ("", "ConfigMap"): Strategy(
-            validate=_core.validate_config_map, validate_update=_core.validate_immutable_data
+            revalidated=True,
+            validate=_core.validate_config_map,
+            validate_update=_core.validate_immutable_data,
         ),
         ("", "Secret"): Strategy(
+            revalidated=True,
             fields=_fields("type"),
             validate=_core.validate_secret,
             validate_update=_core.validate_secret_update,

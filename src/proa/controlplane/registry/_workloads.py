@@ -119,6 +119,8 @@ def prepare_job(job: Document) -> None:
         template = spec["template"]["metadata"]
         template["labels"] = template.get("labels", {}) | labels
         spec["selector"] = {"matchLabels": {_JOB_LABELS[0]: metadata["uid"]}}
+    if not metadata.get("labels") and spec["template"]["metadata"].get("labels"):
+        metadata["labels"] = dict(spec["template"]["metadata"]["labels"])
 
 
 def validate_job(job: Document) -> list[Cause]:

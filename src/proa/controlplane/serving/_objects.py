@@ -115,7 +115,7 @@ class ObjectService:
     async def apply(self, call: Call) -> web.Response:
         """A configuration applied by the server."""
         info, resource = call.info, call.resource
-        options = Options.parse(info.query, "PatchOptions", _agent(call), applies=True)
+        options = write_options(call, "PatchOptions", applies=True)
         config = _bodies.parse_configuration(await _bodies.read(call.request))
         check_kind(resource, config)
         try:
@@ -189,17 +189,14 @@ class ObjectService:
         return _responses.json_bytes(form.many(resource, page.items, page.metadata(listing)))
 
 
-def write_options(call: Call, kind: str) -> Options:
+def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
     """The options of a request that writes; `kind` is what errors call them.
 
     Raises:
         StatusError: 422, they are wrong.
     """
-    return Options.parse(call.info.query, kind, _agent(call))
-
-
-def _agent(call: Call) -> str:
-    return call.request.headers.get("User-Agent", "")
+    agent = call.request.headers.get("User-Agent", "")
+    return Options.parse(call.info.query, kind, agent, applies=applies)
 
 
 def check_kind(resource: Resource, document: Document) -> None:

@@ -18,11 +18,12 @@ from proa.controlplane.patch import PatchError, json_patch, merge_patch
 from proa.controlplane.registry import Registry
 from proa.controlplane.registry._deletion import timestamp
 from proa.controlplane.registry._options import DeleteOptions
+from proa.controlplane.registry._ownership import own_scaled
 from proa.controlplane.selectors import from_document, to_text
 
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
-from ._objects import JSON_PATCH, ObjectService, check_kind, write_options
+from ._objects import APPLY_PATCH, JSON_PATCH, ObjectService, check_kind, write_options
 
 _CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _SCALE = Qualified("autoscaling", "Scale")
@@ -63,9 +64,10 @@ class SubresourceService:
         if info.verb == "get":
             stored = self._registry.latest(resource, info.namespace, info.name)
             return _responses.json(_scale_of(stored.document()))
-        options = write_options(call, "UpdateOptions")
         data = await _bodies.read(call.request)
         media_type = _bodies.content_type(call.request)
+        applies = media_type == APPLY_PATCH and info.verb == "patch"
+        options = write_options(call, "UpdateOptions", applies=applies)
 
         def change(old: Document) -> Document:
             scale = _scale_of(old)
@@ -78,7 +80,10 @@ class SubresourceService:
             new["spec"]["replicas"] = wanted.get("spec", {}).get("replicas", 0)
             return new
 
-        outcome = await self._registry.update(resource, info.namespace, info.name, change, options)
+        def own(new: Document, old: Document) -> None:
+            own_scaled(resource, new, old, options, applies=applies)
+
+        outcome = await self._registry.update(resource, info.namespace, info.name, change, options, own=own)
         return _responses.json(_scale_of(decode(b"{" + outcome.tail)))
 
     async def bind(self, call: Call) -> web.Response:
@@ -158,6 +163,8 @@ def _scale_of(document: Document) -> Document:
 
 
 def _patched_scale(media_type: str, scale: Document, data: bytes) -> Document:
+    if media_type == APPLY_PATCH:
+        return _bodies.parse_configuration(data)
     try:
         patch = decode(data)
         patched = json_patch(scale, patch) if media_type == JSON_PATCH else merge_patch(scale, patch)
