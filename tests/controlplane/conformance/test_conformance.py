@@ -26,7 +26,6 @@ OPEN: dict[str, set[str]] = {
     "pod-lifecycle": {"status"},  # Kubernetes lists the same cause three times
     "finalizers": {"addmore"},  # and here twice
     "events-and-leases": {"evnew"},  # the two groups' events have different fields
-    "rbac": {"allow", "one", "ssar", "who"},  # roles are not evaluated yet
 }
 """Scenarios with steps that may still differ. Two whole scenarios wait: server-side apply and custom
 resources."""
