@@ -24,7 +24,6 @@ SCENARIOS = {
 OPEN: dict[str, set[str]] = {
     "watch": {"badrv"},  # Kubernetes answers 500
     "events-and-leases": {"evnew"},  # the two groups' events have different fields
-    "rbac": {"allow", "one", "ssar", "who"},  # roles are not evaluated yet
 }
 """Scenarios with steps that may still differ. Two whole scenarios wait: server-side apply and custom
 resources."""
