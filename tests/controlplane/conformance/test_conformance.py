@@ -23,10 +23,8 @@ SCENARIOS = {
 
 OPEN: dict[str, set[str]] = {
     "watch": {"badrv"},  # Kubernetes answers 500
-    "events-and-leases": {"evnew"},  # the two groups' events have different fields
 }
-"""Scenarios with steps that may still differ. Two whole scenarios wait: server-side apply and custom
-resources."""
+"""Steps that may still differ, by scenario. One whole scenario waits: custom resources."""
 LATER = {"custom-resources"}
 
 MASKED = {

@@ -9,7 +9,7 @@
 Start reading at `_managed.py`.
 """
 
-from ._fields import Fields
+from ._fields import Fields, paths
 from ._managed import (
     Conflict,
     ConflictsError,
@@ -39,4 +39,5 @@ __all__ = [
     "after_update",
     "apply",
     "entries_of",
+    "paths",
 ]

@@ -8,14 +8,17 @@ https://github.com/kubernetes-sigs/structured-merge-diff
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from proa.controlplane._json import Document, encode
 
-from ._fields import Fields, is_member, node_of
+from ._fields import SELF, Fields, is_member, node_of
 
 ABSENT: Any = object()
 """No value at all, which is not the same as null."""
+
+_MEMBER: Fields = {}
 
 Changes = tuple[Fields | None, Fields | None]
 """What was added or modified, and what was removed, below one node; None where nothing was."""
@@ -36,6 +39,11 @@ class Shape:
         if old is ABSENT or (new is not ABSENT and old != new):
             return {}, None
         return (None, {}) if new is ABSENT else (None, None)
+
+    def added(self, value: Any) -> Fields:
+        """The fields of a value where there was none: what `compare` finds then, found faster."""
+        del value
+        return {}
 
     def claimed(self, value: Any, path: str) -> Fields | None:
         """The fields that a configuration names, and so claims.
@@ -66,6 +74,8 @@ class _Container(Shape):
     kind: type
 
     def compare(self, old: Any, new: Any) -> Changes:
+        if old is ABSENT and new is not ABSENT:
+            return self.added(new), None
         if not old or not new or type(old) is not self.kind or type(new) is not self.kind:
             if not _holds(self.kind, old) and not _holds(self.kind, new):
                 return _compare_empty(old, new)
@@ -131,6 +141,16 @@ class Struct(_Container):
                 shape = self.field(name)
                 if shape is not None and name not in self.ignored:
                     yield f"f:{name}", shape, value, will_be_empty.get(name, ABSENT)
+
+    def added(self, value: Any) -> Fields:
+        if type(value) is not dict:
+            return {}
+        found: Fields = {}
+        for name, item in value.items():
+            shape = self.field(name)
+            if shape is not None and name not in self.ignored:
+                found["f:" + name] = _MEMBER if shape is LEAF else shape.added(item)
+        return {SELF: _MEMBER, **found} if found else found
 
     def claimed(self, value: Any, path: str) -> Fields | None:
         if value is None:
@@ -248,6 +268,19 @@ class _Items(_Container):
             single = not isinstance(was, _Several) and not isinstance(becomes, _Several)
             yield element, self.item if single else LEAF, was, becomes
 
+    def added(self, value: Any) -> Fields:
+        if type(value) is not list or not value:
+            return {}
+        found: Fields = {SELF: _MEMBER}
+        try:
+            for item in value:
+                element = self.element(item)
+                single = self.item is not LEAF and element not in found
+                found[element] = self.item.added(item) if single else _MEMBER
+        except UndeclaredError:
+            return {}
+        return found
+
     def claimed(self, value: Any, path: str) -> Fields | None:
         if value is None:
             return None
@@ -325,19 +358,24 @@ class KeyedList(_Items):
     """A list of objects told apart by some of their fields."""
 
     def __init__(self, keys: Iterable[str], defaults: Mapping[str, Any], item: Shape) -> None:
-        self._keys = sorted(keys)
+        self._keys = tuple(sorted(keys))
         self._defaults = defaults
         self.item = item
 
     def element(self, item: Any, path: str = "") -> str:
         """`k:` and the keys as JSON, in order."""
-        found = {}
-        for key in self._keys:
-            value = item.get(key, self._defaults.get(key)) if type(item) is dict else None
-            if value is None:
-                raise UndeclaredError(f"{path}: an item lacks its key {key!r}")
-            found[key] = value
-        return "k:" + encode(found).decode()
+        values = [item.get(key, self._defaults.get(key)) for key in self._keys] if type(item) is dict else []
+        if not values or not _KEY_TYPES.issuperset(map(type, values)):
+            raise UndeclaredError(f"{path}: an item lacks its key {' or '.join(self._keys)}")
+        return _keyed(self._keys, *values)
+
+
+_KEY_TYPES = frozenset({str, int, bool, float})
+
+
+@lru_cache(8192, typed=True)
+def _keyed(keys: tuple[str, ...], *values: Any) -> str:
+    return "k:" + encode(dict(zip(keys, values, strict=True))).decode()
 
 
 class SetList(_Items):
@@ -353,10 +391,16 @@ class SetList(_Items):
 
 
 class Shapes:
-    """Makes shapes of schemas, and keeps those of named types."""
+    """Makes shapes of schemas, and keeps those of named types.
 
-    def __init__(self, resolve: Resolve) -> None:
+    Args:
+        resolve: From a `$ref` to the schema that it names.
+        nulls: From the name of a type to its fields that are written as null where they are not set.
+    """
+
+    def __init__(self, resolve: Resolve, nulls: Callable[[str], Iterable[str]]) -> None:
         self._resolve = resolve
+        self._nulls = nulls
         self._named: dict[str, Shape] = {}
 
     def of(self, schema: Document) -> Shape:
@@ -383,6 +427,7 @@ class Shapes:
             if "properties" in target and target.get("x-kubernetes-map-type") != "atomic":
                 struct = self._named[name] = Struct()
                 self._struct(struct, target)
+                struct.implied |= dict.fromkeys(self._nulls(name))
             else:
                 self._named[name] = self.of(target)
         return self._named[name]
@@ -411,9 +456,10 @@ class Shapes:
                 return KeyedList(keys, defaults, self.of(item))
         return LEAF
 
-    def root(self, schema: Document, ignored: Iterable[Iterable[str]]) -> Struct:
-        """The shape of whole objects, in which the paths that are `ignored` have no owner."""
+    def root(self, name: str, schema: Document, ignored: Iterable[Iterable[str]]) -> Struct:
+        """The shape of whole objects of a named type, in which the paths that are `ignored` have no owner."""
         struct = self._struct(Struct(), schema)
+        struct.implied |= dict.fromkeys(self._nulls(name))
         shared = self._reference({"$ref": OBJECT_META})
         assert isinstance(shared, Struct)
         metadata = Struct()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from proa.controlplane import _errors as errors
+from proa.controlplane._json import Document
+from proa.controlplane.schema import NonconformingError
 
 from ._resource import Resource
 
@@ -42,6 +44,18 @@ def check_name(given: str, wanted: str) -> None:
         raise errors.bad_request(
             f"the name of the object ({given}) does not match the name on the URL ({wanted})"
         )
+
+
+def stored_form(resource: Resource, document: Document) -> Document:
+    """An object in the form in which it is stored.
+
+    Raises:
+        StatusError: 400, what it holds for other versions does not have their form.
+    """
+    try:
+        return resource.stored(document)
+    except NonconformingError:
+        raise undecodable(resource, "it cannot be converted to the version that is stored") from None
 
 
 def undecodable(resource: Resource, why: str) -> errors.StatusError:

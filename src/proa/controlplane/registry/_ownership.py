@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from proa.controlplane import _errors as errors
-from proa.controlplane._json import Document
+from proa.controlplane._json import Document, UnreadableError, decode
 from proa.controlplane.apply import (
     ConflictsError,
     Entries,
     Fields,
     Manager,
+    Struct,
     UndeclaredError,
     after_apply,
     after_claim,
@@ -16,6 +17,7 @@ from proa.controlplane.apply import (
     after_update,
     apply,
     entries_of,
+    paths,
 )
 
 from ._deletion import timestamp
@@ -83,8 +85,24 @@ def own_applied(
     try:
         entries = after_apply(entries, shape, old, new, claimed, manager, now, force=options.force)
     except ConflictsError as error:
-        raise _conflict(error) from error
+        if options.manager != KUBECTL or not _all_applied_by_client(error, shape, old):
+            raise _conflict(error) from error
+        entries = after_apply(entries, shape, old, new, claimed, manager, now, force=True)
     _set(new["metadata"], entries)
+
+
+KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _all_applied_by_client(error: ConflictsError, shape: Struct, old: Document) -> bool:
+    """Whether all conflicts are with what kubectl itself applied before it let the server do that."""
+    text = (old.get("metadata", {}).get("annotations") or {}).get(_LAST_APPLIED, "")
+    try:
+        applied = shape.claimed(decode(text.encode()), "") or {}
+    except (UnreadableError, UndeclaredError):
+        return False
+    return {conflict.field for conflict in error.conflicts} <= set(paths(applied))
 
 
 def _set(metadata: Document, entries: Entries) -> None:

@@ -21,7 +21,7 @@ from . import _metadata
 from ._deletion import check_preconditions, is_released, mark_deleted, timestamp
 from ._names import generated
 from ._options import DeleteOptions, Options
-from ._outcome import MistypedError, Outcome, check_name, undecodable
+from ._outcome import MistypedError, Outcome, check_name, stored_form, undecodable
 from ._ownership import apply_to, own_applied, own_created, own_updated
 from ._parts import settle_part
 from ._resource import Resource
@@ -106,6 +106,8 @@ class Registry:
             own_created(resource, new, options, metadata["creationTimestamp"])
         else:
             own(new, {})
+        new = stored_form(resource, new)
+        metadata = new["metadata"]
         for attempt in range(GENERATE_ATTEMPTS):
             if "name" not in metadata and metadata.get("generateName"):
                 metadata["name"] = generated(metadata["generateName"])
@@ -186,7 +188,7 @@ class Registry:
         current = self.store.latest(key)
         if current is None:
             return await self._create_by_update(resource, namespace, name, change, options, subresource)
-        old = current.document()
+        old = resource.served(current.document())
         changed = change(old)
         if changed is old:
             return Outcome(current.tail, current.uid)
@@ -213,7 +215,7 @@ class Registry:
             StatusError: 409 it changes what others own; else as for creation and update.
         """
         current = self.store.latest(self.key(resource, namespace, name))
-        old = current.document() if current else {}
+        old = resource.served(current.document()) if current else {}
         metadata = config.get("metadata") or {}
         if metadata.get("managedFields") is not None:
             raise errors.bad_request("metadata.managedFields must be nil")
@@ -250,6 +252,7 @@ class Registry:
         else:
             new = settle_part(subresource, resource, new, old)
         own(new, old)
+        new, old = stored_form(resource, new), stored_form(resource, old)
         self._admit(resource, new, old)
         self._check(resource, new, old, whole=not subresource)
         if resource.strategy.generation and not subresource and _counts(resource, new, old):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from proa.controlplane._errors import Cause, Qualified
-from proa.controlplane._json import Document, encode
+from proa.controlplane._json import Document, decode, encode
 from proa.controlplane.apply import Shapes, Struct
-from proa.controlplane.schema import Conformer, definitions
+from proa.controlplane.schema import Conformer, definitions, null_times
 
+from ._conversions import Conversion
 from ._names import NameRule, dns_subdomain
 
 Prepare = Callable[[Document], None]
@@ -68,7 +69,7 @@ class Strategy:
 
 
 PLAIN = Strategy()
-_SHAPES = Shapes(lambda name: definitions()[name])
+_SHAPES = Shapes(lambda name: definitions()[name], null_times)
 _SYSTEM = (
     "name",
     "namespace",
@@ -112,6 +113,8 @@ class Resource:
     categories: tuple[str, ...] = ()
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     strategy: Strategy = PLAIN
+    conversion: Conversion | None = None
+    """How objects are converted, if they are kept in another form than they are served in."""
     storage: str = ""
     """The name under which the objects are kept; versions of one resource share it."""
 
@@ -146,9 +149,9 @@ class Resource:
         owner.
         """
         if subresource not in self._shapes:
-            schema = definitions().get(self.type_name or "", {})
+            name = self.type_name or ""
             ignored = [*_IDENTITY, *self._out_of_reach(subresource)]
-            self._shapes[subresource] = _SHAPES.root(schema, ignored)
+            self._shapes[subresource] = _SHAPES.root(name, definitions().get(name, {}), ignored)
         return self._shapes[subresource]
 
     @cached_property
@@ -159,6 +162,28 @@ class Resource:
         if subresource != "status":
             return [("status",)] if self.has_status else []
         return [("spec",), *(("metadata", name) for name in self.strategy.status_keeps)]
+
+    def served(self, document: Document) -> Document:
+        """A stored object in the form in which it is served."""
+        return document if self.conversion is None else self.conversion.to_served(document)
+
+    def stored(self, document: Document) -> Document:
+        """An object in the form in which it is stored, complete with that form's defaults."""
+        if self.conversion is None:
+            return document
+        return self._stored_conformer(self.conversion.to_stored(document))
+
+    @cached_property
+    def _stored_conformer(self) -> Conformer:
+        assert self.conversion is not None
+        return Conformer(self.conversion.stored_type)
+
+    def served_tail(self, tail: bytes) -> bytes:
+        """An encoded object in the form in which it is served."""
+        if self.conversion is None:
+            return tail
+        document: Document = decode(b"{" + tail)
+        return encode(self.conversion.to_served(document))[1:]
 
     @cached_property
     def storage_version_hash(self) -> str:

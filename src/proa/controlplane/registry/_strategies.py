@@ -56,6 +56,14 @@ _EVENT_FIELDS = _fields(
     "type",
 )
 _EVENT_FIELDS["source"] = field("source", "component")
+_EVENT_FIELDS |= {
+    path.replace("involvedObject", "regarding"): select
+    for path, select in _EVENT_FIELDS.items()
+    if path.startswith("involvedObject")
+}
+_EVENT_FIELDS["reportingController"] = field("reportingComponent")
+_EVENT = Strategy(fields=_EVENT_FIELDS, creates_on_update=True)
+"""The events of both groups: they are the same objects."""
 
 
 def _unschedulable(node: Document) -> str:
@@ -106,7 +114,8 @@ def strategies() -> dict[tuple[str, str], Strategy]:
             validate=_core.validate_secret,
             validate_update=_core.validate_secret_update,
         ),
-        ("", "Event"): Strategy(fields=_EVENT_FIELDS, creates_on_update=True),
+        ("", "Event"): _EVENT,
+        ("events.k8s.io", "Event"): _EVENT,
         ("", "PersistentVolume"): Strategy(prepare_create=_core.prepare_pending),
         ("", "PersistentVolumeClaim"): Strategy(
             prepare_create=_core.prepare_pending,

@@ -92,7 +92,15 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     },
     "scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
     "autoscaling.v1.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
-    "autoscaling.v2.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
+    "autoscaling.v2.HorizontalPodAutoscalerSpec": {
+        "minReplicas": 1,
+        "metrics": [
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+            }
+        ],
+    },
     "certificates.v1.CertificateSigningRequestSpec": {
         "usages": ["digital signature", "key encipherment", "client auth"]
     },
@@ -112,6 +120,17 @@ TIMES: dict[str, tuple[str, ...]] = {
     "meta.v1.Condition": ("lastTransitionTime",),
 }
 """Times that Kubernetes writes as null where they are not set."""
+
+
+def null_times(type_name: str) -> tuple[str, ...]:
+    """The times that Kubernetes writes as null in a type where they are not set."""
+    return TIMES.get(short(type_name), ())
+
+
+def short(type_name: str) -> str:
+    """`io.k8s.api.core.v1.Pod` as `core.v1.Pod`."""
+    return ".".join(type_name.rsplit(".", 3)[1:])
+
 
 POINTERS: dict[str, frozenset[str]] = {
     "core.v1.HostPathVolumeSource": frozenset({"type"}),
