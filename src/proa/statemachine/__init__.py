@@ -25,7 +25,9 @@ from proa.statemachine._errors import MachineError, StateMachineError, Undeclare
 from proa.statemachine._graph import Edge, Entry
 from proa.statemachine._latest import Cell, Latest
 from proa.statemachine._machine import Entered, Interrupt, Machine, Start
+from proa.statemachine._mermaid import mermaid
 from proa.statemachine._state import Done, Final, State
+from proa.statemachine._svg import svg
 from proa.statemachine._waiting import BackOff, Retry, Wait, generation_changed
 
 __all__ = [
@@ -47,6 +49,8 @@ __all__ = [
     "UndeclaredEdgeError",
     "Wait",
     "generation_changed",
+    "mermaid",
     "on_error",
+    "svg",
     "within",
 ]
