@@ -5,7 +5,8 @@
     ├── InvalidRequestError     refused before anything was sent (also a ValueError)
     ├── DecodeError             an answer that is not the type asked for: names type and JSON path
     ├── TransportError          no complete answer came; the request may or may not have been carried out
-    │   ├── ConnectError        nothing was sent: refused, unknown host, failed TLS handshake
+    │   ├── ConnectError        nothing was sent: refused, unknown host
+    │   │   └── TlsError        the TLS handshake failed: wrong authority, expired certificate, wrong name
     │   └── RequestTimeoutError too slow, or a stream silent for too long (also a TimeoutError)
     └── ApiError                the server answered with a Status
         ├── BadRequestError           400
@@ -57,6 +58,7 @@ __all__ = [
     "RequestTooLargeError",
     "ServerTimeoutError",
     "ServiceUnavailableError",
+    "TlsError",
     "TooManyRequestsError",
     "TransportError",
     "UnauthorizedError",
@@ -89,6 +91,15 @@ class TransportError(KubeError):
 
 class ConnectError(TransportError):
     """No connection could be made; nothing was sent."""
+
+    retryable: ClassVar[bool] = True
+    """Whether another attempt may succeed without any change."""
+
+
+class TlsError(ConnectError):
+    """One of the two sides does not accept the other's certificate; the message says which and why."""
+
+    retryable: ClassVar[bool] = False
 
 
 class RequestTimeoutError(TransportError, TimeoutError):

@@ -21,6 +21,7 @@ from proa.kube.codec import encode
 from proa.kube.config import Config
 from proa.kube.core.request import Request
 from proa.kube.core.response import Response
+from proa.kube.core.retrying import Retry
 from proa.kube.models import Model
 
 __all__ = ["Answer", "ScriptedTransport", "answer", "event", "scripted_client", "status"]
@@ -113,6 +114,6 @@ class ScriptedStream:
             raise self._step.error
 
 
-def scripted_client(transport: ScriptedTransport) -> Client:
-    """Return a client that speaks to a script."""
-    return Client(Config(server="https://scripted.invalid"), transport=transport)
+def scripted_client(transport: ScriptedTransport, *, retry: Retry | None = None) -> Client:
+    """Return a client that speaks to a script; by default it sends nothing twice."""
+    return Client(Config(server="https://scripted.invalid"), transport=transport, retry=retry)

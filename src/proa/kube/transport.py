@@ -18,9 +18,16 @@ class Timeouts:
     """How long to wait, in seconds."""
 
     connect: float = 30.0
-    """For a connection, TLS handshake included."""
+    """For a connection: name look-up, proxy and TLS handshake included."""
+    silence: float = 45.0
+    """Without a byte of the answer, once a request is sent; watches and logs have their own."""
     total: float = 60.0
-    """For a whole request; streams have no such limit."""
+    """For one attempt at a whole request, wait for a free connection included; streams have no such limit."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "silence", "total"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"the timeout {name} must be more than 0 seconds")
 
 
 class Stream(Protocol):
