@@ -20,6 +20,8 @@ Parts, in the order to read them:
   anything.
 """
 
+from typing import TYPE_CHECKING
+
 from proa.statemachine._declare import on_error, within
 from proa.statemachine._errors import MachineError, StateMachineError, UndeclaredEdgeError
 from proa.statemachine._graph import Edge, Entry
@@ -29,6 +31,9 @@ from proa.statemachine._mermaid import mermaid
 from proa.statemachine._state import Done, Final, State
 from proa.statemachine._svg import svg
 from proa.statemachine._waiting import BackOff, Retry, Wait, generation_changed
+
+if TYPE_CHECKING:
+    from proa.statemachine._operator import Operator
 
 __all__ = [
     "BackOff",
@@ -42,6 +47,7 @@ __all__ = [
     "Latest",
     "Machine",
     "MachineError",
+    "Operator",
     "Retry",
     "Start",
     "State",
@@ -54,3 +60,12 @@ __all__ = [
     "svg",
     "within",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Machines alone need no Kubernetes.
+    if name != "Operator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from proa.statemachine._operator import Operator
+
+    return Operator
