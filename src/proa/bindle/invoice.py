@@ -59,10 +59,14 @@ Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z]{1,128}\Z
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SEGMENT: Final = re.compile(r"[\w.+~-]+")
 _LONGEST_NAME: Final = 1024
-# tomllib takes quadratic time for a dotted key: 40 KB of "a.a.a…" keep it busy for seconds.
-_ENDLESS_KEY: Final = re.compile(
-    r"""(?<![\w-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""", re.ASCII
+# tomllib takes quadratic time for a dotted key: 40 KB of "a.a.a…" keep it busy for seconds. So that looking
+# for one takes linear time, strings and comments, closed or not, are taken out first.
+_STRINGS: Final = re.compile(
+    r'''"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)|"(?:[^"\\\n]|\\.)*+"?|#[^\n]*+|'''
+    r"""'''(?:[^']|'(?!''))*+(?:'''|\Z)|'[^'\n]*+'?""",
+    re.DOTALL,
 )
+_ENDLESS_KEY: Final = re.compile(r'(?<![\w"-])(?:[\w"-]++[ \t]*+\.[ \t]*+){32}', re.ASCII)
 
 T = TypeVar("T")
 
@@ -294,7 +298,7 @@ def _tables(content: bytes, form: Format) -> object:
         if form == "json":
             return msgspec.json.decode(content)
         text = content.decode()
-        if _ENDLESS_KEY.search(text):
+        if _ENDLESS_KEY.search(_STRINGS.sub('"', text)):
             raise InvalidInvoiceError("it is not TOML that is read here: a dotted key has more than 32 parts")
         return tomllib.loads(text)
     except UnicodeDecodeError:
