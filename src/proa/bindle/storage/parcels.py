@@ -198,6 +198,7 @@ class ParcelWriter:
 
         Raises:
             ParcelMismatchError: the content is not what the label says; nothing of it is kept.
+            ParcelExistsError: another writer was faster.
             StorageError: the disk refused.
         """
         await self._flush()
@@ -252,6 +253,9 @@ class ParcelWriter:
 
     def _put_in_place(self) -> None:
         assert self._descriptor is not None
+        if self._target.exists():
+            self._resumable = False
+            raise ParcelExistsError(f"parcel {self._label.sha256} is here already")
         put(self._descriptor, self._path, self._target)
         descriptor, self._descriptor = self._descriptor, None
         os.close(descriptor)
