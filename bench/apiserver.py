@@ -42,7 +42,9 @@ def main() -> None:
             resident = _resident_megabytes(pid)
         etcd = _etcd(Path(folder))
     figures["ready, s"] = ready
-    rows = [(name, value, RECORDED.get(name, "")) for name, value in figures.items()]
+    rows: list[tuple[object, ...]] = [
+        (name, value, RECORDED.get(name, "")) for name, value in figures.items()
+    ]
     rows.append((f"memory with {OBJECTS + PODS:,} objects, MB", resident, ""))
     if etcd is not None:
         rows.append(("etcd's own durable puts/s, same run", "", etcd))

@@ -29,6 +29,7 @@ USAGES = {
     "registry": "proa registry",
     "run": "proa run FILE [--env K=V] [OPTIONS] [-- ARGS]",
     "push": "proa push FILE REF",
+    "statemachine": "proa statemachine draw MODULE:NAME [--format mermaid|svg] [--output FILE]",
     "version": "proa version",
 }
 SETTINGS: dict[str, type] = {

@@ -15,14 +15,14 @@ from aiohttp import web
 
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
-from proa.controlplane import _protobuf as protobuf
+from proa.controlplane import protobuf
 from proa.controlplane.schema import definitions
 
 from ._bootstrap import bootstrap, objects
 from ._namespaces import NamespaceCleaner
 from .admission import Admission
 from .registry import Registry, catalogue
-from .security import Authenticator, Pki, TokenIssuer, User, load_tokens
+from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
 from .serving._bodies import MAX_BODY
@@ -31,6 +31,7 @@ from .serving._objects import ObjectService
 from .serving._paths import PathService
 from .serving._reviews import ReviewService
 from .serving._subresources import SubresourceService
+from .serving._token_requests import TokenRequestService
 from .serving._watch import WatchService
 from .storage import Store
 
@@ -154,14 +155,17 @@ class ApiServer:
         self, stack: AsyncExitStack, registry: Registry, watches: WatchService, tokens: dict[str, User]
     ) -> web.Application:
         issuer = TokenIssuer(self._pki.service_account_key)
-        authenticator = Authenticator(tokens, issuer)
+        authenticator = Authenticator(tokens, issuer, registry.store)
+        authoriser = Authoriser(registry.store)
+        authoriser.follow()
         service = ObjectService(registry)
-        reviews = ReviewService(registry, authenticator, issuer)
+        reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
         dispatcher = Dispatcher(
             catalogue(),
             authenticator,
+            authoriser,
             PathService(
                 catalogue(), lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
             ),
@@ -177,7 +181,7 @@ class ApiServer:
             },
             subresources={
                 **SubresourceService(registry, service).answers(),
-                "serviceaccounts/token": reviews.issue_token,
+                "serviceaccounts/token": TokenRequestService(registry, issuer).issue,
                 "pods/log": container_logs.answer,
             },
             virtual=reviews.answers(),

@@ -18,7 +18,15 @@ from proa.controlplane._errors import (
     no_resource,
 )
 from proa.controlplane.registry import Catalogue, Resource
-from proa.controlplane.security import Attributes, Authenticator, User, authorise
+from proa.controlplane.security import (
+    Attributes,
+    Authenticator,
+    Authoriser,
+    User,
+    impersonated,
+    impersonates,
+    request_at_hand,
+)
 from proa.controlplane.storage._store import StorageError
 
 from . import _responses
@@ -52,6 +60,7 @@ class Dispatcher:
     Args:
         catalogue: What is served.
         authenticator: Who asks.
+        authoriser: Whether they may.
         paths: Who answers for what is no resource: discovery, health and the like.
         verbs: Who answers for each verb on objects.
         subresources: Who answers for subresources, by `resource/subresource`, or `*/subresource`.
@@ -62,6 +71,7 @@ class Dispatcher:
         self,
         catalogue: Catalogue,
         authenticator: Authenticator,
+        authoriser: Authoriser,
         paths: Paths,
         verbs: dict[str, Answer],
         subresources: dict[str, Answer],
@@ -69,6 +79,7 @@ class Dispatcher:
     ) -> None:
         self._catalogue = catalogue
         self._authenticator = authenticator
+        self._authoriser = authoriser
         self._paths = paths
         self._verbs = verbs
         self._subresources = subresources
@@ -92,7 +103,7 @@ class Dispatcher:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         info = parse(request.method, request.raw_path)
-        user = self._authenticate(request)
+        user = self._impersonate(request, self._authenticate(request))
         self._authorise(user, info)
         call = Call(request, info, user)
         if not info.plural:
@@ -112,18 +123,33 @@ class Dispatcher:
         certificate = transport.get_extra_info("peercert") if transport else None
         return self._authenticator.authenticate(request.headers.get("Authorization"), certificate)
 
+    def _impersonate(self, request: web.BaseRequest, asking: User) -> User:
+        if not impersonates(request.headers):
+            return asking
+        user, wanted = impersonated(request.headers, asking)
+        for one in wanted:
+            self._demand(one)
+        return user
+
     def _authorise(self, user: User, info: RequestInfo) -> None:
+        # A namespace is in itself: roles within it can be about it.
+        own = info.plural == "namespaces" and not info.group
         wanted = Attributes(
             user=user,
             verb=info.verb,
             group=info.group,
             resource=info.plural,
             subresource=info.subresource,
-            namespace=info.namespace,
+            namespace=info.name if own else info.namespace,
             name=info.name,
             path=info.path,
+            field_selector=info.query.get("fieldSelector", ""),
         )
-        decision = authorise(wanted)
+        request_at_hand.set(wanted)
+        self._demand(wanted)
+
+    def _demand(self, wanted: Attributes) -> None:
+        decision = self._authoriser.authorise(wanted)
         if not decision.allowed:
             raise forbidden(wanted, decision.reason)
 
