@@ -11,6 +11,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from proa.cli import main
 from proa.cli.testing import proa
 from proa.controlplane.testing import api_server
 from proa.kube import Api, Client, Config
@@ -87,16 +88,27 @@ async def test_mistakes_are_one_line_and_no_traceback(kubeconfig: Path, tmp_path
         (("apply", "-f", tmp_path / "no.yaml"), 2, "no.yaml: No such file"),
         (("logs", "nobody"), 1, 'pods "nobody" not found'),
         (("exec", "nobody", "--", "ls"), 1, ""),
-        (("crd", "generate", "nothing"), 2, "is not MODULE:CLASS"),
-        (("crd", "generate", "no_such_module:A"), 2, "cannot import no_such_module"),
-        (("crd", "generate", "proa.kube.models.core_v1:Pod"), 2, "is no class decorated"),
     ):
-        extra = () if words[0] == "crd" else ("--kubeconfig", kubeconfig)
         at = words.index("--") if "--" in words else len(words)
-        result = await run(*words[:at], *extra, *words[at:])
+        result = await run(*words[:at], "--kubeconfig", kubeconfig, *words[at:])
         assert result.returncode == code, (words, result.stderr)
         assert text in result.stderr
         assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nothing", "is not MODULE:CLASS"),
+        ("no_such_module:A", "cannot import no_such_module"),
+        ("proa.kube.models.core_v1:Pod", "is no class decorated"),
+    ],
+)
+def test_what_is_no_custom_resource_is_a_mistake_too(
+    name: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["crd", "generate", name]) == 2
+    assert text in capsys.readouterr().err
 
 
 async def test_delete_by_name_and_by_file(kubeconfig: Path, tmp_path: Path) -> None:
