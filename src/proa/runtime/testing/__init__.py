@@ -5,7 +5,7 @@
 """
 
 from proa.runtime.testing._faults import CALM, Faults, Rates
-from proa.runtime.testing._server import MemoryServer
+from proa.runtime.testing._server import Connection, MemoryServer
 from proa.runtime.testing._source import FakeSource, gone
 
-__all__ = ["CALM", "FakeSource", "Faults", "MemoryServer", "Rates", "gone"]
+__all__ = ["CALM", "Connection", "FakeSource", "Faults", "MemoryServer", "Rates", "gone"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -52,9 +52,15 @@ class MemoryServer:
         self._down = False
         self._lives = 0
 
-    def client(self, *, retry: Retry | None = None) -> Client:
-        """Return a new client; by default it sends nothing twice by itself."""
-        return Client(Config(server="https://memory.invalid"), transport=_Connection(self), retry=retry)
+    def client(self, *, retry: Retry | None = None, connection: Connection | None = None) -> Client:
+        """Return a new client; by default it sends nothing twice by itself.
+
+        Args:
+            retry: What it sends again.
+            connection: Its way to the server, to be cut.
+        """
+        transport = connection or Connection(self)
+        return Client(Config(server="https://memory.invalid"), transport=transport, retry=retry)
 
     def documents(self, resource: str, namespace: str = "") -> list[Document]:
         """Return the objects of a resource, such as "configmaps" or "apps/deployments"."""
@@ -167,7 +173,7 @@ class MemoryServer:
 
     # Watches
 
-    async def watch(self, request: Request) -> AsyncIterator[bytes]:
+    async def watch(self, request: Request) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a watch, until it ends or breaks."""
         key, _ = _parse(request.path)
         query, life = _flat(request.query), self._lives
@@ -230,21 +236,33 @@ class MemoryServer:
         return True
 
 
-class _Connection:
-    """One client's way to the server: the transport."""
+class Connection:
+    """One client's way to the server: the transport. While it is `cut`, no new request gets through."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
+        self.cut = False
 
     async def request(self, request: Request) -> Response:
-        return await self._server.answer(request)
+        """See `proa.kube.transport.Transport`."""
+        self._check()
+        response = await self._server.answer(request)
+        self._check()
+        return response
+
+    def _check(self) -> None:
+        if self.cut:
+            raise ConnectError("there is no way to the server")
 
     @asynccontextmanager
     async def stream(self, request: Request, *, silence: float | None) -> AsyncIterator[_Stream]:
+        """See `proa.kube.transport.Transport`."""
         del silence
+        self._check()
         self._server.requests.append(request)
         await self._server._arrive()  # noqa: SLF001 - the two are one
-        yield _Stream(self._server.watch(request))
+        async with aclosing(self._server.watch(request)) as lines:
+            yield _Stream(lines)
 
     @asynccontextmanager
     async def connect(self, request: Request, protocols: Sequence[str]) -> AsyncIterator[Socket | Response]:
@@ -254,7 +272,7 @@ class _Connection:
         yield Response(501, {}, b"")
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """See `proa.kube.transport.Transport`."""
 
 
 class _Stream:
