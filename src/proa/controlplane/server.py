@@ -19,8 +19,9 @@ from proa.controlplane import _protobuf as protobuf
 from proa.controlplane.schema import definitions
 
 from ._bootstrap import bootstrap, objects
+from ._certifier import Certifier
 from ._namespaces import NamespaceCleaner
-from .admission import Admission
+from .admission import admission
 from .registry import Registry, catalogue
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
@@ -127,9 +128,10 @@ class ApiServer:
         tokens = await asyncio.to_thread(self._load)
         store = await stack.enter_async_context(Store(settings.data_dir))
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
-        registry = Registry(store, Admission(store))
+        authoriser = Authoriser(store)
+        registry = Registry(store, admission(store, authoriser))
         watches = await stack.enter_async_context(WatchService(store))
-        application = self._application(stack, registry, watches, tokens)
+        application = self._application(stack, registry, authoriser, watches, tokens)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
             http.listen(
@@ -139,6 +141,7 @@ class ApiServer:
         host = _ANY.get(settings.bind, self._server.host)
         await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
         await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
+        await stack.enter_async_context(Certifier(registry, catalogue(), authoriser, self._pki))
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
 
     def _load(self) -> dict[str, User]:
@@ -152,11 +155,15 @@ class ApiServer:
         return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
 
     def _application(
-        self, stack: AsyncExitStack, registry: Registry, watches: WatchService, tokens: dict[str, User]
+        self,
+        stack: AsyncExitStack,
+        registry: Registry,
+        authoriser: Authoriser,
+        watches: WatchService,
+        tokens: dict[str, User],
     ) -> web.Application:
         issuer = TokenIssuer(self._pki.service_account_key)
         authenticator = Authenticator(tokens, issuer, registry.store)
-        authoriser = Authoriser(registry.store)
         authoriser.follow()
         service = ObjectService(registry)
         reviews = ReviewService(registry, authenticator, authoriser)

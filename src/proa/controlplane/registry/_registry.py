@@ -24,10 +24,13 @@ from ._names import generated
 from ._options import DeleteOptions, Options
 from ._parts import settle_part
 from ._resource import Resource
+from ._review import Admission, Review
 
 Change = Callable[[Document], Any]
 """From an object to what it shall be; must not change what it is given."""
 GENERATE_ATTEMPTS = 8
+_IGNORING = Options(field_validation="Ignore")
+_SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 
 
 def timestamp(moment: datetime | None = None) -> str:
@@ -58,19 +61,16 @@ class MistypedError(errors.StatusError):
         return errors.invalid(errors.Qualified("", ""), "", [cause])
 
 
-Admit = Callable[[Resource, Document, Document | None], None]
-"""A last look at an object about to be written (and the one it replaces): it may change or refuse it."""
-
-
 class Registry:
     """The writes of the API, on top of the store.
 
-    `admit` runs after a strategy has prepared the object and before it is checked.
+    Admission changes an object after its strategy has prepared it and before it is checked, and has the last
+    word after that. Should it take so long that the object is another one by then, all is done anew.
     """
 
-    def __init__(self, store: Store, admit: Admit) -> None:
+    def __init__(self, store: Store, admission: Admission) -> None:
         self.store = store
-        self._admit = admit
+        self._admission = admission
 
     def key(self, resource: Resource, namespace: str, name: str) -> Key:
         """Where an object of a resource is kept."""
@@ -130,8 +130,13 @@ class Registry:
                 raise errors.already_exists(resource.qualified, key.name)
             del metadata["name"]
         resource.strategy.prepare_create(new)
-        self._admit(resource, new, None)
+        review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
+        await self._admission.mutate(review)
+        new = self._admitted(review)
         self._check(resource, new, None)
+        await self._admission.validate(review)
+        if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
+            raise errors.already_exists(resource.qualified, key.name)
         if options.dry_run:
             return Outcome(encode(new)[1:], metadata["uid"], created=True, warnings=warnings)
         stored = await self.store.put(key, new)
@@ -167,6 +172,18 @@ class Registry:
             metadata["generation"] = 1
         return new, warnings
 
+    def _admitted(self, review: Review) -> Document:
+        """The object after admission has changed it."""
+        assert review.new is not None
+        if not review.conform:
+            return review.new
+        changed, _ = self.conform(review.resource, review.new, _IGNORING)
+        for name in _SYSTEM:
+            if name in review.new["metadata"]:
+                changed["metadata"][name] = review.new["metadata"][name]
+        review.new = changed
+        return changed
+
     def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
         strategy = resource.strategy
         causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
@@ -194,21 +211,27 @@ class Registry:
                 and 422 as for creation.
         """
         key = self.key(resource, namespace, name)
-        current = self.store.latest(key)
-        if current is None:
-            return await self._create_by_update(resource, namespace, name, change, options, subresource)
-        old = current.document()
-        changed = change(old)
-        if changed is old:
-            return Outcome(current.tail, current.uid)
-        new, warnings = self.conform(resource, changed, options)
-        self._settle_identity(resource, new, old, key)
-        if not subresource:
-            self._settle_main(resource, new, old)
-        else:
-            new = settle_part(subresource, resource, new, old)
-        self._admit(resource, new, old)
-        self._check(resource, new, old, whole=not subresource)
+        while True:
+            current = self.store.latest(key)
+            if current is None:
+                return await self._create_by_update(resource, namespace, name, change, options, subresource)
+            old = current.document()
+            changed = change(old)
+            if changed is old:
+                return Outcome(current.tail, current.uid)
+            new, warnings = self.conform(resource, changed, options)
+            self._settle_identity(resource, new, old, key)
+            if not subresource:
+                self._settle_main(resource, new, old)
+            else:
+                new = settle_part(subresource, resource, new, old)
+            review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
+            await self._admission.mutate(review)
+            new = self._admitted(review)
+            self._check(resource, new, old, whole=not subresource)
+            await self._admission.validate(review)
+            if self.store.latest(key) is current:
+                break
         if resource.strategy.generation and not subresource and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return await self._write(key, new, old, current, options, warnings)
@@ -277,9 +300,13 @@ class Registry:
         Raises:
             StatusError: 404 it is not there; 409 a precondition does not hold.
         """
-        current = self.latest(resource, namespace, name)
-        _check_preconditions(resource, current, options)
-        old = current.document()
+        while True:
+            current = self.latest(resource, namespace, name)
+            _check_preconditions(resource, current, options)
+            old = current.document()
+            await self._admission.validate(Review("DELETE", resource, *current.key[1:], None, old, options))
+            if self.store.latest(current.key) is current:
+                break
         new = current.document()
         metadata = new["metadata"]
         grace = _grace_period(resource, new, options)
