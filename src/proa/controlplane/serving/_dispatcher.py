@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane.registry import Catalogue, Resource
 from proa.controlplane.security import (
+    ANONYMOUS,
     Attributes,
     Authenticator,
     Authoriser,
@@ -30,6 +32,7 @@ from proa.controlplane.security import (
 from proa.controlplane.storage._store import StorageError
 
 from . import _responses
+from ._audit import AuditLog
 from ._request_info import RequestInfo, parse
 
 Answer = Callable[["Call"], Awaitable[web.StreamResponse]]
@@ -65,6 +68,7 @@ class Dispatcher:
         verbs: Who answers for each verb on objects.
         subresources: Who answers for subresources, by `resource/subresource`, or `*/subresource`.
         virtual: Who answers for resources that are not stored, by kind (reviews).
+        audit: Who keeps a record of all requests, if anybody.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Dispatcher:
         verbs: dict[str, Answer],
         subresources: dict[str, Answer],
         virtual: dict[str, Answer],
+        audit: AuditLog | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._authenticator = authenticator
@@ -84,10 +89,19 @@ class Dispatcher:
         self._verbs = verbs
         self._subresources = subresources
         self._virtual = virtual
+        self._audit = audit
         self._log = logs.get_logger(__name__)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
+        if self._audit is None:
+            return await self._answer(request)
+        received = datetime.now(UTC)
+        response = await self._answer(request)
+        self._audit.record(request, received, response.status)
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._handle(request)
         except StatusError as error:
@@ -103,8 +117,10 @@ class Dispatcher:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         info = parse(request.method, request.raw_path)
-        user = self._impersonate(request, self._authenticate(request))
-        self._authorise(user, info)
+        request_at_hand.set(Attributes(ANONYMOUS, info.verb, path=info.path))
+        asking = self._authenticate(request)
+        user = self._impersonate(request, asking)
+        self._authorise(user, info, None if user is asking else asking)
         call = Call(request, info, user)
         if not info.plural:
             answer = await self._paths.answer(call)
@@ -131,7 +147,7 @@ class Dispatcher:
             self._demand(one)
         return user
 
-    def _authorise(self, user: User, info: RequestInfo) -> None:
+    def _authorise(self, user: User, info: RequestInfo, impersonated_by: User | None) -> None:
         # A namespace is in itself: roles within it can be about it.
         own = info.plural == "namespaces" and not info.group
         wanted = Attributes(
@@ -144,6 +160,7 @@ class Dispatcher:
             name=info.name,
             path=info.path,
             field_selector=info.query.get("fieldSelector", ""),
+            impersonated_by=impersonated_by,
         )
         request_at_hand.set(wanted)
         self._demand(wanted)
