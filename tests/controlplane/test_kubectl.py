@@ -170,3 +170,22 @@ async def test_certificates_are_approved_and_denied(kubectl: Kubectl) -> None:
     assert "Approved,Issued" in await kubectl("get", "csr", "good")
     await kubectl("certificate", "deny", "bad")
     assert "Denied" in await kubectl("get", "csr", "bad")
+
+
+async def test_server_side_apply_creates_changes_and_tells_of_conflicts(kubectl: Kubectl) -> None:
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    await kubectl("scale", "deployment/web", "--replicas", "5")
+    with pytest.raises(AssertionError, match="conflict"):
+        await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    await kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=MANIFEST)
+    assert await kubectl("get", "deployment/web", "-o", "jsonpath={.spec.replicas}") == "2"
+
+
+async def test_what_was_applied_by_the_client_can_be_applied_by_the_server(kubectl: Kubectl) -> None:
+    await kubectl("apply", "-f", "-", stdin=MANIFEST)
+    changed = MANIFEST.replace("app:1", "app:2")
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=changed)
+    shown = await kubectl("get", "deployment/web", "-o", "yaml", "--show-managed-fields")
+    assert "manager: kubectl\n    operation: Apply" in shown
+    assert "kubectl-client-side-apply" not in shown

@@ -20,8 +20,8 @@ from proa.app import logs
 from ._errors import StatusError
 from ._json import Document
 from .registry import Catalogue, Options, Registry
+from .registry._deletion import timestamp
 from .registry._options import DeleteOptions
-from .registry._registry import timestamp
 from .security import Attributes, Authoriser, Pki, User, node_of
 from .security._requests import (
     CLIENT,

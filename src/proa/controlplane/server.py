@@ -15,7 +15,7 @@ from aiohttp import web
 
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
-from proa.controlplane import _protobuf as protobuf
+from proa.controlplane import protobuf
 from proa.controlplane.schema import definitions
 
 from ._aggregation import RoleAggregator

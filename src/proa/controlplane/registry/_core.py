@@ -156,14 +156,6 @@ def validate_immutable_data(new: Document, old: Document) -> list[Cause]:
     ]
 
 
-def prepare_secret(secret: Document) -> None:
-    """`stringData` is a way of writing `data`."""
-    text = secret.pop("stringData", None)
-    if text:
-        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in text.items()}
-        secret["data"] = secret.get("data", {}) | encoded
-
-
 _REQUIRED_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),

@@ -15,7 +15,7 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane._quantities import is_quantity
 
-from ._defaults import CONSTANTS, POINTERS, RULES, TIMES
+from ._defaults import CONSTANTS, POINTERS, RULES, TIMES, short
 from ._definitions import definitions
 
 Convert = Callable[[Any], Any]
@@ -73,7 +73,7 @@ class Conformer:
         return _scalar(schema, name)
 
     def _struct(self, schema: Document, name: str) -> Convert:
-        kept_when_empty = POINTERS.get(_short(name), frozenset())
+        kept_when_empty = POINTERS.get(short(name), frozenset())
         fields = {
             key: (self._compile(value), _is_collection(value), _empty(value, key, kept_when_empty))
             for key, value in schema["properties"].items()
@@ -81,9 +81,9 @@ class Conformer:
         implied = [
             (key, self._implied(value)) for key, value in schema["properties"].items() if "default" in value
         ]
-        implied += [(key, lambda: None) for key in TIMES.get(_short(name), ())]
-        constants = list(CONSTANTS.get(_short(name), {}).items())
-        rule = RULES.get(_short(name))
+        implied += [(key, lambda: None) for key in TIMES.get(short(name), ())]
+        constants = list(CONSTANTS.get(short(name), {}).items())
+        rule = RULES.get(short(name))
 
         def convert(value: Any) -> Any:
             if type(value) is not dict:
@@ -141,11 +141,6 @@ class Conformer:
 
 
 _COLLECTIONS = frozenset({dict, list})
-
-
-def _short(name: str) -> str:
-    """`io.k8s.api.core.v1.Pod` as `core.v1.Pod`."""
-    return ".".join(name.rsplit(".", 3)[1:])
 
 
 def _is_collection(schema: Document) -> bool:

@@ -13,13 +13,14 @@ from proa.controlplane._errors import (
     invalid_value,
 )
 from proa.controlplane._json import Document
-from proa.controlplane.registry import Options, Registry
-from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.registry import Registry
+from proa.controlplane.registry._deletion import timestamp
+from proa.controlplane.registry._ownership import own_created
 from proa.controlplane.security import Attributes, Authenticator, Authoriser, User, node_of
 
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
-from ._objects import check_kind
+from ._objects import check_kind, write_options
 
 
 class ReviewService:
@@ -45,8 +46,10 @@ class ReviewService:
         data = await _bodies.read(call.request)
         document = _bodies.parse_object(data, _bodies.content_type(call.request), call.resource.kind)
         check_kind(call.resource, document)
-        options = Options.parse(call.info.query, "CreateOptions")
-        return self._registry.conform(call.resource, document, options)[0]
+        options = write_options(call, "CreateOptions")
+        conforming = self._registry.conform(call.resource, document, options)[0]
+        own_created(call.resource, conforming, options, timestamp())
+        return conforming
 
     def _answer(
         self, call: Call, document: Document, status: Document, metadata: Document | None = None
@@ -54,7 +57,7 @@ class ReviewService:
         head = {
             "kind": call.resource.kind,
             "apiVersion": call.resource.api_version,
-            "metadata": metadata or {},
+            "metadata": document["metadata"] | (metadata or {}),
         }
         spec = {"spec": document["spec"]} if "spec" in document else {}
         return _responses.json({**head, **spec, "status": status}, 201)

@@ -15,14 +15,15 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane._json import Document, UnreadableError, clone, decode
 from proa.controlplane.patch import PatchError, json_patch, merge_patch
-from proa.controlplane.registry import Options, Registry
+from proa.controlplane.registry import Registry
+from proa.controlplane.registry._deletion import timestamp
 from proa.controlplane.registry._options import DeleteOptions
-from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.registry._ownership import own_scaled
 from proa.controlplane.selectors import from_document, to_text
 
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
-from ._objects import JSON_PATCH, ObjectService, check_kind
+from ._objects import APPLY_PATCH, JSON_PATCH, ObjectService, check_kind, write_options
 
 _CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _SCALE = Qualified("autoscaling", "Scale")
@@ -63,9 +64,10 @@ class SubresourceService:
         if info.verb == "get":
             stored = self._registry.latest(resource, info.namespace, info.name)
             return _responses.json(_scale_of(stored.document()))
-        options = Options.parse(info.query, "UpdateOptions")
         data = await _bodies.read(call.request)
         media_type = _bodies.content_type(call.request)
+        applies = media_type == APPLY_PATCH and info.verb == "patch"
+        options = write_options(call, "UpdateOptions", applies=applies)
 
         def change(old: Document) -> Document:
             scale = _scale_of(old)
@@ -78,13 +80,16 @@ class SubresourceService:
             new["spec"]["replicas"] = wanted.get("spec", {}).get("replicas", 0)
             return new
 
-        outcome = await self._registry.update(resource, info.namespace, info.name, change, options)
+        def own(new: Document, old: Document) -> None:
+            own_scaled(resource, new, old, options, applies=applies)
+
+        outcome = await self._registry.update(resource, info.namespace, info.name, change, options, own=own)
         return _responses.json(_scale_of(decode(b"{" + outcome.tail)))
 
     async def bind(self, call: Call) -> web.Response:
         """A pod given to a node, once."""
         info = call.info
-        options = Options.parse(info.query, "CreateOptions")
+        options = write_options(call, "CreateOptions")
         body = await _bodies.read(call.request)
         binding = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
         node = (binding.get("target") or {}).get("name")
@@ -134,7 +139,7 @@ class SubresourceService:
         data = await _bodies.read(call.request)
         document = _bodies.parse_object(data, _bodies.content_type(call.request), "Namespace")
         check_kind(call.resource, document)
-        options = Options.parse(info.query, "UpdateOptions")
+        options = write_options(call, "UpdateOptions")
         outcome = await self._registry.finish_finalizers(
             call.resource, info.name, lambda _: document, options
         )
@@ -158,6 +163,8 @@ def _scale_of(document: Document) -> Document:
 
 
 def _patched_scale(media_type: str, scale: Document, data: bytes) -> Document:
+    if media_type == APPLY_PATCH:
+        return _bodies.parse_configuration(data)
     try:
         patch = decode(data)
         patched = json_patch(scale, patch) if media_type == JSON_PATCH else merge_patch(scale, patch)

@@ -23,7 +23,7 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Options, Registry, Resource
-from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.registry._deletion import timestamp
 from proa.controlplane.security import TokenIssuer, node_of
 from proa.controlplane.security._tokens import ISSUER
 from proa.controlplane.storage import Key
