@@ -16,7 +16,7 @@ from typing import Any
 
 from proa.controlplane._json import Document, UnreadableError, decode
 from proa.controlplane.schema import type_of_kind
-from proa.controlplane.schema._definitions import load
+from proa.controlplane.schema._definitions import protobuf_messages
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
@@ -30,10 +30,9 @@ Fields = dict[int, tuple[str, str, str]]
 @cache
 def messages() -> dict[str, Fields]:
     """The fields of each message by number: name, type, and mode (see tools/compact_protobuf.py)."""
-    table: dict[str, dict[str, list[str]]] = load("protobuf")
     return {
         message: {int(number): (name, kind, mode) for number, (name, kind, mode) in fields.items()}
-        for message, fields in table.items()
+        for message, fields in protobuf_messages().items()
     }
 
 

@@ -24,6 +24,19 @@ def definitions() -> dict[str, Document]:
 
 
 @cache
+def protobuf_messages() -> dict[str, dict[str, list[str]]]:
+    """The protobuf fields of each type by number: name, type and mode (see tools/compact_protobuf.py)."""
+    table: dict[str, dict[str, list[str]]] = load("protobuf")
+    return table
+
+
+def zero_omitted(type_name: str) -> frozenset[str]:
+    """The fields of a type that are not written when they are zero, false or empty."""
+    fields = protobuf_messages().get(type_name, {}).values()
+    return frozenset(name for name, _, mode in fields if mode == "z")
+
+
+@cache
 def _names_by_kind() -> dict[tuple[str, str, str], str]:
     return {
         (gvk["group"], gvk["version"], gvk["kind"]): name
