@@ -11,16 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
 from proa.controlplane import _protobuf as protobuf
 from proa.controlplane.schema import definitions
 
 from ._bootstrap import bootstrap, objects
+from ._certifier import Certifier
 from ._namespaces import NamespaceCleaner
-from .admission import Admission
+from .admission import admission
 from .registry import Registry, catalogue
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
@@ -127,18 +126,26 @@ class ApiServer:
         tokens = await asyncio.to_thread(self._load)
         store = await stack.enter_async_context(Store(settings.data_dir))
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
-        registry = Registry(store, Admission(store))
+        authoriser = Authoriser(store)
+        registry = Registry(store, admission(store, authoriser))
         watches = await stack.enter_async_context(WatchService(store))
-        application = self._application(stack, registry, watches, tokens)
+        dispatcher = self._dispatcher(stack, registry, authoriser, watches, tokens)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
             http.listen(
-                application, host=settings.bind, port=settings.port, ssl_context=context, name="API server"
+                dispatcher.handle,
+                host=settings.bind,
+                port=settings.port,
+                ssl_context=context,
+                name="API server",
+                max_body=MAX_BODY,
+                on_shutdown=watches.end_all,
             )
         )
         host = _ANY.get(settings.bind, self._server.host)
         await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
         await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
+        await stack.enter_async_context(Certifier(registry, catalogue(), authoriser, self._pki))
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
 
     def _load(self) -> dict[str, User]:
@@ -151,18 +158,22 @@ class ApiServer:
         bound = [self.settings.bind] if self.settings.bind not in _ANY else []
         return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
 
-    def _application(
-        self, stack: AsyncExitStack, registry: Registry, watches: WatchService, tokens: dict[str, User]
-    ) -> web.Application:
+    def _dispatcher(
+        self,
+        stack: AsyncExitStack,
+        registry: Registry,
+        authoriser: Authoriser,
+        watches: WatchService,
+        tokens: dict[str, User],
+    ) -> Dispatcher:
         issuer = TokenIssuer(self._pki.service_account_key)
         authenticator = Authenticator(tokens, issuer, registry.store)
-        authoriser = Authoriser(registry.store)
         authoriser.follow()
         service = ObjectService(registry)
         reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
-        dispatcher = Dispatcher(
+        return Dispatcher(
             catalogue(),
             authenticator,
             authoriser,
@@ -186,11 +197,3 @@ class ApiServer:
             },
             virtual=reviews.answers(),
         )
-        application = web.Application(client_max_size=MAX_BODY)
-        application.router.add_route("*", "/{path:.*}", dispatcher.handle)
-
-        async def end_watches(_application: web.Application) -> None:
-            watches.end_all()
-
-        application.on_shutdown.append(end_watches)
-        return application
