@@ -26,6 +26,7 @@ from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
 from .serving._bodies import MAX_BODY
 from .serving._logs import LogService
+from .serving._measurements import Measurements
 from .serving._objects import ObjectService
 from .serving._paths import PathService
 from .serving._reviews import ReviewService
@@ -196,4 +197,5 @@ class ApiServer:
                 "pods/log": container_logs.answer,
             },
             virtual=reviews.answers(),
+            measurements=Measurements(self.metrics),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -30,6 +31,8 @@ from proa.controlplane.security import (
 from proa.controlplane.storage._store import StorageError
 
 from . import _responses
+from ._encoding import encoded
+from ._measurements import Measurements
 from ._request_info import RequestInfo, parse
 
 Answer = Callable[["Call"], Awaitable[web.StreamResponse]]
@@ -65,6 +68,7 @@ class Dispatcher:
         verbs: Who answers for each verb on objects.
         subresources: Who answers for subresources, by `resource/subresource`, or `*/subresource`.
         virtual: Who answers for resources that are not stored, by kind (reviews).
+        measurements: Who counts requests.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Dispatcher:
         verbs: dict[str, Answer],
         subresources: dict[str, Answer],
         virtual: dict[str, Answer],
+        measurements: Measurements,
     ) -> None:
         self._catalogue = catalogue
         self._authenticator = authenticator
@@ -84,12 +89,20 @@ class Dispatcher:
         self._verbs = verbs
         self._subresources = subresources
         self._virtual = virtual
+        self._measurements = measurements
         self._log = logs.get_logger(__name__)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
+        began = time.perf_counter()
+        info = parse(request.method, request.raw_path)
+        answer = await self._answer(request, info)
+        self._measurements.observe(info, answer.status, time.perf_counter() - began)
+        return await encoded(answer, request)
+
+    async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         try:
-            return await self._handle(request)
+            return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)
         except StorageError as error:
@@ -101,8 +114,7 @@ class Dispatcher:
             self._log.exception("a request failed", method=request.method, path=request.path)
             return _responses.refusal(internal())
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        info = parse(request.method, request.raw_path)
+    async def _handle(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         user = self._impersonate(request, self._authenticate(request))
         self._authorise(user, info)
         call = Call(request, info, user)
