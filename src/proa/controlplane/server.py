@@ -11,12 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
 from proa.controlplane import protobuf
 from proa.controlplane.schema import definitions
+from proa.controlplane.schema._definitions import zero_omitted
 
 from ._aggregation import RoleAggregator
 from ._bootstrap import bootstrap, objects
@@ -30,6 +29,7 @@ from .serving import Dispatcher
 from .serving._audit import AuditLog
 from .serving._bodies import MAX_BODY
 from .serving._logs import LogService
+from .serving._measurements import Measurements
 from .serving._objects import ObjectService
 from .serving._paths import PathService
 from .serving._reviews import ReviewService
@@ -138,11 +138,17 @@ class ApiServer:
         registry = Registry(store, admission(store, authoriser))
         watches = await stack.enter_async_context(WatchService(store))
         audit = await self._audit_log(stack)
-        application = self._application(stack, registry, authoriser, watches, tokens, audit)
+        dispatcher = self._dispatcher(stack, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
             http.listen(
-                application, host=settings.bind, port=settings.port, ssl_context=context, name="API server"
+                dispatcher.handle,
+                host=settings.bind,
+                port=settings.port,
+                ssl_context=context,
+                name="API server",
+                max_body=MAX_BODY,
+                on_shutdown=watches.end_all,
             )
         )
         host = _ANY.get(settings.bind, self._server.host)
@@ -160,7 +166,7 @@ class ApiServer:
 
     def _load(self) -> dict[str, User]:
         """The users by token; loads the package's data on the way, so that no request waits for that."""
-        catalogue(), definitions(), protobuf.messages()
+        catalogue(), definitions(), protobuf.messages(), zero_omitted("")
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 
@@ -168,7 +174,7 @@ class ApiServer:
         bound = [self.settings.bind] if self.settings.bind not in _ANY else []
         return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
 
-    def _application(
+    def _dispatcher(
         self,
         stack: AsyncExitStack,
         registry: Registry,
@@ -176,7 +182,7 @@ class ApiServer:
         watches: WatchService,
         tokens: dict[str, User],
         audit: AuditLog | None,
-    ) -> web.Application:
+    ) -> Dispatcher:
         issuer = TokenIssuer(self._pki.service_account_key)
         authenticator = Authenticator(tokens, issuer, registry.store)
         authoriser.follow()
@@ -184,7 +190,7 @@ class ApiServer:
         reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
-        dispatcher = Dispatcher(
+        return Dispatcher(
             catalogue(),
             authenticator,
             authoriser,
@@ -207,13 +213,6 @@ class ApiServer:
                 "pods/log": container_logs.answer,
             },
             virtual=reviews.answers(),
+            measurements=Measurements(self.metrics),
             audit=audit,
         )
-        application = web.Application(client_max_size=MAX_BODY)
-        application.router.add_route("*", "/{path:.*}", dispatcher.handle)
-
-        async def end_watches(_application: web.Application) -> None:
-            watches.end_all()
-
-        application.on_shutdown.append(end_watches)
-        return application

@@ -33,10 +33,10 @@ Change = Callable[[Document], Any]
 Own = Callable[[Document, Document], None]
 """Notes on an object that is about to be written who owns which of its fields; the other is what it was."""
 GENERATE_ATTEMPTS = 8
-_IGNORING = Options(field_validation="Ignore")
-_SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 UNOWNED = frozenset({"binding"})
 """Subresources that write without a manager."""
+_IGNORING = Options(field_validation="Ignore")
+_SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 
 
 class Registry:
@@ -165,9 +165,10 @@ class Registry:
         assert review.new is not None
         if not review.conform:
             return review.new
-        resource = review.resource
-        conforming, _ = self.conform(resource, resource.served(review.new), _IGNORING)
-        changed = stored_form(resource, conforming)
+        if review.resource.conversion is None:
+            changed, _ = self.conform(review.resource, review.new, _IGNORING)
+        else:
+            changed = review.resource.stored_conformer(review.new)
         for name in _SYSTEM:
             if name in review.new["metadata"]:
                 changed["metadata"][name] = review.new["metadata"][name]
@@ -237,8 +238,7 @@ class Registry:
         Raises:
             StatusError: 409 it changes what others own; else as for creation and update.
         """
-        metadata = config.get("metadata") or {}
-        if metadata.get("managedFields") is not None:
+        if (config.get("metadata") or {}).get("managedFields") is not None:
             raise errors.bad_request("metadata.managedFields must be nil")
         while True:
             current = self.store.latest(self.key(resource, namespace, name))
@@ -249,17 +249,30 @@ class Registry:
                 own_applied(resource, new, old, claimed, options, subresource, timestamp())
 
             if current is None:
-                break
+                return await self._create_by_apply(
+                    resource, namespace, name, changed, own, options, subresource
+                )
             outcome = await self._replace(resource, current, old, changed, own, options, subresource)
             if outcome is not None:
                 return outcome
+
+    async def _create_by_apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        document: Document,
+        own: Own,
+        options: Options,
+        subresource: str,
+    ) -> Outcome:
         if subresource:
             raise errors.not_found(resource.qualified, name)
+        metadata = document.setdefault("metadata", {})
         if metadata.get("uid"):
             raise errors.conflict(resource.qualified, name, "it is not there, so it does not have that uid")
-        changed.setdefault("metadata", {}).setdefault("name", name)
-        check_name(changed["metadata"]["name"], name)
-        return await self.create(resource, namespace, changed, options, own)
+        check_name(metadata.setdefault("name", name), name)
+        return await self.create(resource, namespace, document, options, own)
 
     async def _replace(
         self,
@@ -271,7 +284,7 @@ class Registry:
         options: Options,
         subresource: str,
     ) -> Outcome | None:
-        """Writes the new object; None if the old one has been replaced while admission took its time."""
+        """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
         new, warnings = self.conform(resource, changed, options)
         self._settle_identity(resource, new, old, key)

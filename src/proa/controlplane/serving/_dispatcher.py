@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -33,6 +34,8 @@ from proa.controlplane.storage._store import StorageError
 
 from . import _responses
 from ._audit import AuditLog
+from ._encoding import encoded
+from ._measurements import Measurements
 from ._request_info import RequestInfo, parse
 
 Answer = Callable[["Call"], Awaitable[web.StreamResponse]]
@@ -68,6 +71,7 @@ class Dispatcher:
         verbs: Who answers for each verb on objects.
         subresources: Who answers for subresources, by `resource/subresource`, or `*/subresource`.
         virtual: Who answers for resources that are not stored, by kind (reviews).
+        measurements: Who counts requests.
         audit: Who keeps a record of all requests, if anybody.
     """
 
@@ -80,6 +84,7 @@ class Dispatcher:
         verbs: dict[str, Answer],
         subresources: dict[str, Answer],
         virtual: dict[str, Answer],
+        measurements: Measurements,
         audit: AuditLog | None = None,
     ) -> None:
         self._catalogue = catalogue
@@ -89,21 +94,23 @@ class Dispatcher:
         self._verbs = verbs
         self._subresources = subresources
         self._virtual = virtual
+        self._measurements = measurements
         self._audit = audit
         self._log = logs.get_logger(__name__)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
-        if self._audit is None:
-            return await self._answer(request)
-        received = datetime.now(UTC)
-        response = await self._answer(request)
-        self._audit.record(request, received, response.status)
-        return response
+        began, received = time.perf_counter(), datetime.now(UTC)
+        info = parse(request.method, request.raw_path)
+        answer = await self._answer(request, info)
+        self._measurements.observe(info, answer.status, time.perf_counter() - began)
+        if self._audit is not None:
+            self._audit.record(request, received, answer.status)
+        return await encoded(answer, request)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         try:
-            return await self._handle(request)
+            return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)
         except StorageError as error:
@@ -115,8 +122,7 @@ class Dispatcher:
             self._log.exception("a request failed", method=request.method, path=request.path)
             return _responses.refusal(internal())
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        info = parse(request.method, request.raw_path)
+    async def _handle(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         request_at_hand.set(Attributes(ANONYMOUS, info.verb, path=info.path))
         asking = self._authenticate(request)
         user = self._impersonate(request, asking)
