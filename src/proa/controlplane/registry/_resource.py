@@ -171,10 +171,11 @@ class Resource:
         """An object in the form in which it is stored, complete with that form's defaults."""
         if self.conversion is None:
             return document
-        return self._stored_conformer(self.conversion.to_stored(document))
+        return self.stored_conformer(self.conversion.to_stored(document))
 
     @cached_property
-    def _stored_conformer(self) -> Conformer:
+    def stored_conformer(self) -> Conformer:
+        """What makes documents of the stored form conform, where that is another."""
         assert self.conversion is not None
         return Conformer(self.conversion.stored_type)
 
