@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from yarl import URL
 
 from proa.controlplane import ApiServer
@@ -22,6 +23,8 @@ COUNT = int(os.environ.get("PROA_MUTATED_REQUESTS", "3000"))
 SEED = int(os.environ.get("PROA_MUTATION_SEED", "1"))
 AT_ONCE = 16
 SECONDS_FOR_ONE = 20
+
+pytestmark = pytest.mark.timeout(60 + COUNT // 10)
 
 EXCHANGES = json.loads((Path(__file__).parent / "conformance/exchanges.json").read_bytes())
 STEPS = [
