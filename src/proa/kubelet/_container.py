@@ -175,8 +175,9 @@ class Container:
         references = _references.of_container(spec)
         referenced = await _references.fetch(context.services.client, context.namespace, references)
         environment = _environment.environment(spec, referenced, context.fields)
-        mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment)
         termination = context.directory.termination(self.name, self.next_restart)
+        copies = context.directory.copies(self.name)
+        mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment, copies)
         own_mount = await asyncio.to_thread(_termination_message.own_mount, spec, termination)
         command = [expand(word, environment) for word in spec.command or [self.name]]
         return SandboxSpec(

@@ -71,6 +71,10 @@ class PodDirectory:
         """Where one container instance leaves its termination message."""
         return self.path / container / f"{restart}.end"
 
+    def copies(self, container: str) -> Path:
+        """Where single files of volumes are for a container."""
+        return self.path / container / "files"
+
     def load(self) -> PodStatus | None:
         """The status saved last; None when there is none that can be read. Blocks."""
         try:

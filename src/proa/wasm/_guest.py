@@ -12,6 +12,7 @@ from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
 
 from proa.wasm._engine import GuestExit, Runtime, command_interface
 from proa.wasm._process import one_line
+from proa.wasm.beneath import open_directory
 from proa.wasm.spec import ExitReason, Mount, SandboxSpec
 
 FAILED: Final = 128
@@ -98,7 +99,7 @@ def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     for mount in spec.mounts:
-        _preopen(wasi, str(mount.source), mount)
+        _preopen_mount(wasi, mount)
     if spec.working_dir:
         _preopen_working_dir(wasi, PurePosixPath(spec.working_dir), spec.mounts)
     store = Store(runtime.engine)
@@ -107,11 +108,21 @@ def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:
     return store
 
 
-def _preopen(wasi: WasiConfig, source: str, mount: Mount, target: str | None = None) -> None:
+def _preopen(wasi: WasiConfig, mount: Mount, below: PurePosixPath, target: str) -> None:
+    """Let the guest see what lies below a mount's source as `target`."""
+    descriptor = open_directory(mount.source, mount.sub_path / below)
     try:
-        wasi.preopen_dir(source, target or mount.target, not mount.read_only)
-    except WasmtimeError:
-        message = f"cannot open the directory {mount.source} for the mount {mount.target}"
+        wasi.preopen_dir(f"/proc/self/fd/{descriptor}", target, not mount.read_only)
+    finally:
+        os.close(descriptor)
+
+
+def _preopen_mount(wasi: WasiConfig, mount: Mount) -> None:
+    try:
+        _preopen(wasi, mount, PurePosixPath(), mount.target)
+    except (OSError, ValueError, WasmtimeError):
+        place = mount.source / mount.sub_path
+        message = f"cannot open the directory {place} for the mount {mount.target}"
         raise NotADirectoryError(message) from None
 
 
@@ -121,16 +132,7 @@ def _preopen_working_dir(wasi: WasiConfig, working_dir: PurePosixPath, mounts: t
     if not around:
         raise NotADirectoryError(f"the working directory {working_dir} is in no mount")
     mount = max(around, key=lambda mount: len(PurePosixPath(mount.target).parts))
-    flags = os.O_PATH | os.O_DIRECTORY
-    descriptor = os.open(mount.source, flags)
     try:
-        for part in working_dir.relative_to(mount.target).parts:
-            # Step by step: a symbolic link that a guest left there must not lead out of the mount.
-            inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        _preopen(wasi, f"/proc/self/fd/{descriptor}", mount, ".")
-    except (FileNotFoundError, NotADirectoryError):
+        _preopen(wasi, mount, working_dir.relative_to(mount.target), ".")
+    except OSError:
         raise NotADirectoryError(f"the working directory {working_dir} is no directory") from None
-    finally:
-        os.close(descriptor)

@@ -31,6 +31,8 @@ class Mount(msgspec.Struct, frozen=True):
 
     Attributes:
         source: The directory on the host; it must exist when the sandbox starts.
+        sub_path: Which directory beneath `source` the guest sees; empty for itself. No symbolic link in it is
+            followed: a guest may have put it there.
         target: The absolute path under which the guest finds it.
         read_only: Refuse every change. A symbolic link never leads out of `source` in either case.
     """
@@ -38,6 +40,7 @@ class Mount(msgspec.Struct, frozen=True):
     source: Path
     target: str
     read_only: bool = False
+    sub_path: str = ""
 
 
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
