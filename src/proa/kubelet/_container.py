@@ -108,7 +108,7 @@ class Container:
         assert name is not None
         path = self.context.directory.log(self.name, name.restart)
         if self.log is None or self.log.path != path:
-            self.log = LogFile(path)
+            self.log = LogFile(path, self.context.services.log_limits)
             await self.context.directory.remove_old_logs(self.name, name.restart)
         identifier = container_id(sandbox.id)
         # A sandbox that was met before, adopted or ended, has its place in the status already.

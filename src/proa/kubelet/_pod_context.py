@@ -11,6 +11,7 @@ from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import ObjectReference, Pod
 from proa.kubelet._fields import PodFields
 from proa.kubelet._images import Images
+from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._pod_directory import PodDirectory
 from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._restarts import CRASH_LOOP
@@ -54,6 +55,7 @@ class Services:
     allocatable: Mapping[str, Quantity]
     pauses: Pauses
     watches: ReferenceWatches
+    log_limits: LogLimits
 
 
 @dataclass(kw_only=True)

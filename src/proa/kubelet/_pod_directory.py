@@ -98,7 +98,9 @@ class PodDirectory:
         await asyncio.to_thread(self._remove_old, container, restart)
 
     def _remove_old(self, container: str, restart: int) -> None:
-        self.log(container, restart - 2).unlink(missing_ok=True)
+        old = self.log(container, restart - 2)
+        for path in (old, *old.parent.glob(f"{old.name}.*")):
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.termination(container, restart - 1), ignore_errors=True)
 
     async def remove(self) -> None:
