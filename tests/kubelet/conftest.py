@@ -57,6 +57,7 @@ int main(int argc, char **argv) {
             memset(memory, 1, size);
             printf("%d\n", memory[size / 2]);
         }
+        else if (!strcmp(verb, "echo")) for (int c; (c = getchar()) != EOF;) putchar(c);
         else if (!strcmp(verb, "count")) for (int n = 0; n < atoi(object); n++) printf("%d\n", n);
         else if (!strcmp(verb, "tick"))
             for (int n = 0; ; usleep(1000 * atoi(object))) printf("tick %d\n", n++);

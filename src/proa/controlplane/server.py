@@ -30,6 +30,7 @@ from .serving._logs import LogService
 from .serving._objects import ObjectService
 from .serving._paths import PathService
 from .serving._reviews import ReviewService
+from .serving._streams import StreamService
 from .serving._subresources import SubresourceService
 from .serving._watch import WatchService
 from .storage import Store
@@ -158,6 +159,7 @@ class ApiServer:
         service = ObjectService(registry)
         reviews = ReviewService(registry, authenticator, issuer)
         container_logs = LogService(registry, self._pki.kubelet_context)
+        streams = StreamService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
         dispatcher = Dispatcher(
             catalogue(),
@@ -179,6 +181,8 @@ class ApiServer:
                 **SubresourceService(registry, service).answers(),
                 "serviceaccounts/token": reviews.issue_token,
                 "pods/log": container_logs.answer,
+                "pods/exec": streams.answer("exec"),
+                "pods/attach": streams.answer("attach"),
             },
             virtual=reviews.answers(),
         )

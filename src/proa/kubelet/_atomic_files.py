@@ -32,10 +32,15 @@ def data_directory(directory: Path) -> Path:
     return directory / (directory / _DATA).readlink()
 
 
-def write(directory: Path, files: Iterable[File]) -> bool:
+def write(directory: Path, files: Iterable[File], owner: int | None = None) -> bool:
     """Make the directory hold exactly these files; return whether anything changed. Blocks.
 
     A crash at any moment leaves the old files or the new ones.
+
+    Args:
+        directory: Made if need be.
+        files: What it is to hold.
+        owner: The user that the files belong to; None is this process's own.
     """
     wanted = {str(file.path): file for file in files}
     directory.mkdir(parents=True, exist_ok=True)
@@ -45,7 +50,7 @@ def write(directory: Path, files: Iterable[File]) -> bool:
     new = Path(tempfile.mkdtemp(prefix=f"..{datetime.now(UTC):%Y-%m-%d_%H_%M_%S}.", dir=directory))
     new.chmod(0o755)
     for file in wanted.values():
-        _write(new / file.path, file)
+        _write(new / file.path, file, owner)
     _point(directory / _DATA, new.name)
     _expose(directory, {file.path.parts[0] for file in wanted.values()})
     for stale in directory.glob("..2*"):
@@ -61,12 +66,14 @@ def _holds(data: Path, wanted: dict[str, File]) -> bool:
     )
 
 
-def _write(target: Path, file: File) -> None:
+def _write(target: Path, file: File, owner: int | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as opened:  # noqa: PTH123
         opened.write(file.content)
         os.fchmod(descriptor, file.mode & 0o777)
+        if owner is not None:
+            os.fchown(descriptor, owner, owner)
 
 
 def _point(link: Path, target: str) -> None:

@@ -86,7 +86,7 @@ class LogFile:
         trouble = _DISK_TROUBLE.start()
         while not pipe.at_end:
             if pipe.drained:
-                await _readable(pipe.fd)
+                await readable(pipe.fd)
             try:
                 await _to_end(pipe.copy_some)
             except OSError as error:
@@ -193,7 +193,8 @@ def duplicates(*descriptors: int) -> Iterator[list[int]]:
             os.close(duplicate)
 
 
-async def _readable(fd: int) -> None:
+async def readable(fd: int) -> None:
+    """Wait until a descriptor can be read without waiting, or is at its end."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(fd, ready.set)

@@ -89,5 +89,7 @@ def _copied(directory: Path, target: PurePosixPath, files: Mapping[str, Path]) -
         copy = directory / name
         copy.unlink(missing_ok=True)
         copy.write_bytes(path.read_bytes())
-        copy.chmod(path.stat().st_mode & 0o777)
+        status = path.stat()
+        copy.chmod(status.st_mode & 0o777)
+        os.chown(copy, status.st_uid, status.st_gid)
     return Mount(directory, str(target), read_only=True)

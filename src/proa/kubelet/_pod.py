@@ -234,6 +234,8 @@ class PodWorker:
                 if not container.is_sidecar:
                     group.create_task(self._stop_one(container, seconds))
         await self.stop_sidecars(max(0.0, deadline - loop.time()))
+        for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
+            sandbox.kill()  # Commands of `kubectl exec`: whoever runs them lets go of them.
         if self.has_started():
             await self.finish()
 

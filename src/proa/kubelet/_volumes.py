@@ -17,6 +17,7 @@ from proa.kubelet._claims import claim_name
 from proa.kubelet._fields import PodFields
 from proa.kubelet._references import Referenced
 from proa.kubelet._service_account_tokens import Tokens
+from proa.kubelet._users import owner
 from proa.kubelet._volume_files import File
 from proa.kubelet.errors import VolumeError
 
@@ -80,7 +81,7 @@ async def fill(client: Client, volume: Volume, path: Path, fields: PodFields, to
     referenced = await _references.fetch(client, fields.namespace, _references.of_volume(volume))
     files = _files(volume, referenced, fields)
     files += await tokens.files(volume, fields)
-    await asyncio.to_thread(_atomic_files.write, path, files)
+    await asyncio.to_thread(_atomic_files.write, path, files, owner(fields.pod))
 
 
 async def _claimed(client: Client, volume: Volume, claim: str, fields: PodFields) -> ProvidedVolume:
