@@ -33,6 +33,7 @@ from .serving._measurements import Measurements
 from .serving._objects import ObjectService
 from .serving._paths import PathService
 from .serving._reviews import ReviewService
+from .serving._streams import StreamService
 from .serving._subresources import SubresourceService
 from .serving._token_requests import TokenRequestService
 from .serving._watch import WatchService
@@ -189,6 +190,7 @@ class ApiServer:
         service = ObjectService(registry)
         reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
+        streams = StreamService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
         return Dispatcher(
             catalogue(),
@@ -211,6 +213,8 @@ class ApiServer:
                 **SubresourceService(registry, service).answers(),
                 "serviceaccounts/token": TokenRequestService(registry, issuer).issue,
                 "pods/log": container_logs.answer,
+                "pods/exec": streams.answer("exec"),
+                "pods/attach": streams.answer("attach"),
             },
             virtual=reviews.answers(),
             measurements=Measurements(self.metrics),
