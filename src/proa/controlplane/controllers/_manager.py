@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from proa.controlplane.controllers._cronjob import CronJobController
+from proa.controlplane.controllers._daemonset import DaemonSetController
 from proa.controlplane.controllers._deployment import DeploymentController
 from proa.controlplane.controllers._discovery import discover
 from proa.controlplane.controllers._garbage import GarbageCollector
@@ -15,9 +16,10 @@ from proa.controlplane.controllers._job import JobController
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
 from proa.controlplane.controllers._replicaset import ReplicaSetController
 from proa.controlplane.controllers._serviceaccounts import ServiceAccountController
+from proa.controlplane.controllers._statefulset import StatefulSetController
 from proa.kube import Api, Client
 from proa.kube.models import Resource
-from proa.kube.models.apps_v1 import Deployment, ReplicaSet
+from proa.kube.models.apps_v1 import ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet
 from proa.kube.models.batch_v1 import CronJob, Job
 from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import Namespace, Node, Pod, ServiceAccount
@@ -82,10 +84,13 @@ class ControllerManager:
 
         client, watch = self._client, self._watch
         pods, sets, jobs, nodes = watch(Pod), watch(ReplicaSet), watch(Job), watch(Node)
+        revisions = watch(ControllerRevision)
         leases = self._reflectors[Lease] = Reflector(Api(client, Lease, namespace=LEASES))
         return [
             DeploymentController(client, watch(Deployment), sets, pods, await told("deployment")),
             ReplicaSetController(client, sets, pods, await told("replicaset")),
+            StatefulSetController(client, watch(StatefulSet), pods, revisions, await told("statefulset")),
+            DaemonSetController(client, watch(DaemonSet), pods, nodes, revisions, await told("daemonset")),
             JobController(client, jobs, pods, await told("job")),
             CronJobController(client, watch(CronJob), jobs, await told("cronjob")),
             ServiceAccountController(client, watch(Namespace), watch(ServiceAccount)),

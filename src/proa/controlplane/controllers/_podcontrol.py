@@ -10,7 +10,7 @@ from typing import Any
 from proa.controlplane.controllers._adoption import by_controller
 from proa.controlplane.controllers._expectations import Expectations
 from proa.controlplane.controllers._pods import controller_of
-from proa.kube import Api, Client, ConflictError, KubeError, NotFoundError
+from proa.kube import AlreadyExistsError, Api, Client, ConflictError, KubeError, NotFoundError
 from proa.kube.models import Namespaced
 from proa.kube.models.core_v1 import Pod
 from proa.runtime import Apply, Delete, InitApply, ObjectRef, Recorder, Reflector
@@ -54,10 +54,13 @@ class PodControl:
         """Create a pod.
 
         Raises:
+            AlreadyExistsError: One of that name is there.
             KubeError: It could not be created; an Event of the owner says so.
         """
         try:
             made = await self.api.create(pod)
+        except AlreadyExistsError:
+            raise
         except KubeError as error:
             self._recorder.event(
                 owner, type="Warning", reason="FailedCreate", message=f"Error creating: {error}"
