@@ -11,6 +11,7 @@ from typing import Self
 from proa.app import Health, Metrics, http, logs
 from proa.kube import Client, Config
 from proa.kubelet import _certificates, _machine, _node
+from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
@@ -106,7 +107,7 @@ class Kubelet:
         pods = Pods(services, settings.name, settings.data_dir / "pods", addresses, settings.max_pods)
         self._observe(pods)
         context = await asyncio.to_thread(_certificates.ssl_context, settings, self._config.ca_data)
-        site = application(pods, self.health, self.metrics)
+        site = application(pods, Access(client, settings.name), self.health, self.metrics, settings)
         listening = http.listen(
             site, host=settings.bind, port=settings.port, ssl_context=context, name="kubelet"
         )

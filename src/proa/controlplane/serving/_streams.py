@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from proa.controlplane._errors import StatusError, bad_request
+from proa.controlplane._json import Document
 from proa.controlplane.registry import Registry
 
 from ._dispatcher import Answer, Call
@@ -46,6 +47,7 @@ class StreamService:
         node = pod["spec"].get("nodeName")
         if not node:
             raise bad_request(f"pod {info.name} does not have a host assigned")
+        _check_running(pod, container)
         socket = web.WebSocketResponse(protocols=_PROTOCOLS, max_msg_size=_LARGEST_MESSAGE)
         if not socket.can_prepare(call.request):
             raise bad_request("you must upgrade to a WebSocket: Proa does not speak SPDY")
@@ -67,6 +69,14 @@ class StreamService:
         except aiohttp.ClientConnectionError as error:
             raise StatusError(502, "", f"the kubelet of node {node} does not answer: {error}") from error
         return socket
+
+
+def _check_running(pod: Document, container: str) -> None:
+    # Said here as the kubelet says it: kubectl takes its refusal of a WebSocket for a lack of WebSockets.
+    status = pod.get("status", {})
+    known = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    if not any(one["name"] == container and "running" in (one.get("state") or {}) for one in known):
+        raise bad_request(f"container {container} is not running")
 
 
 def _asked(call: Call) -> list[str]:
