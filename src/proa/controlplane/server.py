@@ -130,6 +130,7 @@ class ApiServer:
         authoriser = Authoriser(store)
         registry = Registry(store, admission(store, authoriser))
         watches = await stack.enter_async_context(WatchService(store))
+        watches.measure(self.metrics)
         dispatcher = self._dispatcher(stack, registry, authoriser, watches, tokens)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
