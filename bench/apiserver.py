@@ -58,7 +58,9 @@ def main() -> None:
             figures |= asyncio.run(_measure(config))
             figures[f"memory with {PODS:,} pods, MB"] = _resident_megabytes(pid)
         etcd = _etcd(Path(folder))
-    rows = [(name, value, RECORDED.get(name, "")) for name, value in figures.items()]
+    rows: list[tuple[object, ...]] = [
+        (name, value, RECORDED.get(name, "")) for name, value in figures.items()
+    ]
     if etcd is not None:
         rows.append(("etcd's own durable puts/s, same run", "", etcd))
     show(

@@ -94,7 +94,7 @@ def _pod(number: int) -> dict[str, object]:
     state = {"running": {"startedAt": time_}}
     digest = "sha256:" + "0123456789abcdef" * 4
     status = {"ready": True, "restartCount": 0, "started": True, "state": state, "lastState": {}}
-    fields = {f"f:field{index}": {".": {}, f"f:inner{index}": {}} for index in range(45)}
+    fields: dict[str, object] = {f"f:field{index}": {".": {}, f"f:inner{index}": {}} for index in range(45)}
     owner = {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",

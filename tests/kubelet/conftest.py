@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +11,7 @@ import pytest
 
 from proa import kube
 from proa.app import Backoff
+from proa.app.testing import no_blocking
 from proa.controlplane import ApiServer
 from proa.controlplane.testing import api_server
 from proa.kube import Api, Client, Config, WatchEvent
@@ -73,6 +74,12 @@ int main(int argc, char **argv) {
     return 0;
 }
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking() -> Iterator[None]:
+    with no_blocking("proa.kubelet"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 MACHINE = Machine(
     cpus=2, memory=4 * GIB, memory_available=2 * GIB, disk=100 * GIB, disk_available=50 * GIB, processes=100,
     max_processes=32768, machine_id="m", boot_id="b", kernel_version="6.1", os_image="Debian",
-    architecture="amd64",
+    architecture="amd64", engine_version="50.0.1",
 )  # fmt: skip
 SETTINGS = KubeletSettings(node_name="edge", node_labels={"zone": "a", "kubernetes.io/os": "mine"})
 

@@ -27,7 +27,7 @@ class ProcessSettings:
 
 def with_process_settings(cls: type[S]) -> type[S]:
     """A part's own settings, followed by those of every process."""
-    both = type(cls.__name__, (cls, ProcessSettings), {"__doc__": cls.__doc__})
+    both = type(cls.__name__, (ProcessSettings, cls), {"__doc__": cls.__doc__})
     return cast("type[S]", dataclasses.dataclass(frozen=True, kw_only=True)(both))
 
 

@@ -50,8 +50,10 @@ class Up:
     kubeconfig: Path
     registry: str
 
-    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """Run kubectl against the cluster and return what it printed.
+    def kubectl(
+        self, *arguments: str | Path, stdin: str | None = None, seconds: float = COMMAND_SECONDS
+    ) -> str:
+        """Run kubectl against the cluster, for at most `seconds`, and return what it printed.
 
         Raises:
             AssertionError: It failed; the message is its own.
@@ -62,7 +64,7 @@ class Up:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
         )
         assert result.returncode == 0, f"kubectl {' '.join(map(str, arguments))}: {result.stderr}"

@@ -13,9 +13,11 @@ from typing import Self
 
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
-from proa.controlplane import _protobuf as protobuf
+from proa.controlplane import protobuf
 from proa.controlplane.schema import definitions
+from proa.controlplane.schema._definitions import zero_omitted
 
+from ._aggregation import RoleAggregator
 from ._bootstrap import bootstrap, objects
 from ._certifier import Certifier
 from ._namespaces import NamespaceCleaner
@@ -24,6 +26,7 @@ from .registry import Registry, catalogue
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
+from .serving._audit import AuditLog
 from .serving._bodies import MAX_BODY
 from .serving._logs import LogService
 from .serving._measurements import Measurements
@@ -47,11 +50,15 @@ class ApiServerSettings:
     bind: str = setting("127.0.0.1", help="address to listen on")
     port: int = setting(6443, help="port to listen on; 0 picks a free one")
     token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')
+    audit_log: Path | None = setting(None, help="file for a line about each request; by default, none")
+    audit_log_megabytes: int = setting(16, help="size at which the audit log is begun anew; one old is kept")
 
     def validate(self) -> Iterable[str]:
         """What is wrong with the settings."""
         if not 0 <= self.port <= 65535:
             yield "port: must be from 0 to 65535"
+        if self.audit_log_megabytes < 1:
+            yield "audit_log_megabytes: must be at least 1"
 
 
 class ApiServer:
@@ -131,7 +138,8 @@ class ApiServer:
         registry = Registry(store, admission(store, authoriser))
         watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
-        dispatcher = self._dispatcher(stack, registry, authoriser, watches, tokens)
+        audit = await self._audit_log(stack)
+        dispatcher = self._dispatcher(stack, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
             http.listen(
@@ -147,12 +155,19 @@ class ApiServer:
         host = _ANY.get(settings.bind, self._server.host)
         await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
         await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
+        await stack.enter_async_context(RoleAggregator(registry, catalogue()))
         await stack.enter_async_context(Certifier(registry, catalogue(), authoriser, self._pki))
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
 
+    async def _audit_log(self, stack: AsyncExitStack) -> AuditLog | None:
+        path = self.settings.audit_log
+        if path is None:
+            return None
+        return await stack.enter_async_context(AuditLog(path, self.settings.audit_log_megabytes * 1_000_000))
+
     def _load(self) -> dict[str, User]:
         """The users by token; loads the package's data on the way, so that no request waits for that."""
-        catalogue(), definitions(), protobuf.messages()
+        catalogue(), definitions(), protobuf.messages(), zero_omitted("")
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 
@@ -167,6 +182,7 @@ class ApiServer:
         authoriser: Authoriser,
         watches: WatchService,
         tokens: dict[str, User],
+        audit: AuditLog | None,
     ) -> Dispatcher:
         issuer = TokenIssuer(self._pki.service_account_key)
         authenticator = Authenticator(tokens, issuer, registry.store)
@@ -199,4 +215,5 @@ class ApiServer:
             },
             virtual=reviews.answers(),
             measurements=Measurements(self.metrics),
+            audit=audit,
         )

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from proa.kube.codec import decode, encode
     from proa.kube.config import Config
     from proa.kube.core.patches import Apply, Json, Merge, Patch, Strategic
+    from proa.kube.core.retrying import Retry
     from proa.kube.core.selectors import Selector
+    from proa.kube.core.undecodable import Undecodable
     from proa.kube.core.watching import AnyEvent, Bookmark, WatchEvent
     from proa.kube.errors import (
         AlreadyExistsError,
@@ -39,14 +41,17 @@ if TYPE_CHECKING:
         InvalidError,
         InvalidRequestError,
         KubeError,
+        ManifestError,
         MethodNotAllowedError,
         NotFoundError,
         RequestTimeoutError,
+        TlsError,
         TooManyRequestsError,
         TransportError,
         UnauthorizedError,
+        UnknownResourceError,
     )
-    from proa.kube.models import Resource
+    from proa.kube.models import DynamicObject, PartialObjectMetadata, Resource
     from proa.kube.transport import Timeouts
 
 __all__ = [
@@ -62,25 +67,32 @@ __all__ = [
     "ConflictError",
     "ConnectError",
     "DecodeError",
+    "DynamicObject",
     "ForbiddenError",
     "GoneError",
     "InvalidError",
     "InvalidRequestError",
     "Json",
     "KubeError",
+    "ManifestError",
     "Merge",
     "MethodNotAllowedError",
     "NotFoundError",
     "Page",
+    "PartialObjectMetadata",
     "Patch",
     "RequestTimeoutError",
     "Resource",
+    "Retry",
     "Selector",
     "Strategic",
     "Timeouts",
+    "TlsError",
     "TooManyRequestsError",
     "TransportError",
     "UnauthorizedError",
+    "Undecodable",
+    "UnknownResourceError",
     "WatchEvent",
     "decode",
     "encode",
@@ -92,9 +104,11 @@ _HOMES = {
     "codec": ("decode", "encode"),
     "config": ("Config",),
     "core.patches": ("Apply", "Json", "Merge", "Patch", "Strategic"),
+    "core.retrying": ("Retry",),
     "core.selectors": ("Selector",),
+    "core.undecodable": ("Undecodable",),
     "core.watching": ("AnyEvent", "Bookmark", "WatchEvent"),
-    "models": ("Resource",),
+    "models": ("DynamicObject", "PartialObjectMetadata", "Resource"),
     "transport": ("Timeouts",),
 }
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from proa.kube.errors import DecodeError
-from proa.kube.models import Duration, MicroTime, Quantity, Resource
+from proa.kube.models import Duration, DynamicObject, MicroTime, PartialObjectMetadata, Quantity, Resource
 
 __all__ = ["decode", "encode"]
 
@@ -36,7 +36,7 @@ def encode(value: object) -> bytes:
     Raises:
         TypeError: something in it has no JSON form.
     """
-    return _ENCODER.encode(value)
+    return _ENCODER.encode(value.to_document() if isinstance(value, DynamicObject) else value)
 
 
 def decode(data: bytes | memoryview | str, type_: type[T]) -> T:
@@ -48,13 +48,22 @@ def decode(data: bytes | memoryview | str, type_: type[T]) -> T:
         DecodeError: not JSON, not the type, or an object of another kind. The message names type and JSON
         path.
     """
-    try:
-        value = decode_exactly(data, type_)
-    except msgspec.ValidationError:
-        value = _decode_with_nulls(data, type_)
-    if isinstance(value, Resource) and value.kind != value.resource.kind:
+    if issubclass(type_, DynamicObject):
+        value: T = _decode_dynamic(data, type_)
+    else:
+        try:
+            value = decode_exactly(data, type_)
+        except msgspec.ValidationError:
+            value = _decode_with_nulls(data, type_)
+    if isinstance(value, Resource) and not _is_of_its_kind(value):
         raise DecodeError(f"cannot read {name_of(type_)}: the object is a {value.kind} ({value.api_version})")
     return value
+
+
+def _is_of_its_kind(value: Resource) -> bool:
+    if isinstance(value, PartialObjectMetadata) and value.kind == "PartialObjectMetadata":
+        return True
+    return not hasattr(value, "resource") or value.kind == value.resource.kind
 
 
 def decode_exactly(data: bytes | memoryview | str, type_: type[T]) -> T:
@@ -103,6 +112,13 @@ def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
 def name_of(type_: type) -> str:
     """Return how messages call a type."""
     return getattr(type_, "__name__", str(type_))
+
+
+def _decode_dynamic(data: bytes | memoryview | str, type_: type[Any]) -> Any:
+    try:
+        return type_.from_document(decode_exactly(data, dict[str, Any]))
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"cannot read {name_of(type_)}: {error}") from error
 
 
 def _decode_with_nulls(data: bytes | memoryview | str, type_: type[T]) -> T:

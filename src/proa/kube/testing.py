@@ -21,6 +21,7 @@ from proa.kube.codec import encode
 from proa.kube.config import Config
 from proa.kube.core.request import Request
 from proa.kube.core.response import Response
+from proa.kube.core.retrying import Retry
 from proa.kube.models import Model
 
 __all__ = ["Answer", "ScriptedTransport", "answer", "event", "scripted_client", "status"]
@@ -68,6 +69,7 @@ class ScriptedTransport:
     def __init__(self, *script: Answer | Exception) -> None:
         self._script = list(script)
         self.requests: list[Request] = []
+        self.sockets: list[ScriptedSocket] = []
         self.closed = False
 
     async def request(self, request: Request) -> Response:
@@ -82,6 +84,18 @@ class ScriptedTransport:
         """See `proa.kube.transport.Transport`."""
         del silence
         yield ScriptedStream(self._next(request))
+
+    @asynccontextmanager
+    async def connect(
+        self, request: Request, protocols: Sequence[str]
+    ) -> AsyncIterator[ScriptedSocket | Response]:
+        """See `proa.kube.transport.Transport`; the chunks of an answer with code 101 are its messages."""
+        step = self._next(request)
+        if step.status != 101:
+            yield Response(step.status, step.headers, b"".join(step.chunks))
+            return
+        self.sockets.append(ScriptedSocket(step.headers.get("sec-websocket-protocol", protocols[0]), step))
+        yield self.sockets[-1]
 
     async def close(self) -> None:
         """See `proa.kube.transport.Transport`."""
@@ -113,6 +127,28 @@ class ScriptedStream:
             raise self._step.error
 
 
-def scripted_client(transport: ScriptedTransport) -> Client:
-    """Return a client that speaks to a script."""
-    return Client(Config(server="https://scripted.invalid"), transport=transport)
+class ScriptedSocket:
+    """A WebSocket whose messages are scripted; what was sent is in `sent`."""
+
+    def __init__(self, protocol: str, step: Answer) -> None:
+        self.protocol = protocol
+        self.sent: list[bytes] = []
+        self._messages = list(step.chunks)
+        self._error = step.error
+
+    async def send(self, message: bytes) -> None:
+        """See `proa.kube.transport.Socket`."""
+        self.sent.append(message)
+
+    async def receive(self) -> bytes | None:
+        """See `proa.kube.transport.Socket`."""
+        if self._messages:
+            return self._messages.pop(0)
+        if self._error:
+            raise self._error
+        return None
+
+
+def scripted_client(transport: ScriptedTransport, *, retry: Retry | None = None) -> Client:
+    """Return a client that speaks to a script; by default it sends nothing twice."""
+    return Client(Config(server="https://scripted.invalid"), transport=transport, retry=retry)

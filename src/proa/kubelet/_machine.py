@@ -5,6 +5,8 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 
@@ -25,6 +27,7 @@ class Machine:
         kernel_version: As `uname -r` says.
         os_image: The distribution's name.
         architecture: As Go and therefore Kubernetes spell it: `amd64`, `arm64`.
+        engine_version: Of the WebAssembly engine.
     """
 
     cpus: int
@@ -39,6 +42,7 @@ class Machine:
     kernel_version: str
     os_image: str
     architecture: str
+    engine_version: str
 
 
 def observe(data_dir: Path) -> Machine:
@@ -58,6 +62,7 @@ def observe(data_dir: Path) -> Machine:
         kernel_version=platform.release(),
         os_image=_os_image(),
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
+        engine_version=_engine_version(),
     )
 
 
@@ -86,6 +91,11 @@ def _os_image() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     except OSError:
         return platform.system()
+
+
+@cache
+def _engine_version() -> str:
+    return version("wasmtime")
 
 
 def _text(path: str) -> str:

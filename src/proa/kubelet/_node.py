@@ -7,7 +7,6 @@ real cluster puts on every Linux node, whatever its taints, could not run here.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from msgspec.structs import replace
@@ -144,14 +143,7 @@ def _system_info(machine: Machine) -> NodeSystemInfo:
         system_uuid=machine.machine_id,
         kernel_version=machine.kernel_version,
         os_image=machine.os_image,
-        container_runtime_version=f"proa-wasmtime://{_engine_version()}",
+        container_runtime_version=f"proa-wasmtime://{machine.engine_version}",
         kubelet_version=f"{KUBERNETES_VERSION}+proa-{proa.__version__}",
         kube_proxy_version="",
     )
-
-
-def _engine_version() -> str:
-    try:
-        return version("wasmtime")
-    except PackageNotFoundError:
-        return "unknown"

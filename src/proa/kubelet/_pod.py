@@ -14,14 +14,13 @@ from proa.kube.models.core_v1 import Container as ContainerSpec
 from proa.kube.models.core_v1 import ContainerStatus, Pod, PodStatus
 from proa.kubelet import _container_status
 from proa.kubelet._container import Container
-from proa.kubelet._container_states import Lost, Running
+from proa.kubelet._container_states import Lost, Running, Stopping
 from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
 from proa.kubelet._pod_states import Admitting, PodState
 from proa.kubelet._pod_status import TERMINAL_PHASES, PodFacts, pod_status
-from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet._sidecars import Sidecars
 from proa.kubelet._status_writer import StatusWriter
-from proa.wasm import Sandbox
 
 _log = logs.get_logger(__name__)
 _RETRY: Final = Backoff(initial=0.2, maximum=10.0, jitter=0.5)
@@ -30,8 +29,9 @@ _RETRY: Final = Backoff(initial=0.2, maximum=10.0, jitter=0.5)
 class PodWorker:
     """Runs one pod.
 
-    Deletion ends its containers at once, without waiting for the grace period: a guest of WASI preview 1
-    cannot be sent a signal, so there is nothing that it could do with that time.
+    Deletion ends its containers as soon as their `preStop` hooks have ended, which may take the grace period
+    at most. The rest of it is not waited for: a guest of WASI cannot be sent a signal, so there is nothing
+    that it could do with the time.
 
     Args:
         services: The node's.
@@ -59,6 +59,7 @@ class PodWorker:
             pod.spec.init_containers, known.init_container_statuses, init=True
         )
         self.containers = self._containers(pod.spec.containers, known.container_statuses, init=False)
+        self.sidecars = Sidecars()
         self.refusal = refusal
         self.status = known
         self._api = Api(services.client, Pod, namespace=self.context.namespace)
@@ -74,7 +75,6 @@ class PodWorker:
         )
         self._saving = asyncio.Lock()
         self._ending = asyncio.Event()
-        self._gone = asyncio.Event()
         self.update(pod)
 
     def update(self, pod: Pod) -> None:
@@ -86,7 +86,7 @@ class PodWorker:
 
     def gone(self) -> None:
         """The server has the pod no longer."""
-        self._gone.set()
+        self.context.gone.set()
         self._ending.set()
 
     def renewed(self) -> "PodWorker":
@@ -95,13 +95,13 @@ class PodWorker:
         worker = PodWorker(
             context.services, context.pod, context.directory, context.ip, self.status, self.refusal
         )
-        if self._gone.is_set():
+        if self.context.gone.is_set():
             worker.gone()
         return worker
 
     async def run(self) -> None:
         """Live until the pod is gone. If cancelled, its containers run on for the next kubelet."""
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, self.sidecars:
             writing = group.create_task(self._writer.run(), name=f"status of {self.context.title}")
             await self._changed()
             if not self._ending.is_set():
@@ -109,9 +109,9 @@ class PodWorker:
                 await self._ending.wait()
                 life.cancel()
                 await asyncio.wait([life])
-            await self._stop()
+            await self._stop(self.context.grace_period)
             await self._delete()
-            await self._gone.wait()
+            await self.context.gone.wait()
             writing.cancel()
         await self.context.directory.remove()
 
@@ -168,7 +168,7 @@ class PodWorker:
             message = "Pod was active on the node longer than the specified deadline"
             self.context.event("DeadlineExceeded", message)
             self._facts = dataclasses.replace(self._facts, reason="DeadlineExceeded", message=message)
-            await self._stop()
+            await self._stop(self.context.grace_period)
             await self.finish()
 
     def _seconds_left(self) -> float | None:
@@ -177,29 +177,36 @@ class PodWorker:
             return None
         return max(0.0, (self._facts.started_at + timedelta(seconds=seconds) - now()).total_seconds())
 
-    async def _stop(self) -> None:
-        """End every container that runs, and read its output to the end."""
+    async def stop_sidecars(self, seconds: float) -> None:
+        """End the sidecars, the last one first, within so many seconds in all."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        for container in reversed(self.init_containers):
+            if container.is_sidecar:
+                await self.sidecars.release(container)
+                await self._stop_one(container, max(0.0, deadline - loop.time()))
+
+    async def _stop(self, seconds: float) -> None:
+        """End all containers, sidecars after the others, and read their output to the end."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
         async with asyncio.TaskGroup() as group:
-            for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
-                group.create_task(self._stop_one(sandbox))
-        for container in [*self.init_containers, *self.containers]:
-            if container.status.state.running is not None:
-                await Lost().next(container)
+            for container in [*self.init_containers, *self.containers]:
+                if not container.is_sidecar:
+                    group.create_task(self._stop_one(container, seconds))
+        await self.stop_sidecars(max(0.0, deadline - loop.time()))
         if self.has_started():
             await self.finish()
 
-    async def _stop_one(self, sandbox: Sandbox) -> None:
-        name = SandboxName.parse(sandbox.id)
-        container = self.container(name.container) if name is not None else None
-        running = sandbox.exit is None
-        sandbox.kill()
-        if container is None:
-            await sandbox.wait()
-            await self.context.services.sandboxes.forget(sandbox.id)
-            return
-        if running:
+    async def _stop_one(self, container: Container, seconds: float) -> None:
+        for sandbox in container.sandboxes():
+            if sandbox.exit is not None:
+                await Running(sandbox).follow(container)
+                continue
             container.event("Killing", f"Stopping container {container.name}")
-        await Running(sandbox).next(container)
+            await Stopping(sandbox, seconds).next(container)
+        if container.status.state.running is not None:
+            await Lost().next(container)
 
     def _explain_waiting(self, message: str) -> None:
         for container in [*self.init_containers, *self.containers]:
@@ -210,7 +217,7 @@ class PodWorker:
         """Tell the server how it ended, and that it may forget the pod."""
         backoff = _RETRY.start()
         await self._unless_gone(self._writer.settled())
-        while not self._gone.is_set():
+        while not self.context.gone.is_set():
             try:
                 await self._api.delete(
                     self.context.pod.metadata.name or "", grace_period=0, uid=self.context.uid
@@ -223,7 +230,7 @@ class PodWorker:
                 await asyncio.sleep(backoff.next())
 
     async def _unless_gone(self, work: Coroutine[None, None, None]) -> None:
-        waiting = {asyncio.create_task(work), asyncio.create_task(self._gone.wait())}
+        waiting = {asyncio.create_task(work), asyncio.create_task(self.context.gone.wait())}
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,5 +1,6 @@
 """What the containers of one pod share, and what all pods of the node do."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -17,6 +18,7 @@ from proa.kubelet._volumes import ProvidedVolume
 from proa.runtime import Recorder
 
 IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
+_GRACE_PERIOD: Final = 30.0
 CONFIGURATION: Final = Backoff(initial=1.0, maximum=60.0, factor=2.0)
 
 
@@ -57,6 +59,7 @@ class PodContext:
         pod: The newest version.
         directory: Where it is kept.
         ip: Its address.
+        gone: Set when the API server has the pod no longer: nothing more is waited for.
         changed: To be awaited after a container's status has changed; when it returns, that is on disk.
         volumes: Those that are there, by name.
     """
@@ -67,6 +70,7 @@ class PodContext:
     ip: str
     changed: Callable[[], Awaitable[None]]
     volumes: dict[str, ProvidedVolume] = field(default_factory=dict)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def uid(self) -> str:
@@ -82,6 +86,15 @@ class PodContext:
     def title(self) -> str:
         """The pod as Kubernetes' messages call it."""
         return f"{self.pod.metadata.name}_{self.namespace}({self.uid})"
+
+    @property
+    def grace_period(self) -> float:
+        """How long a container may take to end once it is told to, in seconds."""
+        asked, usual = (
+            self.pod.metadata.deletion_grace_period_seconds,
+            self.pod.spec.termination_grace_period_seconds,
+        )
+        return next((seconds for seconds in (asked, usual) if seconds is not None), _GRACE_PERIOD)
 
     @property
     def fields(self) -> PodFields:

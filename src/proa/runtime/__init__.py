@@ -8,6 +8,7 @@ Parts, from the bottom up; each is usable alone:
   object,
   retried with back-off, told to stop gracefully.
 - `Dispatcher`: the controller's queue and hands alone, for keys of your own.
+- `Finalizer`: keeps objects from vanishing before they are cleaned up after.
 - `Recorder`: Events about objects, for people; `background`: tasks that end with their owner.
 
 Start reading at `Controller`. The decisions are made by pure modules (`_machine`, `_known`, `_pacing`,
@@ -20,6 +21,7 @@ from proa.runtime._background import background
 from proa.runtime._controller import Action, Controller, Reconciler, Statistics
 from proa.runtime._dispatcher import Dispatcher
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
+from proa.runtime._finalizer import Finalizer
 from proa.runtime._object import ObjectRef
 from proa.runtime._reflector import Reflector, Subscription
 from proa.runtime._store import Index, Store, StoreClosedError
@@ -37,6 +39,7 @@ __all__ = [
     "Dispatcher",
     "ErrorHandler",
     "Event",
+    "Finalizer",
     "Index",
     "Init",
     "InitApply",

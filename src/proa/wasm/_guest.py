@@ -4,13 +4,13 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
-from wasmtime import Func, Store, Trap, WasiConfig, WasmtimeError
+from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
 
-from proa.wasm._engine import GuestExit, Runtime
+from proa.wasm._engine import GuestExit, Runtime, command_interface
 from proa.wasm._process import one_line
 from proa.wasm.spec import ExitReason, Mount, SandboxSpec
 
@@ -19,6 +19,10 @@ _TRAPPED: Final = 134
 _OUT_OF_MEMORY: Final = 137
 _MAX_TABLE_ELEMENTS: Final = 1_000_000
 _MAX_MESSAGE: Final = 1000
+
+
+_Start = Callable[[], int]
+"""Runs a guest that is ready to its end and returns its exit code."""
 
 
 class Outcome(msgspec.Struct):
@@ -48,20 +52,42 @@ def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) ->
 
 
 def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
+    instantiate = _instantiate_component if spec.module.is_component else _instantiate_module
     try:
         store = _create_store(runtime, spec)
-        instance = runtime.linker.instantiate(store, runtime.load(spec.module.path))
-        start = instance.exports(store)["_start"]
+        start = instantiate(runtime, store, spec.module.path)
     except (WasmtimeError, Trap, OSError) as error:
         return Outcome(FAILED, ExitReason.FAILED, one_line(error)), ""
-    assert isinstance(start, Func)
     try:
-        start(store)
+        return Outcome(start(), ExitReason.EXITED), ""
     except GuestExit as end:
+        return Outcome(end.code, ExitReason.EXITED), ""
+    except ExitTrap as end:
         return Outcome(end.code, ExitReason.EXITED), ""
     except (Trap, WasmtimeError) as trap:
         return Outcome(_TRAPPED, ExitReason.TRAPPED, one_line(trap)), f"{trap}\n"
-    return Outcome(0, ExitReason.EXITED), ""
+
+
+def _instantiate_module(runtime: Runtime, store: Store, entry: Path) -> _Start:
+    start = runtime.linker.instantiate(store, runtime.load(entry)).exports(store)["_start"]
+    assert isinstance(start, Func)
+
+    def run() -> int:
+        start(store)
+        return 0
+
+    return run
+
+
+def _instantiate_component(runtime: Runtime, store: Store, entry: Path) -> _Start:
+    component = runtime.load_component(entry)
+    instance = runtime.component_linker.instantiate(store, component)
+    name = command_interface(runtime, component)
+    index = component.get_export_index("run", component.get_export_index(name)) if name else None
+    start = instance.get_func(store, index) if index else None
+    if start is None:
+        raise WasmtimeError(f"the component has no function run in {name}")
+    return lambda: int(start(store).tag != "ok")
 
 
 def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:

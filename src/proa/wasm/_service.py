@@ -19,6 +19,7 @@ from proa.wasm.spec import CompiledModule, ExitReason, SandboxExit
 _SIGNALLED: Final = 128
 _DEV_NULL: Final = 0
 
+_Identity = tuple[int, int, int]
 Send = Callable[[protocol.Reply, Sequence[int]], None]
 
 
@@ -42,7 +43,7 @@ class Service:
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
         self._compilations: dict[Path, list[int]] = {}
-        self._checked: dict[Path, tuple[int, int, int]] = {}
+        self._checked: dict[Path, tuple[CompiledModule, _Identity]] = {}
 
     def __len__(self) -> int:
         return len(self._sandboxes)
@@ -142,8 +143,8 @@ class Service:
 
     def _compile(self, request: protocol.Compile) -> None:
         entry = cache_entry(request.cache_dir, request.digest)
-        if size := self._size_if_checked(entry):
-            self._send(protocol.Compiled(request.seq, CompiledModule(request.digest, entry, size)), ())
+        if module := self._if_checked(entry):
+            self._send(protocol.Compiled(request.seq, module), ())
         elif entry in self._compilations:
             self._compilations[entry].append(request.seq)
         else:
@@ -176,22 +177,23 @@ class Service:
                 0, "invalid", f"the compiler {how}: the module is too large or too intricate"
             )
         if isinstance(reply, protocol.Compiled):
-            self._checked[entry] = _identity(entry)
+            self._checked[entry] = reply.module, _identity(entry)
         for seq in self._compilations.pop(entry):
             self._send(msgspec.structs.replace(reply, seq=seq), ())
 
-    def _size_if_checked(self, entry: Path) -> int:
+    def _if_checked(self, entry: Path) -> CompiledModule | None:
+        """A module that was found good before, unless its file was changed since."""
+        module, identity = self._checked.get(entry, (None, None))
         try:
-            identity = _identity(entry)
+            return module if module and _identity(entry) == identity else None
         except OSError:
-            return 0
-        return identity[1] if self._checked.get(entry) == identity else 0
+            return None
 
     def _fail(self, seq: int, message: str) -> None:
         self._send(protocol.Failed(seq, "sandbox", message), ())
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def _identity(path: Path) -> _Identity:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -17,11 +17,13 @@ class CompiledModule(msgspec.Struct, frozen=True):
         digest: The SHA-256 of the module, 64 hexadecimal digits.
         path: The file of machine code in the cache.
         size: The length of that file in bytes.
+        is_component: It is a component of WASI 0.2, not a core module of WASI preview 1.
     """
 
     digest: str
     path: Path
     size: int
+    is_component: bool = False
 
 
 class Mount(msgspec.Struct, frozen=True):

@@ -24,16 +24,17 @@ def definitions() -> dict[str, Document]:
 
 
 @cache
-def protobuf_messages() -> dict[str, dict[str, list[str]]]:
-    """The protobuf fields of each type by number: name, type and mode (see tools/compact_protobuf.py)."""
+def _protobuf_fields() -> dict[str, dict[str, list[str]]]:
+    """The protobuf fields of each type, by package and name; `?` marks those that are left out when zero."""
     table: dict[str, dict[str, list[str]]] = load("protobuf")
     return table
 
 
 def zero_omitted(type_name: str) -> frozenset[str]:
     """The fields of a type that are not written when they are zero, false or empty."""
-    fields = protobuf_messages().get(type_name, {}).values()
-    return frozenset(name for name, _, mode in fields if mode == "z")
+    package, _, name = type_name.rpartition(".")
+    fields = _protobuf_fields().get(package, {}).get(name, ())
+    return frozenset(entry.split(" ")[1] for entry in fields if entry.endswith("?"))
 
 
 @cache

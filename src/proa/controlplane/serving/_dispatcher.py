@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane.registry import Catalogue, Resource
 from proa.controlplane.security import (
+    ANONYMOUS,
     Attributes,
     Authenticator,
     Authoriser,
@@ -31,6 +33,7 @@ from proa.controlplane.security import (
 from proa.controlplane.storage._store import StorageError
 
 from . import _responses
+from ._audit import AuditLog
 from ._encoding import encoded
 from ._measurements import Measurements
 from ._request_info import RequestInfo, parse
@@ -69,6 +72,7 @@ class Dispatcher:
         subresources: Who answers for subresources, by `resource/subresource`, or `*/subresource`.
         virtual: Who answers for resources that are not stored, by kind (reviews).
         measurements: Who counts requests.
+        audit: Who keeps a record of all requests, if anybody.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Dispatcher:
         subresources: dict[str, Answer],
         virtual: dict[str, Answer],
         measurements: Measurements,
+        audit: AuditLog | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._authenticator = authenticator
@@ -90,14 +95,17 @@ class Dispatcher:
         self._subresources = subresources
         self._virtual = virtual
         self._measurements = measurements
+        self._audit = audit
         self._log = logs.get_logger(__name__)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
-        began = time.perf_counter()
+        began, received = time.perf_counter(), datetime.now(UTC)
         info = parse(request.method, request.raw_path)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
+        if self._audit is not None:
+            self._audit.record(request, received, answer.status)
         return await encoded(answer, request)
 
     async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
@@ -115,8 +123,10 @@ class Dispatcher:
             return _responses.refusal(internal())
 
     async def _handle(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
-        user = self._impersonate(request, self._authenticate(request))
-        self._authorise(user, info)
+        request_at_hand.set(Attributes(ANONYMOUS, info.verb, path=info.path))
+        asking = self._authenticate(request)
+        user = self._impersonate(request, asking)
+        self._authorise(user, info, None if user is asking else asking)
         call = Call(request, info, user)
         if not info.plural:
             answer = await self._paths.answer(call)
@@ -143,7 +153,7 @@ class Dispatcher:
             self._demand(one)
         return user
 
-    def _authorise(self, user: User, info: RequestInfo) -> None:
+    def _authorise(self, user: User, info: RequestInfo, impersonated_by: User | None) -> None:
         # A namespace is in itself: roles within it can be about it.
         own = info.plural == "namespaces" and not info.group
         wanted = Attributes(
@@ -156,6 +166,7 @@ class Dispatcher:
             name=info.name,
             path=info.path,
             field_selector=info.query.get("fieldSelector", ""),
+            impersonated_by=impersonated_by,
         )
         request_at_hand.set(wanted)
         self._demand(wanted)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from proa.controlplane._errors import StatusError, bad_request, internal
+from proa.controlplane._errors import Qualified, StatusError, bad_request, internal, not_found
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Registry
 from proa.controlplane.storage import Key
@@ -65,17 +65,13 @@ class LogService:
     def _address(self, name: str) -> str:
         stored = self._registry.store.get(Key("nodes", "", name))
         if stored is None:
-            raise StatusError(
-                500, "InternalError", f'the node "{name}" is not there, so its logs cannot be read'
-            )
+            raise not_found(Qualified("", "nodes"), name)
         status = stored.document().get("status", {})
         addresses = {one["type"]: one["address"] for one in status.get("addresses") or []}
         host = addresses.get("InternalIP") or addresses.get("Hostname")
         port = status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port")
         if not host or not port:
-            raise StatusError(
-                500, "InternalError", f'the node "{name}" does not say where its kubelet listens'
-            )
+            raise StatusError(502, "", f'the node "{name}" does not say where its kubelet listens')
         return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def _pass_on(self, call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Helpers for tests of what stands on this package: a collection in memory, to watch and to make fail."""
+"""A collection in memory, to watch and to make fail."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import msgspec
 from proa.kube import Bookmark, GoneError, KubeError, Page, WatchEvent
 from proa.kube.models.meta_v1 import Status
 from proa.runtime._object import K, ObjectRef
-
-__all__ = ["FakeSource", "gone"]
 
 
 def gone() -> GoneError:
