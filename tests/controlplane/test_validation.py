@@ -165,3 +165,52 @@ async def test_all_problems_are_named_at_once(
 def test_every_rule_is_about_a_field_that_there_is() -> None:
     for name, rules in RULES.items():
         assert {field for field in rules if field} <= definitions()[name]["properties"].keys(), name
+
+
+FIXED: list[tuple[str, str, dict[str, Any], dict[str, Any], str]] = [
+    ("storage.k8s.io", "storageclasses", {"provisioner": "a"}, {"provisioner": "b"}, "provisioner"),
+    ("scheduling.k8s.io", "priorityclasses", {"value": 1}, {"value": 2}, "value"),
+    (
+        "rbac.authorization.k8s.io",
+        "clusterrolebindings",
+        {"roleRef": {"kind": "ClusterRole", "name": "view"}},
+        {"roleRef": {"kind": "ClusterRole", "name": "edit"}},
+        "roleRef",
+    ),
+    (
+        "apps",
+        "statefulsets",
+        {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE, "serviceName": "x"}},
+        {"spec": {"serviceName": "y"}},
+        "spec",
+    ),
+    (
+        "networking.k8s.io",
+        "ingressclasses",
+        {"spec": {"controller": "a/b"}},
+        {"spec": {"controller": "a/c"}},
+        "spec.controller",
+    ),
+]
+
+
+@pytest.mark.parametrize(("group", "plural", "document", "change", "field"), FIXED, ids=[c[1] for c in FIXED])
+async def test_what_cannot_change_is_refused(
+    admin: aiohttp.ClientSession,
+    group: str,
+    plural: str,
+    document: dict[str, Any],
+    change: dict[str, Any],
+    field: str,
+) -> None:
+    resource = catalogue().find(group, plural)
+    assert resource is not None
+    where = "namespaces/default/" if resource.namespaced else ""
+    path = f"/apis/{group}/{resource.version}/{where}{plural}"
+    async with admin.post(path, json={"metadata": {"name": "x"}, **document}) as response:
+        assert response.status == 201, await response.text()
+    headers = {"Content-Type": "application/merge-patch+json"}
+    async with admin.patch(f"{path}/x", json=change, headers=headers) as response:
+        status = await response.json()
+    assert status["code"] == 422
+    assert [cause["field"] for cause in status["details"]["causes"]] == [field]

@@ -20,6 +20,7 @@ from proa.controlplane.schema._definitions import zero_omitted
 from ._aggregation import RoleAggregator
 from ._bootstrap import bootstrap, objects
 from ._certifier import Certifier
+from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import admission
 from .registry import Registry, catalogue
@@ -138,6 +139,7 @@ class ApiServer:
         authoriser = Authoriser(store)
         registry = Registry(store, admission(store, authoriser))
         watches = await stack.enter_async_context(WatchService(store))
+        watches.measure(self.metrics)
         audit = await self._audit_log(stack)
         dispatcher = self._dispatcher(stack, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
@@ -154,6 +156,7 @@ class ApiServer:
         )
         host = _ANY.get(settings.bind, self._server.host)
         await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
+        await stack.enter_async_context(EventExpiry(store))
         await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
         await stack.enter_async_context(RoleAggregator(registry, catalogue()))
         await stack.enter_async_context(Certifier(registry, catalogue(), authoriser, self._pki))
