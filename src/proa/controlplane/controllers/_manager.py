@@ -11,6 +11,7 @@ from proa.controlplane.controllers._cronjob import CronJobController
 from proa.controlplane.controllers._daemonset import DaemonSetController
 from proa.controlplane.controllers._deployment import DeploymentController
 from proa.controlplane.controllers._discovery import discover
+from proa.controlplane.controllers._endpoints import EndpointsController
 from proa.controlplane.controllers._garbage import GarbageCollector
 from proa.controlplane.controllers._job import JobController
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
@@ -22,7 +23,8 @@ from proa.kube.models import Resource
 from proa.kube.models.apps_v1 import ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet
 from proa.kube.models.batch_v1 import CronJob, Job
 from proa.kube.models.coordination_v1 import Lease
-from proa.kube.models.core_v1 import Namespace, Node, Pod, ServiceAccount
+from proa.kube.models.core_v1 import Endpoints, Namespace, Node, Pod, Service, ServiceAccount
+from proa.kube.models.discovery_v1 import EndpointSlice
 from proa.runtime import Controller, Recorder, Reflector, background
 
 K = TypeVar("K", bound=Resource)
@@ -93,6 +95,7 @@ class ControllerManager:
             DaemonSetController(client, watch(DaemonSet), pods, nodes, revisions, await told("daemonset")),
             JobController(client, jobs, pods, await told("job")),
             CronJobController(client, watch(CronJob), jobs, await told("cronjob")),
+            EndpointsController(client, watch(Service), pods, watch(EndpointSlice), watch(Endpoints)),
             ServiceAccountController(client, watch(Namespace), watch(ServiceAccount)),
             NodeController(client, nodes, leases, await told("node")),
             PodCollector(client, nodes, pods),

@@ -1,0 +1,1 @@
+"""The cluster's network on a laptop, without root."""
