@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -218,10 +218,16 @@ async def test_an_upload_is_carried_on_after_it_broke(tmp_path: Path) -> None:
     content = os.urandom(4_000_000)
     path = stored(tmp_path / "in", {"big": content})[hashlib.sha256(content).hexdigest()]
     received: list[int] = []
+    label = make_label("big", content)
+
+    async def noticed() -> None:
+        """Wait until the server knows that the upload broke; a client retries later than at once."""
+        while not await server.storage.arrived(label.sha256):  # noqa: ASYNC110 - the other side knows no event of ours
+            await asyncio.sleep(0.01)
 
     async with (
         running_server(tmp_path / "server") as server,
-        breaking_proxy(server.url, 2_500_000, received) as url,
+        breaking_proxy(server.url, 2_500_000, received, noticed) as url,
     ):
         async with BindleClient(url, backoff=SOON) as client:
             invoice = server.signed("a/1.0.0", {"big": content})
@@ -234,15 +240,19 @@ async def test_an_upload_is_carried_on_after_it_broke(tmp_path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def breaking_proxy(upstream: str, after: int, received: list[int]) -> AsyncIterator[str]:
+async def breaking_proxy(
+    upstream: str, after: int, received: list[int], noticed: Callable[[], Awaitable[None]]
+) -> AsyncIterator[str]:
     """Forward TCP connections; cut the first that sends more than `after` bytes. Counts bytes of each."""
     host, port = upstream.split("/")[2].split(":")
     cut = False
     tasks = set[asyncio.Task[None]]()
+    writers: list[asyncio.StreamWriter] = []
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal cut
         backend_reader, backend_writer = await asyncio.open_connection(host, int(port))
+        writers.extend((writer, backend_writer))
         received.append(0)
         number = len(received) - 1
 
@@ -261,12 +271,16 @@ async def breaking_proxy(upstream: str, after: int, received: list[int]) -> Asyn
                     cut = True
                     break
         backend_writer.close()
+        if cut and number == len(received) - 1:
+            await noticed()
         task.cancel()
         writer.close()
 
     listener = await asyncio.start_server(forward, "127.0.0.1", 0)
     async with listener:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1/"
+    for writer in writers:
+        writer.transport.abort()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,8 +15,10 @@ import bcrypt
 import pytest
 
 from proa.bindle.invoice import Id, encode, parse_invoice
-from proa.bindle.keys import Keyring
-from proa.bindle.testing import make_invoice
+from proa.bindle.keys import Keyring, SecretKey, SecretKeys
+from proa.bindle.signing import sign
+from proa.bindle.standalone import write_standalone
+from proa.bindle.testing import make_invoice, make_label
 from proa.cli.testing import proa
 
 pytestmark = pytest.mark.xdist_group("bindle-command")
@@ -36,6 +38,14 @@ class Person:
     home: Path
     url: str
     environment: dict[str, str]
+
+    @property
+    def keyring(self) -> Path:
+        return self.home / "config" / "bindle" / "keyring.toml"
+
+    @property
+    def secret_keys(self) -> Path:
+        return self.home / "config" / "bindle" / "secret_keys.toml"
 
     def run(self, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         given = {
@@ -96,33 +106,31 @@ def directory(tmp_path: Path) -> Path:
 def author(tmp_path: Path, directory: Path) -> Iterator[Person]:
     """Somebody with a key that a running server trusts, who trusts that server's."""
     person = make_person(tmp_path, "")
-    person.ok("keys", "create", "Ada <ada@example.com>", "--roles", "creator,approver")
-    (directory / "keyring.toml").write_text(person.ok("keys", "print"))
+    ada = create_key(person, "Ada <ada@example.com>")
+    Keyring.of(ada.public()).save(directory / "keyring.toml")
     with serving(directory, "--unauthenticated") as url:
         person.url = url
-        assert "1 keys added" in person.ok("keys", "fetch", "--host")
+        host = SecretKeys.load(directory / "signing-keys.toml").find("host")
+        Keyring.of(ada.public(), host.public()).save(person.keyring)
         yield person
 
 
+def create_key(person: Person, label: str) -> SecretKey:
+    key = SecretKey.generate(label, ["creator"])
+    SecretKeys.of(key).save(person.secret_keys)
+    return key
+
+
 def standalone(person: Person, bindle: str) -> Path:
-    """Write a signed standalone bindle by the commands alone; return the directory that holds it."""
-    key = Id.parse(bindle).sha256
-    root = person.home / "standalone" / key
-    (root / "parcels").mkdir(parents=True)
-    labels = []
+    """Write a standalone bindle that the person has signed; return the directory that holds it."""
+    place = person.home / "standalone"
+    place.mkdir(exist_ok=True)
+    key = SecretKeys.load(person.secret_keys).find("creator")
     for name, content in CONTENTS.items():
-        path = person.home / Path(name).name
-        path.write_bytes(content)
-        label = tomllib.loads(person.ok("generate-label", path, "-n", name))
-        (root / "parcels" / f"{label['sha256']}.dat").write_bytes(content)
-        labels.append(label)
-    invoice = make_invoice(bindle, CONTENTS)
-    assert [parcel.label.sha256 for parcel in invoice.parcels or []] == [label["sha256"] for label in labels]
-    plain = person.home / "plain.toml"
-    plain.write_bytes(encode(invoice))
-    person.ok("sign-invoice", plain, "-o", root / "invoice.toml")
-    plain.unlink()
-    return root.parent
+        (person.home / Path(name).name).write_bytes(content)
+    invoice = sign(make_invoice(bindle, CONTENTS), key, "creator", 1)
+    write_standalone(place, invoice, lambda label: person.home / Path(label.name).name)
+    return place
 
 
 def test_a_bindle_is_made_signed_pushed_found_fetched_verified_and_yanked(author: Person) -> None:
@@ -175,9 +183,27 @@ def test_a_tarball_is_packed_and_pushed(author: Person) -> None:
     assert "2 of 2 parcels uploaded" in author.ok("push", "a/1.0.0", "-p", tarball)
 
 
+def test_a_label_is_generated_and_keys_are_printed_and_fetched(author: Person, tmp_path: Path) -> None:
+    file = author.home / "hello.wasm"
+    file.write_bytes(b"hello")
+    label = tomllib.loads(author.ok("generate-label", file, "-n", "bin/hello"))
+    expected = make_label("bin/hello", b"hello", "application/wasm")
+    assert label == {
+        "sha256": expected.sha256,
+        "mediaType": "application/wasm",
+        "name": "bin/hello",
+        "size": 5,
+    }
+    printed = tomllib.loads(author.ok("keys", "print", "-m", "Ada"))
+    assert [key["label"] for key in printed["key"]] == ["Ada <ada@example.com>"]
+    bob = make_person(tmp_path, author.url, "bob")
+    assert "1 keys added" in bob.ok("keys", "fetch", "--host")
+    assert Keyring.load(bob.keyring).key[0].roles == ["host"]
+
+
 def test_a_bindle_by_somebody_unknown_is_refused_by_server_and_client(author: Person, tmp_path: Path) -> None:
     eve = make_person(tmp_path, author.url, "eve")
-    eve.ok("keys", "create", "Eve")
+    create_key(eve, "Eve")
     place = standalone(eve, "a/1.0.0")
     assert "not in the keyring" in eve.fails("push", "a/1.0.0", "-p", place)
     author.ok("push", "a/1.0.0", "-p", standalone(author, "a/1.0.0"))
@@ -203,10 +229,9 @@ def test_an_invoice_that_was_changed_is_told_by_verify(author: Person) -> None:
 
 def test_keys_are_added_and_rotated(tmp_path: Path) -> None:
     person = make_person(tmp_path, "http://127.0.0.1:9/v1/")
-    keyring = person.home / "config" / "bindle" / "keyring.toml"
     first = person.ok("keys", "create", "Ada").strip()
     second = person.ok("keys", "create", "Ada").strip()
-    assert [entry.key for entry in Keyring.load(keyring).key] == [first, second]
+    assert [entry.key for entry in Keyring.load(person.keyring).key] == [first, second]
     invoice = person.home / "invoice.toml"
     invoice.write_bytes(encode(make_invoice("a/1.0.0", {})))
     person.ok("sign-invoice", invoice, "-o", person.home / "signed.toml")

@@ -57,16 +57,25 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
     await app.start_all({"registry": registry, "API server": server})
-    client = await app.start("client", Client(Config.from_kubeconfig(server.kubeconfig)))
-    await _publish(client, f"localhost:{registry.port}")
+    async with Client(Config.from_kubeconfig(server.kubeconfig)) as client:
+        await _publish(client, f"localhost:{registry.port}")
+    scheduler = await app.start("client of the scheduler", _client(server, "system:kube-scheduler"))
+    controllers = await app.start(
+        "client of the controllers", _client(server, "system:kube-controller-manager")
+    )
     await app.start_all(
         {
-            "scheduler": Scheduler(client),
-            "controllers": ControllerManager(client),
+            "scheduler": Scheduler(scheduler),
+            "controllers": ControllerManager(controllers),
             "node": _node(chosen, server),
         }
     )
     return server, registry
+
+
+def _client(server: ApiServer, user: str) -> Client:
+    """A client of one part of the control plane, which may do what its role says and no more."""
+    return Client(Config.from_kubeconfig(server.kubeconfig_for(user)))
 
 
 def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:

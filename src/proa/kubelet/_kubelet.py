@@ -13,9 +13,11 @@ from proa.kube import Client, Config
 from proa.kubelet import _certificates, _machine, _node
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._images import Images
+from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
 from proa.kubelet._pod_context import Pauses, Services
 from proa.kubelet._pods import Pods
+from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
@@ -97,6 +99,8 @@ class Kubelet:
             node_ip=settings.address,
             allocatable=_node.capacity(machine, settings.max_pods),
             pauses=self._pauses,
+            log_limits=LogLimits(settings.log_bytes, settings.container_log_max_files),
+            watches=await parts.enter_async_context(ReferenceWatches.open(client)),
         )
         addresses = PodAddresses(settings.pod_cidr)
         pods = Pods(services, settings.name, settings.data_dir / "pods", addresses, settings.max_pods)

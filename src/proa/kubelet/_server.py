@@ -19,7 +19,7 @@ from proa import kube
 from proa.app import Health, Metrics
 from proa.app.http import add_operations
 from proa.kube.models.core_v1 import ContainerStatus, PodList
-from proa.kubelet import _log_reader
+from proa.kubelet import _exec, _log_reader
 from proa.kubelet._container import Container
 from proa.kubelet._log_options import LogOptions
 from proa.kubelet._pods import Pods
@@ -45,7 +45,20 @@ def application(pods: Pods, health: Health, metrics: Metrics) -> web.Application
         items = [replace(worker.context.pod, status=worker.status) for worker in pods.workers()]
         return web.Response(body=kube.encode(PodList(items=items)), content_type="application/json")
 
+    async def execute(request: web.Request) -> web.StreamResponse:
+        container = _running(_container(request, pods))
+        command = request.query.getall("command", [])
+        if not command:
+            raise web.HTTPBadRequest(text="you must specify at least one command for the container\n")
+        stdin = request.query.get("stdin", "") in {"1", "true"}
+        return await _exec.execute(request, container, command, stdin=stdin)
+
+    async def attach(request: web.Request) -> web.StreamResponse:
+        return await _exec.attach(request, _running(_container(request, pods)))
+
     site = web.Application(middlewares=[_authenticate])
+    site.router.add_get("/exec/{namespace}/{pod}/{container}", execute)
+    site.router.add_get("/attach/{namespace}/{pod}/{container}", attach)
     site.router.add_get("/containerLogs/{namespace}/{pod}/{container}", container_logs)
     site.router.add_get("/pods", list_pods)
     add_operations(site, health, metrics)
@@ -77,7 +90,7 @@ def subject(certificate: Mapping[str, Any]) -> dict[str, list[str]]:
     return names
 
 
-async def _container_logs(request: web.Request, pods: Pods) -> web.StreamResponse:
+def _container(request: web.Request, pods: Pods) -> Container:
     namespace, pod_name, name = (request.match_info[key] for key in ("namespace", "pod", "container"))
     pod = pods.find(namespace, pod_name)
     container = pod.container(name) if pod is not None else None
@@ -85,6 +98,18 @@ async def _container_logs(request: web.Request, pods: Pods) -> web.StreamRespons
         raise web.HTTPNotFound(text=f'pod "{pod_name}" in namespace "{namespace}" is not on this node\n')
     if container is None:
         raise web.HTTPNotFound(text=f'container "{name}" not found in pod "{pod_name}"\n')
+    return container
+
+
+def _running(container: Container) -> Container:
+    if container.status.state.running is None:
+        raise web.HTTPBadRequest(text=f"container {container.name} is not running\n")
+    return container
+
+
+async def _container_logs(request: web.Request, pods: Pods) -> web.StreamResponse:
+    container = _container(request, pods)
+    pod_name = request.match_info["pod"]
     try:
         options = LogOptions.parse(request.query, time.time_ns())
         restart = instance(container.status, pod_name, previous=options.previous)

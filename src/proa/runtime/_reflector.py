@@ -15,7 +15,7 @@ from proa.runtime._background import background
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
 from proa.runtime._object import K, ObjectRef
 from proa.runtime._store import Store, StoreWriter
-from proa.runtime._watcher import BACKOFF, ErrorHandler, Source, watcher
+from proa.runtime._watcher import BACKOFF, ErrorHandler, Source, Transform, watcher
 
 BATCH = 500
 """After so many events in a row a subscriber lets others have a turn; more would stall the loop."""
@@ -78,7 +78,10 @@ class Reflector(Generic[K]):
             async for event in pods.subscribe():
                 ...
 
-    Failures are reported as `watcher` reports them; the store keeps what it has meanwhile.
+    Failures are reported as `watcher` reports them; the store keeps what it has meanwhile. Where only
+    metadata is needed, `Reflector(Api(client, PartialObjectMetadata.of(Pod)))` asks for no more than that.
+
+    The arguments are those of `watcher`.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class Reflector(Generic[K]):
         field_selector: str | None = None,
         backoff: Backoff = BACKOFF,
         on_error: ErrorHandler | None = None,
+        transform: Transform[K] | None = None,
+        streaming: bool = False,
     ) -> None:
         self._events = watcher(
             source,
@@ -96,6 +101,8 @@ class Reflector(Generic[K]):
             field_selector=field_selector,
             backoff=backoff,
             on_error=on_error,
+            transform=transform,
+            streaming=streaming,
         )
         self.type = source.type
         self._store: StoreWriter[K] = StoreWriter()
@@ -125,11 +132,16 @@ class Reflector(Generic[K]):
     async def _run(self) -> None:
         try:
             async for event in self._events:
-                for change in self._store.write(event):
-                    for subscription in self._subscriptions:
-                        subscription.publish(change)
+                await self._publish(self._store.write(event))
         finally:
             await self._events.aclose()
             self._store.close()
             for subscription in tuple(self._subscriptions):
                 subscription.close()
+
+    async def _publish(self, changes: list[Apply[K] | Delete[K]]) -> None:
+        for number, change in enumerate(changes, 1):
+            for subscription in self._subscriptions:
+                subscription.publish(change)
+            if number % BATCH == 0:
+                await asyncio.sleep(0)

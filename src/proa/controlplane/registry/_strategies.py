@@ -11,7 +11,7 @@ from ._names import path_segment
 from ._resource import Select, Strategy
 
 _COUNTED = Strategy(generation=True)
-_RBAC = Strategy(name_rule=path_segment)
+_RBAC = Strategy(name_rule=path_segment, revalidated=True)
 
 
 def field(*path: str) -> Select:
@@ -56,6 +56,14 @@ _EVENT_FIELDS = _fields(
     "type",
 )
 _EVENT_FIELDS["source"] = field("source", "component")
+_EVENT_FIELDS |= {
+    path.replace("involvedObject", "regarding"): select
+    for path, select in _EVENT_FIELDS.items()
+    if path.startswith("involvedObject")
+}
+_EVENT_FIELDS["reportingController"] = field("reportingComponent")
+_EVENT = Strategy(fields=_EVENT_FIELDS, creates_on_update=True)
+"""The events of both groups: they are the same objects."""
 
 
 def _unschedulable(node: Document) -> str:
@@ -71,7 +79,6 @@ def strategies() -> dict[tuple[str, str], Strategy]:
             graceful=True,
             fields=_POD_FIELDS,
             prepare_create=_pods.prepare_create,
-            prepare_update=_pods.prepare_update,
             validate=_pods.validate,
             validate_update=_pods.validate_update,
         ),
@@ -88,23 +95,27 @@ def strategies() -> dict[tuple[str, str], Strategy]:
             prepare_update=_core.prepare_namespace_update,
         ),
         ("", "Service"): Strategy(
+            revalidated=True,
             name_rule=_core.service_name,
             fields=_fields("spec.clusterIP", "spec.type"),
             prepare_update=_core.prepare_service_update,
             validate=_core.validate_service,
             validate_update=_core.validate_service_update,
         ),
+        ("", "ServiceAccount"): Strategy(revalidated=True),
         ("", "ConfigMap"): Strategy(
-            validate=_core.validate_config_map, validate_update=_core.validate_immutable_data
+            revalidated=True,
+            validate=_core.validate_config_map,
+            validate_update=_core.validate_immutable_data,
         ),
         ("", "Secret"): Strategy(
+            revalidated=True,
             fields=_fields("type"),
-            prepare_create=_core.prepare_secret,
-            prepare_update=lambda new, _: _core.prepare_secret(new),
             validate=_core.validate_secret,
             validate_update=_core.validate_secret_update,
         ),
-        ("", "Event"): Strategy(fields=_EVENT_FIELDS, creates_on_update=True),
+        ("", "Event"): _EVENT,
+        ("events.k8s.io", "Event"): _EVENT,
         ("", "PersistentVolume"): Strategy(prepare_create=_core.prepare_pending),
         ("", "PersistentVolumeClaim"): Strategy(
             prepare_create=_core.prepare_pending,
@@ -117,26 +128,23 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ("apps", "Deployment"): Strategy(
             generation=True,
             annotations_count=True,
-            status_labels=False,
+            status_keeps=("labels",),
             validate=_workloads.validate_deployment,
             validate_update=_workloads.selector_is_immutable,
         ),
         ("apps", "ReplicaSet"): Strategy(
             generation=True,
-            status_labels=False,
             fields=_fields("status.replicas"),
             validate=_workloads.validate_workload,
             validate_update=_workloads.selector_is_immutable,
         ),
         ("apps", "StatefulSet"): Strategy(
             generation=True,
-            status_labels=False,
             validate=_workloads.validate_workload,
             validate_update=_workloads.selector_is_immutable,
         ),
         ("apps", "DaemonSet"): Strategy(
             generation=True,
-            status_labels=False,
             validate=_workloads.validate_workload,
             validate_update=_workloads.selector_is_immutable,
         ),

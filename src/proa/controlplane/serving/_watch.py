@@ -8,7 +8,6 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,8 +28,7 @@ from ._listing import ListOptions, natural, revision_number
 from ._representation import Representation, negotiate
 
 QUEUE_BYTES = 16 * 1024 * 1024
-CHECK_SECONDS = 5.0
-CHECKS_PER_BOOKMARK = 12
+BOOKMARK_SECONDS = 60.0
 MIN_TIMEOUT = 1800.0
 EVENTS_PER_WRITE = 64
 _INITIAL_END = "k8s.io/initial-events-end"
@@ -137,12 +135,6 @@ class Watcher:
         if self._bookmarks and not self._queue:
             self.push(self.view.bookmark(revision))
 
-    def check(self) -> None:
-        """Ends the stream if its client is gone: nobody would notice until the next event."""
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            self.end()
-
     def end(self) -> None:
         """Lets the stream end once what has queued is sent."""
         self._ended = True
@@ -184,12 +176,10 @@ class WatchService:
             await self._task
 
     async def _look_after(self) -> None:
-        for round_number in itertools.count(1):
-            await asyncio.sleep(CHECK_SECONDS)
+        while True:
+            await asyncio.sleep(BOOKMARK_SECONDS)
             for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
-                watcher.check()
-                if round_number % CHECKS_PER_BOOKMARK == 0:
-                    watcher.mark(self._store.revision)
+                watcher.mark(self._store.revision)
 
     @property
     def count(self) -> int:
