@@ -13,7 +13,7 @@ from proa.app import Backoff, Metrics, logs
 from proa.kube.models import Resource
 from proa.runtime._background import background
 from proa.runtime._dispatcher import Dispatcher
-from proa.runtime._events import Apply, Delete, Event, InitApply
+from proa.runtime._events import Apply, Delete, Event, InitApply, InitDone
 from proa.runtime._metrics import ControllerMetrics
 from proa.runtime._object import K, ObjectRef
 from proa.runtime._reflector import Reflector
@@ -77,7 +77,9 @@ class Controller(Generic[K]):
 
     Guarantees: an object is never reconciled twice at the same time; requests for it that come meanwhile
     lead to one more run; no run starts before every store is filled; an object's deletion is a reason to
-    reconcile it too (its name is then no longer in the store). Not guaranteed: one run for each change.
+    reconcile it too (its name is then no longer in the store); when a watch was lost and its kind had to be
+    listed anew, all objects of the main kind are reconciled, as what happened meanwhile is unknown. Not
+    guaranteed: one run for each change.
 
     A reconciler that raises is called again after a delay of its object's own, 5 ms at first and doubling
     up to five minutes, or earlier when something changes. It can be cancelled at any await when the
@@ -181,7 +183,8 @@ class Controller(Generic[K]):
             for follow in self._follow:
                 await parts.enter_async_context(background(follow(), f"{self._name}: follow"))
             self._filling = await parts.enter_async_context(background(self._fill(), f"{self._name}: fill"))
-            await asyncio.wait([self._filling])
+            if not self._dispatcher.stopping:  # it may have been stopped before it got this far
+                await asyncio.wait([self._filling])
             await self._dispatcher.run()
 
     def stop(self) -> None:
@@ -223,11 +226,22 @@ class Controller(Generic[K]):
     ) -> None:
         changes = None if on is None else Changes(on)
         kind = reflector.type.resource.kind
+        listed = False
         async for event in reflector.subscribe():
+            if isinstance(event, InitDone):
+                if listed:
+                    self._ask_for_all(kind)
+                listed = True
             if isinstance(event, InitApply | Apply | Delete) and (changes is None or changes.matters(event)):
                 reason = Reason(_WHAT[type(event)], kind, ObjectRef.of(event.obj))
                 for ref in refs(event):
                     self._ask(ref, reason)
+
+    def _ask_for_all(self, kind: str) -> None:
+        """Look at everything: an owned object that came and went unseen is missed by nobody else."""
+        for obj in self.store:
+            ref = ObjectRef.of(obj)
+            self._ask(ref, Reason("relisted", kind, ref))
 
     def _ask(self, ref: ObjectRef, reason: Reason, delay: float = 0.0) -> None:
         self._trace.add(ref, reason, _now())

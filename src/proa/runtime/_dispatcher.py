@@ -37,6 +37,11 @@ class Dispatcher(Generic[Key]):
         """The number of keys that are worked on."""
         return self._queue.running
 
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
     def add(self, key: Key, delay: float = 0.0) -> None:
         """Ask for work on `key` in `delay` seconds."""
         self._queue.add(key, _now(), delay)

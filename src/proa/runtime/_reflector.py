@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Generic, Self
-from weakref import WeakSet
+from typing import Generic, Self, TypeAlias
+from weakref import WeakValueDictionary
 
 from proa.app import Backoff
 from proa.runtime._background import background
@@ -21,6 +22,9 @@ BATCH = 500
 """After so many events in a row a subscriber lets others have a turn; more would stall the loop."""
 
 
+_Pending: TypeAlias = tuple[ObjectRef, str | None] | None
+
+
 class Subscription(Generic[K]):
     """One subscriber's view of a reflector: first everything there is, then every change.
 
@@ -31,13 +35,15 @@ class Subscription(Generic[K]):
 
     def __init__(self, store: Store[K]) -> None:
         self._store = store
-        self._pending: OrderedDict[tuple[ObjectRef, str | None], Apply[K] | Delete[K]] = OrderedDict()
+        self._pending: OrderedDict[_Pending, Apply[K] | Delete[K] | InitDone] = OrderedDict()
         self._changed = asyncio.Event()
         self._open = True
 
-    def publish(self, change: Apply[K] | Delete[K]) -> None:
+    def publish(self, change: Apply[K] | Delete[K] | InitDone) -> None:
         """Add a change; for the reflector only."""
-        key = (ObjectRef.of(change.obj), change.obj.metadata.uid)
+        key: _Pending = None
+        if not isinstance(change, InitDone):
+            key = (ObjectRef.of(change.obj), change.obj.metadata.uid)
         self._pending.pop(key, None)
         self._pending[key] = change
         self._changed.set()
@@ -48,7 +54,11 @@ class Subscription(Generic[K]):
         self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[Event[K]]:
-        """Yield Init, InitApply for each object, InitDone, then Apply and Delete until the reflector ends."""
+        """Yield Init, InitApply for each object, InitDone, then Apply and Delete until the reflector ends.
+
+        A later InitDone, without an Init, says that the objects were listed anew: what differs has been told,
+        but what came and went meanwhile was never seen.
+        """
         await self._store.ready()
         self._pending.clear()
         objects = iter(self._store)
@@ -106,7 +116,8 @@ class Reflector(Generic[K]):
         )
         self.type = source.type
         self._store: StoreWriter[K] = StoreWriter()
-        self._subscriptions: WeakSet[Subscription[K]] = WeakSet()
+        self._subscriptions: WeakValueDictionary[int, Subscription[K]] = WeakValueDictionary()
+        self._numbers = itertools.count()
         self._stack = AsyncExitStack()
 
     @property
@@ -117,7 +128,7 @@ class Reflector(Generic[K]):
     def subscribe(self) -> Subscription[K]:
         """Return a new subscription; it is welcome at any time and dropped by dropping the reference."""
         subscription = Subscription(self._store)
-        self._subscriptions.add(subscription)
+        self._subscriptions[next(self._numbers)] = subscription
         return subscription
 
     async def __aenter__(self) -> Self:
@@ -132,16 +143,19 @@ class Reflector(Generic[K]):
     async def _run(self) -> None:
         try:
             async for event in self._events:
+                relisted = isinstance(event, InitDone) and self._store.is_ready
                 await self._publish(self._store.write(event))
+                if relisted:
+                    await self._publish([InitDone()])
         finally:
             await self._events.aclose()
             self._store.close()
-            for subscription in tuple(self._subscriptions):
+            for subscription in tuple(self._subscriptions.values()):
                 subscription.close()
 
-    async def _publish(self, changes: list[Apply[K] | Delete[K]]) -> None:
+    async def _publish(self, changes: Sequence[Apply[K] | Delete[K] | InitDone]) -> None:
         for number, change in enumerate(changes, 1):
-            for subscription in self._subscriptions:
+            for subscription in self._subscriptions.values():
                 subscription.publish(change)
             if number % BATCH == 0:
                 await asyncio.sleep(0)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from proa.runtime._object import ObjectRef
 
-What: TypeAlias = Literal["listed", "applied", "deleted", "requested", "requeued", "retried"]
+What: TypeAlias = Literal["listed", "applied", "deleted", "relisted", "requested", "requeued", "retried"]
 
 MOST_REASONS = 8
 REMEMBERED = 500
@@ -18,8 +18,8 @@ class Reason(NamedTuple):
     """One reason to reconcile an object.
 
     `listed`, `applied` and `deleted` are events of `kind` `object`, which may be the reconciled object
-    itself. `requested` came from `Controller.request`, `requeued` from the `Action` of the run before, and
-    `retried` from its failure.
+    itself; `relisted` says that `kind` was listed anew after a watch was lost. `requested` came from
+    `Controller.request`, `requeued` from the `Action` of the run before, and `retried` from its failure.
     """
 
     what: What

@@ -1,4 +1,4 @@
-"""From schemas to shapes: which values of a type have one owner, and which have parts with their own. Pure."""
+"""From schemas to shapes: which values of a type have one owner, which have parts with their own. Pure."""
 
 from __future__ import annotations
 

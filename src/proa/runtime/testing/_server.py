@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -87,20 +87,31 @@ class MemoryServer:
 
     # Requests
 
-    async def answer(self, request: Request) -> Response:
-        """Answer any request but a watch."""
+    async def answer(self, request: Request, *, reliably: bool = False) -> Response:
+        """Answer any request but a watch; `reliably` means without any fault."""
         self.requests.append(request)
+        if reliably:
+            return self._respond(request)
         await self._arrive()
+        if self.faults.happens(self.faults.rates.failing):
+            code, reason = self.faults.random.choice(FAILURES)
+            return _refused(Refusal(code, reason, "the server has trouble"))
+        if request.method in {"PUT", "PATCH"} and self.faults.happens(self.faults.rates.conflict):
+            self._interfere(_parse(request.path)[0])
+        response = self._respond(request)
+        if self.faults.happens(self.faults.rates.slow):
+            await asyncio.sleep(self.faults.seconds())
+        if self._down or self.faults.happens(self.faults.rates.lost):
+            raise TransportError("the connection was lost before the answer")
+        return response
+
+    def _respond(self, request: Request) -> Response:
         try:
             document = self._carry_out(request)
         except Refusal as refusal:
             return _refused(refusal)
         finally:
             self._tell()
-        if self.faults.happens(self.faults.rates.slow):
-            await asyncio.sleep(self.faults.seconds())
-        if self._down or self.faults.happens(self.faults.rates.lost):
-            raise TransportError("the connection was lost before the answer")
         return Response(201 if request.method == "POST" else 200, {}, _encode(document))
 
     async def _arrive(self) -> None:
@@ -109,8 +120,6 @@ class MemoryServer:
             raise ConnectError("connection refused")
 
     def _carry_out(self, request: Request) -> Document:
-        if self.faults.happens(self.faults.rates.failing):
-            raise Refusal(*self.faults.random.choice(FAILURES), "the server has trouble")
         key, subresource = _parse(request.path)
         if subresource not in {"", "status"}:
             raise Refusal(404, "NotFound", f"there is no subresource {subresource}")
@@ -122,7 +131,6 @@ class MemoryServer:
             case "POST", False:
                 return self._create(key, _decode(request.body or b"{}"))
             case "PUT" | "PATCH", True:
-                self._interfere(key)
                 return self._change(key, request, status=subresource == "status")
             case "DELETE", True:
                 options = _decode(request.body or b"{}")
@@ -166,10 +174,9 @@ class MemoryServer:
             raise Refusal(422, "Invalid", str(error)) from error
 
     def _interfere(self, key: Key) -> None:
-        if not self.faults.happens(self.faults.rates.conflict):
-            return
         note = {"metadata": {"annotations": {"testing.proa.dev/touched": str(self.storage.version)}}}
-        self.storage.update(key, lambda document: merge(document, note), status=False)
+        with suppress(Refusal):
+            self.storage.update(key, lambda document: merge(document, note), status=False)
 
     # Watches
 
@@ -237,16 +244,23 @@ class MemoryServer:
 
 
 class Connection:
-    """One client's way to the server: the transport. While it is `cut`, no new request gets through."""
+    """One client's way to the server: the transport.
 
-    def __init__(self, server: MemoryServer) -> None:
+    Args:
+        server: The server.
+        reliable: Whether nothing goes wrong on this way, whatever the server's faults are.
+    """
+
+    def __init__(self, server: MemoryServer, *, reliable: bool = False) -> None:
         self._server = server
+        self._reliable = reliable
         self.cut = False
+        """While it is set, nothing gets through."""
 
     async def request(self, request: Request) -> Response:
         """See `proa.kube.transport.Transport`."""
         self._check()
-        response = await self._server.answer(request)
+        response = await self._server.answer(request, reliably=self._reliable)
         self._check()
         return response
 
