@@ -13,6 +13,7 @@ from proa.controlplane.controllers._adoption import by_controller
 from proa.controlplane.controllers._cron import Schedule, ScheduleError
 from proa.controlplane.controllers._cronjob_plan import Plan, plan, reference
 from proa.controlplane.controllers._pods import controller_of
+from proa.controlplane.controllers._status import same
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.batch_v1 import CronJob, CronJobStatus, Job
@@ -51,7 +52,7 @@ class CronJobController:
         for job in todo.remove:
             await self._remove(cron_job, job)
         status = await self._start(cron_job, todo)
-        if status != cron_job.status:
+        if not same(status, cron_job.status):
             with suppress(NotFoundError, ConflictError):
                 await self._api.replace_status(msgspec.structs.replace(cron_job, status=status))
         return Action(None if todo.again is None else todo.again + PROMPTNESS)

@@ -14,6 +14,7 @@ from proa.controlplane.controllers._daemonset_plan import Place, Plan, places, p
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._history import HASH, History, Wanted, hash_of
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
+from proa.controlplane.controllers._status import same
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, KubeError, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import ControllerRevision, DaemonSet, DaemonSetStatus
@@ -120,7 +121,7 @@ class DaemonSetController:
             return None
 
     async def _write_status(self, daemon_set: DaemonSet, wanted: DaemonSetStatus) -> None:
-        if wanted != daemon_set.status:
+        if not same(wanted, daemon_set.status):
             with suppress(NotFoundError, ConflictError):
                 await self._api.replace_status(msgspec.structs.replace(daemon_set, status=wanted))
 

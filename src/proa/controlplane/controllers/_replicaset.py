@@ -9,6 +9,7 @@ from proa.controlplane.controllers._adoption import candidates, claim, concerned
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
 from proa.controlplane.controllers._replicaset_plan import new_pod, plan, status, with_status
+from proa.controlplane.controllers._status import same
 from proa.kube import Api, Client, ConflictError, KubeError, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import ReplicaSet
@@ -65,7 +66,7 @@ class ReplicaSetController:
         self, replica_set: ReplicaSet, pods: Sequence[Pod], failure: KubeError | None
     ) -> float | None:
         wanted, again = status(replica_set, pods, now(), str(failure) if failure else None)
-        if wanted != replica_set.status:
+        if not same(wanted, replica_set.status):
             # A conflict means that the set changed; that change leads here again.
             with suppress(NotFoundError, ConflictError):
                 await self._sets_api.replace_status(with_status(replica_set, wanted))

@@ -18,6 +18,7 @@ from proa.controlplane.controllers._statefulset_pods import (
     revision_of,
     scaled_away,
 )
+from proa.controlplane.controllers._status import same
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError, Strategic
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import ControllerRevision, StatefulSet, StatefulSetStatus
@@ -114,6 +115,6 @@ class StatefulSetController:
         await self._pods.delete(stateful_set, pod)
 
     async def _write_status(self, stateful_set: StatefulSet, wanted: StatefulSetStatus) -> None:
-        if wanted != stateful_set.status:
+        if not same(wanted, stateful_set.status):
             with suppress(NotFoundError, ConflictError):
                 await self._api.replace_status(msgspec.structs.replace(stateful_set, status=wanted))
