@@ -11,12 +11,14 @@ import msgspec
 from proa.controlplane.controllers._endpoints_plan import (
     MANAGED_BY,
     MANAGER,
+    MIRRORER,
     SERVICE_NAME,
     Plan,
     endpoints,
+    mirrored,
     plan,
+    slices,
 )
-from proa.controlplane.controllers._endpoints_plan import slices as wanted_slices
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError
 from proa.kube.models.core_v1 import Endpoints, Pod, Service
 from proa.kube.models.discovery_v1 import EndpointSlice
@@ -29,7 +31,7 @@ PAUSE = 0.1
 class EndpointsController:
     """Keeps the EndpointSlices and Endpoints of Services that select pods.
 
-    Those of a Service without a selector are its user's own, and are left alone.
+    A Service without a selector has its user's own; if those are Endpoints, slices say the same.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class EndpointsController:
         client: Client,
         services: Reflector[Service],
         pods: Reflector[Pod],
-        slices: Reflector[EndpointSlice],
+        parts: Reflector[EndpointSlice],
         endpoints_: Reflector[Endpoints],
     ) -> None:
         self._slices_api = Api(client, EndpointSlice)
@@ -46,12 +48,12 @@ class EndpointsController:
         self._endpoints = endpoints_
         self._services_in = services.store.index(lambda one: [one.metadata.namespace])
         self._pods_in = pods.store.index(lambda one: [one.metadata.namespace])
-        self._slices_of = slices.store.index(_service_of)
+        self._slices_of = parts.store.index(_service_of)
         self._looked: dict[ObjectRef, float] = {}
         self.controller = (
             Controller(services, self.reconcile, name="endpoints")
             .watches(pods, self._selecting)
-            .watches(slices, _service_of)
+            .watches(parts, _service_of)
             .watches(endpoints_, lambda one: [ObjectRef.of(one)])
         )
 
@@ -61,16 +63,21 @@ class EndpointsController:
         if service is None:
             self._looked.pop(ref, None)
             return Action.await_change()
-        if not service.spec.selector or service.spec.type == "ExternalName":
+        if service.spec.type == "ExternalName":
             return Action.await_change()
         clock = asyncio.get_running_loop().time()
         early = self._looked.get(ref, clock - PAUSE) + PAUSE - clock
         if early > 0:
             return Action.requeue(early)
         self._looked[ref] = clock
+        if not service.spec.selector:
+            source = self._endpoints.store.find(ref)
+            await self._carry_out(plan(mirrored(service, source) if source else (), self._slices_of[ref]))
+            return Action.await_change()
         pods = [pod for pod in self._pods_in[ref.namespace] if _selects(service, pod)]
-        await self._carry_out(plan(service, pods, self._slices_of[ref]))
-        await self._write_endpoints(endpoints(service, wanted_slices(service, pods)))
+        wanted = slices(service, pods)
+        await self._carry_out(plan(wanted, self._slices_of[ref]))
+        await self._write_endpoints(endpoints(service, wanted))
         return Action.await_change()
 
     async def _carry_out(self, todo: Plan) -> None:
@@ -113,5 +120,5 @@ def _selects(service: Service, pod: Pod) -> bool:
 def _service_of(part: EndpointSlice) -> list[ObjectRef]:
     """Return the Service of a slice that this controller keeps."""
     name = part.metadata.labels.get(SERVICE_NAME)
-    mine = part.metadata.labels.get(MANAGED_BY) == MANAGER
+    mine = part.metadata.labels.get(MANAGED_BY) in {MANAGER, MIRRORER}
     return [ObjectRef(name, part.metadata.namespace)] if name and mine else []

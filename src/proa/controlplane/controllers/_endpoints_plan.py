@@ -26,6 +26,8 @@ from proa.kube.models.meta_v1 import ObjectMeta
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
+MIRRORER = "endpointslicemirroring-controller.k8s.io"
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 HEADLESS = "service.kubernetes.io/headless"
 ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
@@ -51,9 +53,9 @@ def is_endpoint(pod: Pod) -> bool:
     return bool(pod.status.pod_ip) and pod.status.phase not in {"Succeeded", "Failed"}
 
 
-def plan(service: Service, pods: Iterable[Pod], present: Sequence[EndpointSlice]) -> Plan:
-    """Compare the slices that should be with those that are; pods of equal ports share slices."""
-    wanted = {one.metadata.name: one for one in slices(service, pods)}
+def plan(slices: Iterable[EndpointSlice], present: Sequence[EndpointSlice]) -> Plan:
+    """Compare the slices that should be with those that are."""
+    wanted = {one.metadata.name: one for one in slices}
     known = {one.metadata.name: one for one in present}
     changed = [_merged(known[name], one) for name, one in wanted.items() if name in known]
     return Plan(
@@ -64,7 +66,10 @@ def plan(service: Service, pods: Iterable[Pod], present: Sequence[EndpointSlice]
 
 
 def slices(service: Service, pods: Iterable[Pod]) -> list[EndpointSlice]:
-    """Return the slices of a Service. Their names follow from their ports and number: none comes twice."""
+    """Return the slices of a Service; pods of equal ports share them.
+
+    Their names follow from their ports and number, so that none is ever made twice.
+    """
     groups: dict[tuple[tuple[object, ...], ...], list[Pod]] = {}
     ports_of: dict[tuple[tuple[object, ...], ...], list[SlicePort]] = {}
     for pod in sorted(filter(is_endpoint, pods), key=lambda one: one.metadata.uid or ""):
@@ -80,20 +85,59 @@ def slices(service: Service, pods: Iterable[Pod]) -> list[EndpointSlice]:
 
 
 def _slice(service: Service, ports: list[SlicePort], pods: Sequence[Pod], number: int) -> EndpointSlice:
-    seed = repr((service.metadata.uid, [(one.name, one.protocol, one.port) for one in ports], number))
-    suffix = hashlib.sha256(seed.encode()).hexdigest()[:8]
-    labels = {**service.metadata.labels, SERVICE_NAME: service.metadata.name or "", MANAGED_BY: MANAGER}
-    if service.spec.cluster_ip == "None":
-        labels[HEADLESS] = ""
     return EndpointSlice(
-        metadata=ObjectMeta(
-            name=f"{service.metadata.name}-{suffix}",
-            namespace=service.metadata.namespace,
-            labels=labels,
-            owner_references=[controlled_by(service)],
-        ),
+        metadata=_metadata(service, service, MANAGER, ports, number),
         address_type="IPv4",
         endpoints=[_endpoint(service, pod) for pod in pods],
+        ports=ports,
+    )
+
+
+def _metadata(
+    service: Service, owner: Service | Endpoints, manager: str, ports: Sequence[SlicePort], number: int
+) -> ObjectMeta:
+    seed = repr((owner.metadata.uid, [(one.name, one.protocol, one.port) for one in ports], number))
+    suffix = hashlib.sha256(seed.encode()).hexdigest()[:8]
+    labels = {**owner.metadata.labels, SERVICE_NAME: service.metadata.name or "", MANAGED_BY: manager}
+    if service.spec.cluster_ip == "None":
+        labels[HEADLESS] = ""
+    return ObjectMeta(
+        name=f"{service.metadata.name}-{suffix}",
+        namespace=service.metadata.namespace,
+        labels=labels,
+        owner_references=[controlled_by(owner)],
+    )
+
+
+def mirrored(service: Service, source: Endpoints) -> list[EndpointSlice]:
+    """Return the slices that say what somebody's own Endpoints of a Service without a selector say."""
+    if SKIP_MIRROR in source.metadata.labels:
+        return []
+    return [_mirror(service, source, subset, number) for number, subset in enumerate(source.subsets)]
+
+
+def _mirror(service: Service, source: Endpoints, subset: EndpointSubset, number: int) -> EndpointSlice:
+    ports = [
+        SlicePort(
+            name=one.name or "", port=one.port, protocol=one.protocol or "TCP", app_protocol=one.app_protocol
+        )
+        for one in subset.ports
+    ]
+    sides = ((subset.addresses, True), (subset.not_ready_addresses, False))
+    return EndpointSlice(
+        metadata=_metadata(service, source, MIRRORER, ports, number),
+        address_type="IPv4",
+        endpoints=[
+            Endpoint(
+                addresses=[one.ip],
+                conditions=EndpointConditions(ready=ready),
+                hostname=one.hostname,
+                node_name=one.node_name,
+                target_ref=one.target_ref,
+            )
+            for addresses, ready in sides
+            for one in addresses
+        ],
         ports=ports,
     )
 

@@ -32,7 +32,6 @@ LARGEST = 1232
 
 IDLE_SECONDS = 10.0
 MOST_CONNECTIONS = 128
-PREFERRED_PORT = 5353
 
 _ZONE = dns.name.Name((*(label.encode() for label in ZONE), b""))
 _REVERSE = dns.name.from_text("127.in-addr.arpa.")
@@ -88,8 +87,7 @@ def _answer(response: dns.message.Message, records: Sequence[Record] | None, zon
         this = dns.rdatatype.from_text(record.type)
         if this in {kind, dns.rdatatype.CNAME} or kind == dns.rdatatype.ANY:
             answer = response.find_rrset(response.answer, name, dns.rdataclass.IN, this, create=True)
-            answer.update(dns.rrset.from_text(name, TTL, "IN", record.type, record.data))
-            answer.ttl = TTL
+            answer.add(dns.rrset.from_text(name, TTL, "IN", record.type, record.data)[0], TTL)
     if not response.answer:
         response.authority.append(dns.rrset.from_text(zone, TTL, "IN", "SOA", _SOA))
 
@@ -128,7 +126,7 @@ class DnsServer:
     Args:
         view: What there is.
         host: The address to listen on.
-        port: The port; 0 picks a free one. Without a number 5353 is tried first.
+        port: The port; 0 picks a free one.
     """
 
     def __init__(self, view: View, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -163,7 +161,8 @@ class DnsServer:
             return
         self._connections.add(task)
         try:
-            with suppress(TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+            # It is cancelled only by this server's own end, of which asyncio's streams need not be told.
+            with suppress(asyncio.CancelledError, TimeoutError, asyncio.IncompleteReadError, ConnectionError):
                 await self._converse(reader, writer)
         finally:
             self._connections.discard(task)

@@ -31,13 +31,12 @@ class _Rule:
     target: Target
 
     def matches(self, host: str, path: str) -> bool:
-        return matches_host(self.host, host) and (
-            path == self.path if self.exact else _begins(path, self.path)
-        )
+        here = path == self.path if self.exact else _begins(path, self.path)
+        return here and matches_host(self.host, host)
 
     @property
     def rank(self) -> tuple[bool, bool, int, bool]:
-        """What makes one rule take precedence: the very host, then a wildcard; the longest path; an exact one."""
+        """What takes precedence: the very host, then a wildcard; the longest path; an exact one."""
         return (
             bool(self.host) and not self.host.startswith("*"),
             bool(self.host),
@@ -58,18 +57,21 @@ class Rules:
         self._default = next((target for one in mine if (target := _default(one))), None)
 
     def find(self, host: str, path: str) -> Target | None:
-        """Return where a request goes: an Ingress' rule, else the Service that `host` names, else the default.
+        """Return where a request goes.
+
+        A rule for its host comes first, then the Service that the host names, then rules for every host, and
+        last a default.
 
         Args:
             host: The request's host in lower case, without its port.
             path: The request's path, beginning with a slash.
         """
-        for rule in self._rules:
-            if rule.matches(host, path):
-                return rule.target
-        if any(matches_host(known, host) for known in self._hosts):
-            return self._default
-        return service_named(host) or self._default
+        found = next((rule for rule in self._rules if rule.matches(host, path)), None)
+        if found is not None and found.host:
+            return found.target
+        if not any(matches_host(known, host) for known in self._hosts) and (named := service_named(host)):
+            return named
+        return found.target if found is not None else self._default
 
 
 def is_mine(ingress: Ingress) -> bool:
@@ -87,7 +89,7 @@ def service_named(host: str) -> Target | None:
 
 
 def matches_host(pattern: str, host: str) -> bool:
-    """Tell whether a host is meant by a rule's, where `*.` stands for exactly one label, and nothing for all."""
+    """Tell whether a rule's host means this one; `*.` stands for exactly one label, and nothing for all."""
     if not pattern:
         return True
     if pattern.startswith("*."):
@@ -125,4 +127,4 @@ def _target(namespace: str, backend: IngressBackend) -> Target | None:
     if service is None:
         return None
     port = service.port
-    return Target(namespace, service.name, (port.number or port.name) if port else None)
+    return Target(namespace, service.name, port.number or port.name)
