@@ -1,4 +1,4 @@
-"""From schemas to shapes: which values of a type have one owner, which have parts with their own. Pure."""
+"""From schemas to shapes: which of a type's values have one owner, and which have parts with their own."""
 
 from __future__ import annotations
 
