@@ -147,6 +147,7 @@ class Reflector(Generic[K]):
                 await self._publish(self._store.write(event))
                 if relisted:
                     await self._publish([InitDone()])
+                    await self._free()
         finally:
             await self._events.aclose()
             self._store.close()
@@ -159,3 +160,11 @@ class Reflector(Generic[K]):
                 subscription.publish(change)
             if number % BATCH == 0:
                 await asyncio.sleep(0)
+
+    async def _free(self) -> None:
+        """Let go of the objects that a fresh list has replaced, bit by bit."""
+        replaced = self._store.replaced
+        while replaced:
+            for _ in range(min(BATCH, len(replaced))):
+                replaced.popitem()
+            await asyncio.sleep(0)

@@ -125,6 +125,8 @@ class StoreWriter(Store[K]):
     def __init__(self) -> None:
         super().__init__()
         self._fresh: dict[ObjectRef, K] = {}
+        self.replaced: dict[ObjectRef, K] = {}
+        """What the last fresh list has replaced: freeing it all at once would block for long."""
 
     def write(self, event: Event[K]) -> list[Apply[K] | Delete[K]]:
         """Take in one event of a watcher and return what thereby changed in the store."""
@@ -149,6 +151,7 @@ class StoreWriter(Store[K]):
 
     def _swap(self) -> list[Apply[K] | Delete[K]]:
         before, self._objects, self._fresh = self._objects, self._fresh, {}
+        self.replaced = before
         for index in self._indexes:
             index.clear()
             for ref, obj in self._objects.items():
