@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("client", "apiserver", "sandboxes", "pods", "controllers")
+BENCHMARKS = ("client", "apiserver", "sandboxes", "pods", "bindle", "controllers")
 
 
 def main() -> int:

@@ -67,6 +67,21 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
     return value
 
 
+def parse_configuration(data: bytes) -> dict[str, Any]:
+    """The configuration that a server-side apply sends: YAML, and so perhaps JSON.
+
+    Raises:
+        StatusError: 400.
+    """
+    try:
+        value = decode(data) if data.lstrip().startswith(b"{") else decode_yaml(data)
+    except UnreadableError as error:
+        raise bad_request(f"error decoding YAML: {error}") from error
+    if type(value) is not dict or (value.get("metadata") and type(value["metadata"]) is not dict):
+        raise bad_request("error decoding YAML: the configuration is not an object")
+    return value
+
+
 def duplicate_fields(data: bytes) -> list[str]:
     """The names of fields that occur twice in one object of a JSON text."""
     found: list[str] = []
