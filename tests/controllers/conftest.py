@@ -28,10 +28,12 @@ async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 async def client(server: ApiServer) -> AsyncIterator[Client]:
-    """A client; the controllers run."""
+    """An administrator's client; the controllers run with no more rights than their roles give them."""
+    own = server.kubeconfig_for("system:kube-controller-manager")
     async with (
         Client(Config.from_kubeconfig(server.kubeconfig)) as client,
-        ControllerManager(client),
+        Client(Config.from_kubeconfig(own)) as controllers,
+        ControllerManager(controllers),
     ):
         yield client
 

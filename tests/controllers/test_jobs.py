@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 from proa.controlplane.testing import eventually, fake_kubelet
-from proa.kube import Api, Client
+from proa.kube import Api, Client, Strategic
 from proa.kube.models import now
 from proa.kube.models.batch_v1 import CronJob, Job
 from proa.kube.models.core_v1 import Pod
 
 Kubectl = Callable[..., Awaitable[str]]
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "workloads"
 INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -140,3 +142,36 @@ async def test_a_cron_job_makes_up_for_a_missed_run_and_its_jobs_go_with_it(
             return {job.metadata.name async for job in jobs.list()}
 
         await eventually(left, lambda names: not names)
+
+
+async def test_the_examples_run(client: Client, kubectl: Kubectl) -> None:
+    async with fake_kubelet(client, lambda pod: 0 if "job-name" in pod.metadata.labels else None):
+        await kubectl("apply", "-f", str(EXAMPLES))
+        await kubectl("wait", "--for=condition=complete", "job/hello", "--timeout=20s")
+        await kubectl("rollout", "status", "statefulset/workers", "--timeout=20s")
+        row = (await kubectl("get", "cronjob", "report", "--no-headers")).split()
+        assert "Europe/Berlin" in row
+        assert "files.example.test" in await kubectl("get", "ingress", "files")
+
+
+async def test_kubectl_exposes_a_deployment_and_sees_its_endpoints(client: Client, kubectl: Kubectl) -> None:
+    await kubectl("create", "deployment", "web", "--image=web:1", "--replicas=2", "--port=8080")
+    await kubectl("expose", "deployment", "web", "--port=80", "--target-port=8080")
+    pods = Api(client, Pod, namespace="default")
+
+    async def named() -> list[str]:
+        return [pod.metadata.name or "" async for pod in pods.list(label_selector="app=web")]
+
+    names = await eventually(named, lambda seen: len(seen) == 2)
+    for number, name in enumerate(names, 1):
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": now()}
+        status = {"phase": "Running", "podIP": f"127.66.9.{number}", "conditions": [ready]}
+        await pods.patch_status(name, Strategic({"status": status}))
+
+    async def shown() -> str:
+        return await kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=web", "--no-headers")
+
+    row = await eventually(shown, lambda seen: "127.66.9.1" in seen and "127.66.9.2" in seen)
+    assert "8080" in row
+    described = await kubectl("describe", "service", "web")
+    assert "127.66.9.1:8080,127.66.9.2:8080" in described

@@ -19,6 +19,11 @@ COMMANDS = {
     "exec": ("proa.cli._exec", "run a command in a container"),
     "crd": ("proa.cli._crd", "print the definition of a custom resource made of Python types"),
     "apiserver": ("proa.cli._apiserver", "start the embedded control plane alone"),
+    "scheduler": ("proa.cli._scheduler", "start the scheduler alone, for any Kubernetes API server"),
+    "controller-manager": (
+        "proa.cli._controller_manager",
+        "start the controllers alone, for any Kubernetes API server",
+    ),
     "kubelet": ("proa.cli._kubelet", "start a node that runs WebAssembly pods for any Kubernetes API server"),
     "bindle": ("proa.cli.bindle", "store, fetch, sign and serve bindles: signed aggregates of objects"),
     "registry": ("proa.cli._registry", "start the OCI registry alone"),

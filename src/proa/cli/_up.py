@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from proa.app import App
 from proa.app.settings import setting
@@ -34,6 +35,9 @@ class UpSettings:
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
+    without: tuple[Literal["scheduler", "controllers"], ...] = setting(
+        (), help="parts to leave to others: scheduler, controllers"
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,22 +67,25 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await app.start_all({"registry": registry, "API server": server})
     async with Client(Config.from_kubeconfig(server.kubeconfig)) as client:
         await _publish(client, f"localhost:{registry.port}")
-    scheduler = await app.start("client of the scheduler", _client(server, "system:kube-scheduler"))
-    controllers = await app.start(
-        "client of the controllers", _client(server, "system:kube-controller-manager")
-    )
-    network = Network(
-        controllers, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port
-    )
+    client = await app.start("client of the network", _client(server, "system:kube-controller-manager"))
+    network = Network(client, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
-        {
-            "network": network,
-            "scheduler": Scheduler(scheduler),
-            "controllers": ControllerManager(controllers),
-            "node": _node(chosen, server),
-        }
+        {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
     )
     return server, registry, network
+
+
+async def _loops(app: App, chosen: UpSettings, server: ApiServer) -> dict[str, Scheduler | ControllerManager]:
+    """The parts of the control plane besides its API that were not left out, each with its own rights."""
+    parts: dict[str, Scheduler | ControllerManager] = {}
+    if "scheduler" not in chosen.without:
+        client = await app.start("client of the scheduler", _client(server, "system:kube-scheduler"))
+        parts["scheduler"] = Scheduler(client)
+    if "controllers" not in chosen.without:
+        user = "system:kube-controller-manager"
+        client = await app.start("client of the controllers", _client(server, user))
+        parts["controllers"] = ControllerManager(client)
+    return parts
 
 
 def _client(server: ApiServer, user: str) -> Client:

@@ -11,6 +11,7 @@ Each has a pure part, which says what to do given what there is, and a thin one 
 - Where the pods of Services are: `_endpoints_plan`; `_endpoints`.
 - Pods made and ended for an owner, and remembered until the cache shows it: `_podcontrol`.
 - Garbage collection by owner, over all kinds: `_graph`; `_garbage`.
+- Evictions: `_disruption_plan` says how many are allowed, `_eviction_plan` when a taint demands one.
 - Nodes and the pods of lost nodes: `_nodes`. Service accounts: `_serviceaccounts`.
 
 The end of a namespace's content is the API server's own work.

@@ -11,7 +11,9 @@ from proa.controlplane.controllers._cronjob import CronJobController
 from proa.controlplane.controllers._daemonset import DaemonSetController
 from proa.controlplane.controllers._deployment import DeploymentController
 from proa.controlplane.controllers._discovery import discover
+from proa.controlplane.controllers._disruption import DisruptionController
 from proa.controlplane.controllers._endpoints import EndpointsController
+from proa.controlplane.controllers._eviction import TaintEvictionController
 from proa.controlplane.controllers._garbage import GarbageCollector
 from proa.controlplane.controllers._job import JobController
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
@@ -25,6 +27,7 @@ from proa.kube.models.batch_v1 import CronJob, Job
 from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import Endpoints, Namespace, Node, Pod, Service, ServiceAccount
 from proa.kube.models.discovery_v1 import EndpointSlice
+from proa.kube.models.policy_v1 import PodDisruptionBudget
 from proa.runtime import Controller, Recorder, Reflector, background
 
 K = TypeVar("K", bound=Resource)
@@ -86,18 +89,29 @@ class ControllerManager:
 
         client, watch = self._client, self._watch
         pods, sets, jobs, nodes = watch(Pod), watch(ReplicaSet), watch(Job), watch(Node)
-        revisions = watch(ControllerRevision)
+        revisions, deployments = watch(ControllerRevision), watch(Deployment)
+        stateful_sets = watch(StatefulSet)
         leases = self._reflectors[Lease] = Reflector(Api(client, Lease, namespace=LEASES))
         return [
-            DeploymentController(client, watch(Deployment), sets, pods, await told("deployment")),
+            DeploymentController(client, deployments, sets, pods, await told("deployment")),
             ReplicaSetController(client, sets, pods, await told("replicaset")),
-            StatefulSetController(client, watch(StatefulSet), pods, revisions, await told("statefulset")),
+            StatefulSetController(client, stateful_sets, pods, revisions, await told("statefulset")),
             DaemonSetController(client, watch(DaemonSet), pods, nodes, revisions, await told("daemonset")),
             JobController(client, jobs, pods, await told("job")),
             CronJobController(client, watch(CronJob), jobs, await told("cronjob")),
             EndpointsController(client, watch(Service), pods, watch(EndpointSlice), watch(Endpoints)),
             ServiceAccountController(client, watch(Namespace), watch(ServiceAccount)),
             NodeController(client, nodes, leases, await told("node")),
+            TaintEvictionController(client, nodes, pods, await told("taint-eviction")),
+            DisruptionController(
+                client,
+                watch(PodDisruptionBudget),
+                pods,
+                deployments,
+                sets,
+                stateful_sets,
+                await told("disruption"),
+            ),
             PodCollector(client, nodes, pods),
         ]
 

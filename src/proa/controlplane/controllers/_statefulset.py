@@ -19,10 +19,11 @@ from proa.controlplane.controllers._statefulset_pods import (
     scaled_away,
 )
 from proa.controlplane.controllers._status import same
-from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError, Strategic
+from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import ControllerRevision, StatefulSet, StatefulSetStatus
 from proa.kube.models.core_v1 import PersistentVolumeClaim, Pod
+from proa.kube.models.meta_v1 import OwnerReference
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector
 
 
@@ -109,10 +110,15 @@ class StatefulSetController:
         if pod in todo.condemned and (owner := scaled_away(stateful_set, pod)) is not None:
             number = ordinal_of(stateful_set, pod) or 0
             for name in claim_names(stateful_set, number).values():
-                with suppress(NotFoundError):
-                    change = Strategic({"metadata": {"ownerReferences": [owner]}})
-                    await self._claims_api.patch(name, change, namespace=pod.metadata.namespace)
+                await self._hand_over(name, owner, pod.metadata.namespace)
         await self._pods.delete(stateful_set, pod)
+
+    async def _hand_over(self, name: str, owner: OwnerReference, namespace: str | None) -> None:
+        """Let a claim go with its pod. A conflict is raised, so that all of this is tried again."""
+        found = await self._claims_api.get_opt(name, namespace=namespace)
+        if found is not None and all(one.uid != owner.uid for one in found.metadata.owner_references):
+            found.metadata.owner_references.append(owner)
+            await self._claims_api.replace(found)
 
     async def _write_status(self, stateful_set: StatefulSet, wanted: StatefulSetStatus) -> None:
         if not same(wanted, stateful_set.status):

@@ -15,7 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-PIPE_SIZE = 1 << 18
+USUAL_SIZE = 1 << 16
+"""What a pipe holds in bytes; a user who is not root has room for about a thousand of them."""
+
+LARGE_SIZE = 1 << 20
+"""What the pipe of a connection that carries much is made to hold, while there is room."""
+
 TURNS = 8
 """How often one direction moves bytes before others have their turn."""
 
@@ -40,6 +45,8 @@ class _Direction:
         self._ended = ended
         self._out, self._in = pipe
         self._held = 0
+        self._size = USUAL_SIZE
+        self._busy = False
         self._loop.add_reader(source, self._move)
 
     def _move(self) -> None:
@@ -53,7 +60,7 @@ class _Direction:
     def _take(self) -> bool:
         """Fill the pipe from the source; tell whether something came."""
         try:
-            count = os.splice(self._source.fileno(), self._in, PIPE_SIZE, flags=_FLAGS)
+            count = os.splice(self._source.fileno(), self._in, self._size, flags=_FLAGS)
         except BlockingIOError:
             return False
         if not count:
@@ -61,6 +68,7 @@ class _Direction:
             self._finish()
             return False
         self._held += count
+        self._busy = count == self._size
         return True
 
     def _give(self) -> bool:
@@ -72,6 +80,8 @@ class _Direction:
                 self._loop.remove_reader(self._source)
                 self._loop.add_writer(self._sink, self._resume)
                 return False
+        if self._busy and self._size != LARGE_SIZE:
+            self._size = _enlarge(self._in)
         return True
 
     def _resume(self) -> None:
@@ -162,10 +172,14 @@ def _pipes() -> tuple[Pipe, Pipe]:
 
 
 def _pipe() -> Pipe:
-    out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    with suppress(OSError):  # beyond the user's share of pipe memory: a smaller pipe works too
-        fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-    return out, into
+    return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _enlarge(pipe: int) -> int:
+    """Let a pipe hold more, if the user's share of memory for pipes permits; return what it holds."""
+    with suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, LARGE_SIZE)
+    return int(fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ))
 
 
 def _close(*descriptors: int) -> None:
