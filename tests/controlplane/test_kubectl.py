@@ -189,3 +189,56 @@ async def test_what_was_applied_by_the_client_can_be_applied_by_the_server(kubec
     shown = await kubectl("get", "deployment/web", "-o", "yaml", "--show-managed-fields")
     assert "manager: kubectl\n    operation: Apply" in shown
     assert "kubectl-client-side-apply" not in shown
+
+
+CRD = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: mooses.animals.test}
+spec:
+  group: animals.test
+  scope: Namespaced
+  names: {plural: mooses, kind: Moose, shortNames: [mo], categories: [all]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns: [{name: Height, type: number, jsonPath: .spec.height}]
+    subresources: {status: {}, scale: {specReplicasPath: .spec.count, statusReplicasPath: .status.count}}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [height]
+            properties:
+              height: {type: number, minimum: 0.5, description: How tall it is.}
+              count: {type: integer, default: 1}
+            x-kubernetes-validations: [{rule: self.height < 4.0, message: no moose is so tall}]
+"""
+CUSTOM = """
+apiVersion: animals.test/v1
+kind: Moose
+metadata: {name: a}
+spec: {height: 1.5}
+"""
+
+
+async def test_custom_resources_are_as_good_as_built_in_ones(kubectl: Kubectl) -> None:
+    await kubectl("create", "-f", "-", stdin=CRD)
+    await kubectl("wait", "--for=condition=Established", "crd/mooses.animals.test", "--timeout=20s")
+    await kubectl("apply", "-f", "-", stdin=CUSTOM)
+    shown = (await kubectl("get", "mo")).split()
+    assert shown == ["NAME", "HEIGHT", "a", "1.5"]
+    assert "moose.animals.test/a" in await kubectl("get", "all", "-o", "name")
+    assert "How tall it is." in await kubectl("explain", "moose.spec")
+    assert "mooses" in await kubectl("api-resources", "--api-group=animals.test")
+    tall = CUSTOM.replace("1.5", "5")
+    assert "no moose is so tall" in await kubectl("apply", "-f", "-", stdin=tall, code=1)
+    wrong = CUSTOM.replace("height", "heigth")
+    assert 'unknown field "spec.heigth"' in await kubectl("apply", "-f", "-", stdin=wrong, code=1)
+    await kubectl("scale", "moose/a", "--replicas=3")
+    assert await kubectl("get", "moose", "a", "-o", "jsonpath={.spec.count}") == "3"
+    await kubectl("delete", "crd", "mooses.animals.test", "--timeout=20s")
+    assert "NotFound" in await kubectl("get", "mooses", code=1)

@@ -23,7 +23,8 @@ from ._certifier import Certifier
 from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import admission
-from .registry import Registry, catalogue
+from .customresources import CustomResources
+from .registry import Catalogue, Registry, catalogue
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
@@ -137,11 +138,12 @@ class ApiServer:
         store = await stack.enter_async_context(Store(settings.data_dir))
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
         authoriser = Authoriser(store)
-        registry = Registry(store, admission(store, authoriser))
+        registry, known = Registry(store, admission(store, authoriser)), catalogue()
+        await stack.enter_async_context(CustomResources(registry, known))
         watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
         audit = await self._audit_log(stack)
-        dispatcher = self._dispatcher(stack, registry, authoriser, watches, tokens, audit)
+        dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
             http.listen(
@@ -155,11 +157,11 @@ class ApiServer:
             )
         )
         host = _ANY.get(settings.bind, self._server.host)
-        await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
+        await bootstrap(registry, known, objects(host, self._server.port, SERVICE_ADDRESS))
         await stack.enter_async_context(EventExpiry(store))
-        await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
-        await stack.enter_async_context(RoleAggregator(registry, catalogue()))
-        await stack.enter_async_context(Certifier(registry, catalogue(), authoriser, self._pki))
+        await stack.enter_async_context(NamespaceCleaner(registry, known))
+        await stack.enter_async_context(RoleAggregator(registry, known))
+        await stack.enter_async_context(Certifier(registry, known, authoriser, self._pki))
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
 
     async def _audit_log(self, stack: AsyncExitStack) -> AuditLog | None:
@@ -181,6 +183,7 @@ class ApiServer:
     def _dispatcher(
         self,
         stack: AsyncExitStack,
+        known: Catalogue,
         registry: Registry,
         authoriser: Authoriser,
         watches: WatchService,
@@ -196,12 +199,10 @@ class ApiServer:
         streams = StreamService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
         return Dispatcher(
-            catalogue(),
+            known,
             authenticator,
             authoriser,
-            PathService(
-                catalogue(), lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
-            ),
+            PathService(known, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics),
             verbs={
                 "get": service.get,
                 "list": service.list_objects,

@@ -15,7 +15,7 @@ from typing import Any
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document, encode
 from proa.controlplane.apply import Fields
-from proa.controlplane.schema import NonconformingError, problems
+from proa.controlplane.schema import NonconformingError
 from proa.controlplane.storage import Key, Store, Stored
 
 from . import _metadata
@@ -74,14 +74,14 @@ class Registry:
         try:
             conforming = resource.conformer(document)
         except NonconformingError:
-            mistyped = problems(resource.type_name or "", document).mistyped
+            mistyped = resource.problems(document).mistyped
             why = mistyped[0] if mistyped else "it does not have the type's form"
             raise MistypedError(undecodable(resource, why)) from None
         conforming.pop("kind", None)
         conforming.pop("apiVersion", None)
         if not resource.conformer.dropped or options.field_validation == "Ignore":
             return conforming, []
-        unknown = [f'unknown field "{path}"' for path in problems(resource.type_name or "", document).unknown]
+        unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown]
         if unknown and options.field_validation == "Strict":
             raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
         return conforming, unknown
@@ -186,7 +186,7 @@ class Registry:
             )
         if whole and resource.checker is not None:
             causes += resource.checker(new)
-        causes += strategy.validate(new)
+        causes += strategy.validate(new) + resource.check(new, old)
         if old is not None and whole:
             causes += strategy.validate_update(new, old)
         if causes:
@@ -417,7 +417,7 @@ class Registry:
 
 
 def _counts(resource: Resource, new: Document, old: Document) -> bool:
-    ignored = {"metadata", "status", "kind", "apiVersion"}
+    ignored = {"metadata", "kind", "apiVersion", *(["status"] if resource.has_status else ())}
     if any(new.get(name) != old.get(name) for name in {*new, *old} - ignored):
         return True
     if not resource.strategy.annotations_count:

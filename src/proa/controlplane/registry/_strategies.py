@@ -74,6 +74,8 @@ def _unschedulable(node: Document) -> str:
 @cache
 def strategies() -> dict[tuple[str, str], Strategy]:
     """What is special about which kind. A kind that is not here behaves as Kubernetes' objects usually do."""
+    from proa.controlplane.customresources import _strategy as definitions
+
     return {
         ("", "Pod"): Strategy(
             generation=True,
@@ -176,7 +178,14 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ("storage.k8s.io", "StorageClass"): Strategy(validate_update=_immutable.STORAGE_CLASS),
         ("node.k8s.io", "RuntimeClass"): Strategy(validate_update=_immutable.RUNTIME_CLASS),
         ("storage.k8s.io", "CSIDriver"): _COUNTED,
-        ("apiextensions.k8s.io", "CustomResourceDefinition"): _COUNTED,
+        ("apiextensions.k8s.io", "CustomResourceDefinition"): Strategy(
+            generation=True,
+            prepare_create=definitions.prepare_definition,
+            prepare_update=definitions.prepare_definition_update,
+            prepare_delete=definitions.prepare_definition_deletion,
+            validate=definitions.validate,
+            validate_update=definitions.validate_definition_update,
+        ),
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _COUNTED,
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _COUNTED,
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): _COUNTED,

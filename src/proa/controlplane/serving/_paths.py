@@ -89,7 +89,7 @@ class PathService:
     def _openapi(self, rest: list[str]) -> web.Response | None:
         match rest:
             case ["v2"]:
-                return _responses.json_bytes(openapi_v2())
+                return _responses.json_bytes(openapi_v2(self._catalogue))
             case ["v3"]:
                 return _responses.json(openapi_v3_index(self._catalogue))
             case ["v3", "api", version]:
