@@ -160,11 +160,11 @@ async def _kopf(url: str) -> Result:
     times: list[float] = []
     done = asyncio.Event()
 
-    @kopf.on.login(registry=registry)  # type: ignore[arg-type]
+    @kopf.on.login(registry=registry)
     def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(server=url, expiration=None)
 
-    @kopf.on.event("", "v1", "pods", registry=registry)  # type: ignore[arg-type]
+    @kopf.on.event("", "v1", "pods", registry=registry)
     async def seen(**_: Any) -> None:
         times.append(time.process_time())
         if len(times) == PEER_OBJECTS:

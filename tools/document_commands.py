@@ -29,6 +29,12 @@ USAGES = {
     "registry": "proa registry",
     "run": "proa run FILE [--env K=V] [OPTIONS] [-- ARGS]",
     "push": "proa push FILE REF",
+    "apply": "proa apply -f FILE [--prune SELECTOR] [OPTIONS]",
+    "get": "proa get RESOURCE [NAME] [-o table|wide|name|yaml|json] [OPTIONS]",
+    "delete": "proa delete -f FILE | RESOURCE NAME... [OPTIONS]",
+    "logs": "proa logs POD [-f] [OPTIONS]",
+    "exec": "proa exec POD [-i] [-t] [OPTIONS] -- COMMAND",
+    "crd": "proa crd generate MODULE:CLASS... [--storage VERSION]",
     "statemachine": "proa statemachine draw MODULE:NAME [--format mermaid|svg] [--output FILE]",
     "version": "proa version",
 }

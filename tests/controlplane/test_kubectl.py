@@ -1,12 +1,17 @@
 """Real kubectl against the API server."""
 
 import asyncio
+import base64
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proa.controlplane import ApiServer
 
@@ -29,6 +34,29 @@ kind: Pod
 metadata: {name: hello}
 spec: {containers: [{name: main, image: "registry.test/app:1"}]}
 """
+
+ROLE = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: maps, namespace: default}
+rules: [{apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}]
+"""
+CSR = """
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata: {name: NAME}
+spec:
+  request: REQUEST
+  signerName: kubernetes.io/kube-apiserver-client
+  usages: [client auth, digital signature]
+"""
+
+
+def signing_request(name: str) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+    return base64.b64encode(request.public_bytes(Encoding.PEM)).decode()
 
 
 class Kubectl:
@@ -116,3 +144,48 @@ async def test_the_api_explains_itself(kubectl: Kubectl) -> None:
     assert "sts" in resources
     assert "Server Version: v1.36" in await kubectl("version")
     assert "readyz check passed" in await kubectl("get", "--raw", "/readyz?verbose")
+
+
+async def test_rights_are_granted_and_asked_for(kubectl: Kubectl) -> None:
+    assert await kubectl("auth", "can-i", "list", "pods", "--as", "ann", code=1) == "no\n"
+    await kubectl("create", "rolebinding", "viewers", "--clusterrole=view", "--user=ann")
+    assert await kubectl("auth", "can-i", "list", "pods", "--as", "ann") == "yes\n"
+    listed = await kubectl("auth", "can-i", "--list", "--as", "ann")
+    assert "pods/log" in listed
+    assert "secrets" not in listed
+    assert "cannot list resource" in await kubectl("get", "secrets", "--as", "ann", code=1)
+    await kubectl("create", "role", "maps", "--verb=get,list", "--resource=configmaps")
+    assert "reconciled" in await kubectl("auth", "reconcile", "-f", "-", stdin=ROLE)
+    assert "system:kube-scheduler" in await kubectl("get", "clusterroles")
+
+
+async def test_certificates_are_approved_and_denied(kubectl: Kubectl) -> None:
+    for name in ("good", "bad"):
+        request = await asyncio.to_thread(signing_request, name)
+        manifest = CSR.replace("NAME", name).replace("REQUEST", request)
+        await kubectl("create", "-f", "-", stdin=manifest)
+    assert "Pending" in await kubectl("get", "csr", "good")
+    await kubectl("certificate", "approve", "good")
+    await kubectl("wait", "--for=jsonpath={.status.certificate}", "csr/good", "--timeout=20s")
+    assert "Approved,Issued" in await kubectl("get", "csr", "good")
+    await kubectl("certificate", "deny", "bad")
+    assert "Denied" in await kubectl("get", "csr", "bad")
+
+
+async def test_server_side_apply_creates_changes_and_tells_of_conflicts(kubectl: Kubectl) -> None:
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    await kubectl("scale", "deployment/web", "--replicas", "5")
+    with pytest.raises(AssertionError, match="conflict"):
+        await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    await kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=MANIFEST)
+    assert await kubectl("get", "deployment/web", "-o", "jsonpath={.spec.replicas}") == "2"
+
+
+async def test_what_was_applied_by_the_client_can_be_applied_by_the_server(kubectl: Kubectl) -> None:
+    await kubectl("apply", "-f", "-", stdin=MANIFEST)
+    changed = MANIFEST.replace("app:1", "app:2")
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=changed)
+    shown = await kubectl("get", "deployment/web", "-o", "yaml", "--show-managed-fields")
+    assert "manager: kubectl\n    operation: Apply" in shown
+    assert "kubectl-client-side-apply" not in shown

@@ -11,7 +11,7 @@ from proa.app import App
 from proa.app.settings import setting
 from proa.cli._cluster import registry_config_map
 from proa.cli._process import serve
-from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Scheduler
+from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.kube import AlreadyExistsError, Api, Client, Config
 from proa.kube.models.core_v1 import ConfigMap
 from proa.kubelet import Kubelet, KubeletSettings
@@ -27,6 +27,10 @@ class UpSettings:
     port: int = setting(6443, help="port of the API server; 0 picks a free one")
     registry_port: int = setting(5050, help="port of the registry; 0 picks a free one")
     kubelet_port: int = setting(10250, help="port of the node; 0 picks a free one")
+    ingress_port: int = setting(
+        8090, help="port of Ingresses and NAME.NAMESPACE.localhost; 0 picks a free one"
+    )
+    dns_port: int = setting(10053, help="port of the cluster's name server; 0 picks a free one")
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
@@ -39,13 +43,13 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _up(app: App, chosen: UpSettings) -> None:
     """Keep a cluster up on loopback until SIGTERM or Ctrl-C: control plane, node and registry."""
-    server, registry = await _start(app, chosen)
-    sys.stdout.write(_greeting(server, registry))
+    server, registry, network = await _start(app, chosen)
+    sys.stdout.write(_greeting(server, registry, network))
     sys.stdout.flush()
     await app.run_until_stopped()
 
 
-async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
+async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Network]:
     """Start the parts in the order in which they need each other; they stop in the reverse one."""
     server = ApiServer(
         ApiServerSettings(
@@ -57,16 +61,29 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
     await app.start_all({"registry": registry, "API server": server})
-    client = await app.start("client", Client(Config.from_kubeconfig(server.kubeconfig)))
-    await _publish(client, f"localhost:{registry.port}")
+    async with Client(Config.from_kubeconfig(server.kubeconfig)) as client:
+        await _publish(client, f"localhost:{registry.port}")
+    scheduler = await app.start("client of the scheduler", _client(server, "system:kube-scheduler"))
+    controllers = await app.start(
+        "client of the controllers", _client(server, "system:kube-controller-manager")
+    )
+    network = Network(
+        controllers, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port
+    )
     await app.start_all(
         {
-            "scheduler": Scheduler(client),
-            "controllers": ControllerManager(client),
+            "network": network,
+            "scheduler": Scheduler(scheduler),
+            "controllers": ControllerManager(controllers),
             "node": _node(chosen, server),
         }
     )
-    return server, registry
+    return server, registry, network
+
+
+def _client(server: ApiServer, user: str) -> Client:
+    """A client of one part of the control plane, which may do what its role says and no more."""
+    return Client(Config.from_kubeconfig(server.kubeconfig_for(user)))
 
 
 def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
@@ -92,11 +109,13 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.replace(wanted)
 
 
-def _greeting(server: ApiServer, registry: Registry) -> str:
+def _greeting(server: ApiServer, registry: Registry, network: Network) -> str:
     return (
         f"The cluster is up after {_age():.1f} s. Ctrl-C stops it.\n"
         f"  API server  {server.url}\n"
         f"  registry    localhost:{registry.port}\n"
+        f"  services    http://NAME.NAMESPACE.localhost:{network.ingress.port}/\n"
+        f"  names       dig @{network.dns.host} -p {network.dns.port} NAME.NAMESPACE.svc.cluster.local\n"
         f"  export KUBECONFIG={server.kubeconfig.resolve()}\n"
     )
 

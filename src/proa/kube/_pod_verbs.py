@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ from proa.kube.models.meta_v1 import ObjectMeta
 
 if TYPE_CHECKING:
     from proa.kube.models.core_v1 import EphemeralContainer, Pod, ResourceRequirements
+    from proa.kube.streams import PortConnection, Process
 
 
 class PodVerbs(Bound[K]):
@@ -74,6 +76,69 @@ class PodVerbs(Bound[K]):
                     yield line
             if rest := lines.take():
                 yield rest
+
+    @asynccontextmanager
+    async def exec(
+        self: Bound[Pod],
+        name: str,
+        command: Sequence[str],
+        *,
+        container: str | None = None,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        tty: bool = False,
+        namespace: str | None = None,
+    ) -> AsyncIterator[Process]:
+        """Run a command in a container and be connected to it.
+
+        Args:
+            name: the pod's name.
+            command: program and arguments; no shell reads them.
+            container: which container; may be left out where the pod has one.
+            stdin: whether `Process.write` is to reach it.
+            stdout: whether to read its output.
+            stderr: the same for standard error.
+            tty: give it a terminal; standard error then comes with standard output.
+            namespace: for an Api over all namespaces.
+        """
+        from proa.kube import streams
+
+        joined = subresources.Streams(container=container, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+        request = subresources.execute(self._in(namespace), name, command, joined)
+        async with streams.process(self.client, request) as process:
+            yield process
+
+    @asynccontextmanager
+    async def attach(
+        self: Bound[Pod],
+        name: str,
+        *,
+        container: str | None = None,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        tty: bool = False,
+        namespace: str | None = None,
+    ) -> AsyncIterator[Process]:
+        """Be connected to the process that a container runs; for the arguments see `exec`."""
+        from proa.kube import streams
+
+        joined = subresources.Streams(container=container, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
+        request = subresources.attach(self._in(namespace), name, joined)
+        async with streams.process(self.client, request) as process:
+            yield process
+
+    @asynccontextmanager
+    async def port_forward(
+        self: Bound[Pod], name: str, port: int, *, namespace: str | None = None
+    ) -> AsyncIterator[PortConnection]:
+        """Connect to a port of a pod; each call is one connection."""
+        from proa.kube import streams
+
+        request = subresources.port_forward(self._in(namespace), name, port)
+        async with streams.port(self.client, request, port) as connection:
+            yield connection
 
     async def evict(
         self: Bound[Pod],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import Self, TypeVar
 
@@ -13,9 +14,9 @@ from proa.kube.core.request import JSON, Request
 from proa.kube.core.response import Response, failure
 from proa.kube.core.retrying import Retry
 from proa.kube.core.undecodable import Report
-from proa.kube.errors import InvalidRequestError, KubeError
+from proa.kube.errors import InvalidRequestError, KubeError, TransportError
 from proa.kube.models.meta_v1 import VersionInfo
-from proa.kube.transport import Stream, Timeouts, Transport
+from proa.kube.transport import Socket, Stream, Timeouts, Transport
 
 __all__ = ["Client"]
 
@@ -133,6 +134,24 @@ class Client:
 
             failures += 1
             await asyncio.sleep(delay)
+
+    @asynccontextmanager
+    async def connect(self, request: Request, protocols: Sequence[str]) -> AsyncIterator[Socket]:
+        """Open a WebSocket; raises ApiError where the server refuses. Only opening it is retried."""
+        async with AsyncExitStack() as opened:
+
+            async def open_(request: Request) -> Socket:
+                async with AsyncExitStack() as attempt:
+                    answer = await attempt.enter_async_context(self._opened().connect(request, protocols))
+                    if isinstance(answer, Response):
+                        self._judge(request, answer)
+                        raise TransportError(f"{request.path}: the server opened no WebSocket")
+                    await opened.enter_async_context(attempt.pop_all())
+                    return answer
+                raise AssertionError  # for mypy, which takes the stack for one that swallows exceptions
+
+            # A command that was sent may have begun: that is no read, whatever the method says.
+            yield await self._retried(replace(request, method="POST"), lambda _: open_(request))
 
     async def request_raw(
         self,

@@ -3,6 +3,8 @@
     KubeError
     ├── ConfigError             a kubeconfig or the in-cluster files: names file, context and field
     ├── InvalidRequestError     refused before anything was sent (also a ValueError)
+    ├── ManifestError           a file of objects that cannot be read: names file and document
+    ├── UnknownResourceError    the server offers no such resource or kind
     ├── DecodeError             an answer that is not the type asked for: names type and JSON path
     ├── TransportError          no complete answer came; the request may or may not have been carried out
     │   ├── ConnectError        nothing was sent: refused, unknown host
@@ -51,6 +53,7 @@ __all__ = [
     "InvalidError",
     "InvalidRequestError",
     "KubeError",
+    "ManifestError",
     "MethodNotAllowedError",
     "NotAcceptableError",
     "NotFoundError",
@@ -62,6 +65,7 @@ __all__ = [
     "TooManyRequestsError",
     "TransportError",
     "UnauthorizedError",
+    "UnknownResourceError",
     "UnsupportedMediaTypeError",
     "api_error",
 ]
@@ -79,6 +83,16 @@ class ConfigError(KubeError):
 
 class InvalidRequestError(KubeError, ValueError):
     """A request that no server would accept, refused before it was sent."""
+
+
+class ManifestError(KubeError):
+    """A file of objects that cannot be read, or an object that cannot be applied."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UnknownResourceError(KubeError):
+    """A resource or kind that the server does not offer."""
 
 
 class DecodeError(KubeError):

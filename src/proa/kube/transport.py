@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 from proa.kube.core.request import Request
 from proa.kube.core.response import Response
 
-__all__ = ["Request", "Response", "Stream", "Timeouts", "Transport"]
+__all__ = ["Request", "Response", "Socket", "Stream", "Timeouts", "Transport"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,19 @@ class Stream(Protocol):
         """Yield what arrives until the end; raises TransportError if it is cut off or silent too long."""
 
 
+class Socket(Protocol):
+    """A WebSocket."""
+
+    protocol: str
+    """The subprotocol that the server chose."""
+
+    async def send(self, message: bytes) -> None:
+        """Send a binary message; raises TransportError if the connection is gone."""
+
+    async def receive(self) -> bytes | None:
+        """Return the next message, None at the end; raises TransportError if the connection broke."""
+
+
 class Transport(Protocol):
     """Carries requests. Getting no answer is a TransportError; an answer's status is none of its business."""
 
@@ -51,6 +64,11 @@ class Transport(Protocol):
 
         `silence` is the number of seconds without a byte after which the connection counts as dead.
         """
+
+    def connect(
+        self, request: Request, protocols: Sequence[str]
+    ) -> AbstractAsyncContextManager[Socket | Response]:
+        """Open a WebSocket; give the server's answer where it refuses. Leaving the context closes it."""
 
     async def close(self) -> None:
         """Close all connections."""

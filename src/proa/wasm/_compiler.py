@@ -7,22 +7,28 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Any, BinaryIO, ClassVar, Final, Literal, Protocol, TypeVar
 
 import msgspec
 from wasmtime import FuncType, Module, WasmtimeError
+from wasmtime.component import Component
 
-from proa.wasm import _process
-from proa.wasm._engine import Runtime
+from proa.wasm import _process, _seccomp
+from proa.wasm._engine import Runtime, command_interface
 from proa.wasm._process import one_line
 from proa.wasm.spec import CompiledModule
 
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
-_CPU_SECONDS: Final = 1800
+_OFFERED: Final = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[a-z0-9-]+@0\.2\.\d+")
+_MAX_SOURCE: Final = 512 * 1024 * 1024
+# Ample, too: that program took 40 seconds.
+_BASE_CPU_SECONDS: Final = 120
+_CPU_SECONDS_PER_MB: Final = 10
 # Ample: a C++ program of 69 MB took 1.4 GB.
 _BASE_MEMORY: Final = 1 << 30
 _MEMORY_PER_BYTE: Final = 64
@@ -46,37 +52,119 @@ def compile_module(runtime: Runtime, source: Path, digest: str, entry: Path) -> 
     """Make sure that the cache holds a usable entry for a module."""
     os.nice(_NICENESS)
     try:
-        _process.limit(resource.RLIMIT_CPU, _CPU_SECONDS)
-        _process.limit(resource.RLIMIT_DATA, _BASE_MEMORY + _MEMORY_PER_BYTE * source.stat().st_size)
-        module = _load(runtime, entry) or _fill(runtime, source, digest, entry)
-        _check_runnable(runtime, module)
-        return CompiledModule(digest, entry, entry.stat().st_size)
+        size = source.stat().st_size
+        if size > _MAX_SOURCE:
+            raise _RejectedError("invalid", f"{source} is larger than {_MAX_SOURCE // 1024**2} MB")
+        _process.limit(resource.RLIMIT_CPU, _BASE_CPU_SECONDS + _CPU_SECONDS_PER_MB * size // 1_000_000)
+        _process.limit(resource.RLIMIT_DATA, _BASE_MEMORY + _MEMORY_PER_BYTE * size)
+        _seccomp.restrict()
+        kind = _kind(source)
+        compiled = kind.load(runtime, entry) or _fill(kind, runtime, source, digest, entry)
+        kind.check(runtime, compiled)
+        return CompiledModule(digest, entry, entry.stat().st_size, kind.is_component)
     except _RejectedError as error:
         return error.rejection
     except OSError as error:
         return Rejection("invalid", f"{error.strerror}: {error.filename or entry}")
 
 
-def _load(runtime: Runtime, entry: Path) -> Module | None:
+class _Modules:
+    """Core modules: commands of WASI preview 1."""
+
+    is_component: ClassVar = False
+
+    def load(self, runtime: Runtime, entry: Path) -> Module | None:
+        return _load(entry, runtime.load)
+
+    def compile(self, runtime: Runtime, binary: bytes) -> Module:
+        return Module(runtime.engine, binary)
+
+    def check(self, runtime: Runtime, module: Module) -> None:
+        start = next((export.type for export in module.exports if export.name == "_start"), None)
+        if not isinstance(start, FuncType) or start.params or start.results:
+            raise _RejectedError("unsupported", "the module is no command: it exports no function _start")
+        try:
+            runtime.linker.instantiate_pre(module)
+        except WasmtimeError as error:
+            raise _RejectedError("unsupported", one_line(error)) from None
+
+
+class _Components:
+    """Components: commands of WASI 0.2."""
+
+    is_component: ClassVar = True
+
+    def load(self, runtime: Runtime, entry: Path) -> Component | None:
+        return _load(entry, runtime.load_component)
+
+    def compile(self, runtime: Runtime, binary: bytes) -> Component:
+        return Component(runtime.engine, binary)
+
+    def check(self, runtime: Runtime, component: Component) -> None:
+        if command_interface(runtime, component) is None:
+            raise _RejectedError(
+                "unsupported", "the component is no command: it does not export wasi:cli/run@0.2"
+            )
+        # Whether the linker has each of them is only known when it runs: that would run the guest's code.
+        for name in component.type.imports(runtime.engine):
+            if not _OFFERED.match(name):
+                raise _RejectedError("unsupported", f"the component imports {name}, which is not offered")
+
+
+_Compiled = TypeVar("_Compiled", Module, Component)
+
+
+class _Kind(Protocol[_Compiled]):
+    is_component: ClassVar[bool]
+
+    def load(self, runtime: Runtime, entry: Path) -> _Compiled | None: ...
+    def compile(self, runtime: Runtime, binary: bytes) -> _Compiled: ...
+    def check(self, runtime: Runtime, compiled: _Compiled) -> None: ...
+
+
+def _kind(source: Path) -> "_Kind[Any]":
+    with source.open("rb") as file:
+        head = file.read(len(_MAGIC) + len(_COMPONENT))
+    if not head.startswith(_MAGIC):
+        raise _RejectedError("invalid", f"{source} is not WebAssembly: it does not start with \\0asm")
+    return _Components() if head.endswith(_COMPONENT) else _Modules()
+
+
+def _load(entry: Path, load: Callable[[Path], _Compiled]) -> _Compiled | None:
     if not entry.exists():
         return None
     try:
-        return runtime.load(entry)
+        if not _sum_file(entry).exists() or _sum_file(entry).read_text() != _sum(entry):
+            raise WasmtimeError("the cache entry was damaged")
+        return load(entry)
     except WasmtimeError as error:
         _process.log(f"compiling anew: {one_line(error)}")
         return None
 
 
-def _fill(runtime: Runtime, source: Path, digest: str, entry: Path) -> Module:
+def _fill(kind: "_Kind[_Compiled]", runtime: Runtime, source: Path, digest: str, entry: Path) -> _Compiled:
     with _exclusive_draft(entry) as draft:
-        module = _load(runtime, entry)  # Another process may have been at it while we waited.
-        if module is None:
-            module = _compile(runtime, _read(source, digest))
-            draft.write(module.serialize())
+        compiled = kind.load(runtime, entry)  # Another process may have been at it while we waited.
+        if compiled is None:
+            try:
+                compiled = kind.compile(runtime, _read(source, digest))
+            except WasmtimeError as error:
+                raise _RejectedError("invalid", one_line(error)) from None
+            draft.write(compiled.serialize())
             draft.flush()
             os.fsync(draft.fileno())
+            _sum_file(entry).write_text(_sum(Path(draft.name)))
             Path(draft.name).replace(entry)
-        return module
+        return compiled
+
+
+def _sum_file(entry: Path) -> Path:
+    return entry.with_suffix(".sha256")
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
@@ -112,25 +200,4 @@ def _read(source: Path, digest: str) -> bytes:
     binary = source.read_bytes()
     if hashlib.sha256(binary).hexdigest() != digest:
         raise _RejectedError("invalid", f"{source} does not have the digest sha256:{digest}")
-    if not binary.startswith(_MAGIC):
-        raise _RejectedError("invalid", f"{source} is not WebAssembly: it does not start with \\0asm")
-    if binary[4:8] == _COMPONENT:
-        raise _RejectedError("unsupported", f"{source} is a component; only core modules can be run")
     return binary
-
-
-def _compile(runtime: Runtime, binary: bytes) -> Module:
-    try:
-        return Module(runtime.engine, binary)
-    except WasmtimeError as error:
-        raise _RejectedError("invalid", one_line(error)) from None
-
-
-def _check_runnable(runtime: Runtime, module: Module) -> None:
-    start = next((export.type for export in module.exports if export.name == "_start"), None)
-    if not isinstance(start, FuncType) or start.params or start.results:
-        raise _RejectedError("unsupported", "the module is no command: it exports no function _start")
-    try:
-        runtime.linker.instantiate_pre(module)
-    except WasmtimeError as error:
-        raise _RejectedError("unsupported", one_line(error)) from None

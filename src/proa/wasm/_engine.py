@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from wasmtime import Config, Engine, FuncType, Linker, Module, ValType
+from wasmtime import Config, Engine, FuncType, Linker, Module, ValType, component
 
 from proa.wasm._memory import GuestMemory
 
@@ -32,12 +32,14 @@ class Runtime(NamedTuple):
     Attributes:
         memory: Where guests' memories come from: bound it in the child, before the guest starts.
         engine: The engine.
-        linker: Offers WASI preview 1.
+        linker: Offers WASI preview 1 to core modules.
+        component_linker: Offers WASI 0.2 to components.
     """
 
     memory: GuestMemory
     engine: Engine
     linker: Linker
+    component_linker: component.Linker
 
     @classmethod
     def create(cls) -> Self:
@@ -48,7 +50,9 @@ class Runtime(NamedTuple):
             setattr(config, name, value)
         memory.apply_to(config)
         engine = Engine(config)
-        return cls(memory, engine, _create_linker(engine))
+        component_linker = component.Linker(engine)
+        component_linker.add_wasip2()
+        return cls(memory, engine, _create_linker(engine), component_linker)
 
     def load(self, entry: Path) -> Module:
         """Map machine code from the cache, sharing its pages with every other process that does.
@@ -56,6 +60,10 @@ class Runtime(NamedTuple):
         Raises wasmtime.WasmtimeError for a file that this engine did not write in full.
         """
         return Module.deserialize_file(self.engine, str(entry))
+
+    def load_component(self, entry: Path) -> component.Component:
+        """The same for a component."""
+        return component.Component.deserialize_file(self.engine, str(entry))
 
 
 def _create_linker(engine: Engine) -> Linker:
@@ -69,6 +77,12 @@ def _create_linker(engine: Engine) -> Linker:
 
 def _proc_exit(code: int) -> None:
     raise GuestExit(code)
+
+
+def command_interface(runtime: Runtime, made: component.Component) -> str | None:
+    """The name under which a component exports `wasi:cli/run`, whatever its 0.2 version; else None."""
+    exports: list[str] = list(made.type.exports(runtime.engine))
+    return next((name for name in exports if name.startswith("wasi:cli/run@0.2.")), None)
 
 
 def cache_entry(cache_dir: Path, digest: str) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,9 @@ from proa.wasm.spec import CompiledModule, ExitReason, SandboxExit
 
 _SIGNALLED: Final = 128
 _DEV_NULL: Final = 0
+_MAX_COMPILATIONS: Final = len(os.sched_getaffinity(0))
 
+_Identity = tuple[int, int, int]
 Send = Callable[[protocol.Reply, Sequence[int]], None]
 
 
@@ -42,7 +45,9 @@ class Service:
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
         self._compilations: dict[Path, list[int]] = {}
-        self._checked: dict[Path, tuple[int, int, int]] = {}
+        self._queue: deque[tuple[protocol.Compile, Path]] = deque()
+        self._compiling = 0
+        self._checked: dict[Path, tuple[CompiledModule, _Identity]] = {}
 
     def __len__(self) -> int:
         return len(self._sandboxes)
@@ -142,12 +147,19 @@ class Service:
 
     def _compile(self, request: protocol.Compile) -> None:
         entry = cache_entry(request.cache_dir, request.digest)
-        if size := self._size_if_checked(entry):
-            self._send(protocol.Compiled(request.seq, CompiledModule(request.digest, entry, size)), ())
+        if module := self._if_checked(entry):
+            self._send(protocol.Compiled(request.seq, module), ())
         elif entry in self._compilations:
             self._compilations[entry].append(request.seq)
         else:
-            self._fork_compilation(request, entry)
+            self._compilations[entry] = [request.seq]
+            self._queue.append((request, entry))
+            self._compile_next()
+
+    def _compile_next(self) -> None:
+        """Begin what waits, but never more at a time than there are processors."""
+        while self._queue and self._compiling < _MAX_COMPILATIONS:
+            self._fork_compilation(*self._queue.popleft())
 
     def _fork_compilation(self, request: protocol.Compile, entry: Path) -> None:
         try:
@@ -157,9 +169,10 @@ class Service:
                 lambda end: self._compiled(entry, end),
             )
         except OSError as error:
-            self._fail(request.seq, f"cannot compile {request.source}: {error.strerror}")
+            for seq in self._compilations.pop(entry):
+                self._fail(seq, f"cannot compile {request.source}: {error.strerror}")
             return
-        self._compilations[entry] = [request.seq]
+        self._compiling += 1
 
     def _compile_here(self, request: protocol.Compile, entry: Path) -> protocol.Reply:
         result = _compiler.compile_module(self._runtime, request.source, request.digest, entry)
@@ -176,22 +189,25 @@ class Service:
                 0, "invalid", f"the compiler {how}: the module is too large or too intricate"
             )
         if isinstance(reply, protocol.Compiled):
-            self._checked[entry] = _identity(entry)
+            self._checked[entry] = reply.module, _identity(entry)
         for seq in self._compilations.pop(entry):
             self._send(msgspec.structs.replace(reply, seq=seq), ())
+        self._compiling -= 1
+        self._compile_next()
 
-    def _size_if_checked(self, entry: Path) -> int:
+    def _if_checked(self, entry: Path) -> CompiledModule | None:
+        """A module that was found good before, unless its file was changed since."""
+        module, identity = self._checked.get(entry, (None, None))
         try:
-            identity = _identity(entry)
+            return module if module and _identity(entry) == identity else None
         except OSError:
-            return 0
-        return identity[1] if self._checked.get(entry) == identity else 0
+            return None
 
     def _fail(self, seq: int, message: str) -> None:
         self._send(protocol.Failed(seq, "sandbox", message), ())
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def _identity(path: Path) -> _Identity:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -9,6 +9,7 @@ from proa.controlplane._json import Document
 from proa.controlplane.schema import type_of_kind
 from proa.controlplane.schema._definitions import load
 
+from ._conversions import CONVERSIONS
 from ._resource import PLAIN, Resource, Subresource
 from ._strategies import strategies
 
@@ -74,6 +75,7 @@ def _resource(entry: Document) -> Resource:
         short_names=tuple(entry["shortNames"]),
         categories=tuple(entry["categories"]),
         subresources={name: _subresource(name, sub) for name, sub in entry["subresources"].items()},
+        conversion=CONVERSIONS.get((group, version, plural)),
         strategy=strategies().get((group, kind), PLAIN),
         storage=_SHARED_STORAGE.get((group, plural), f"{plural}.{group}" if group else plural),
     )

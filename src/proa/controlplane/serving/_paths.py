@@ -57,7 +57,8 @@ class PathService:
             case ["healthz" | "livez" | "readyz", *_]:
                 return await self._health_of(call, parts[0])
             case ["metrics"]:
-                body, content_type = self._metrics.render(call.request.headers.get("Accept", ""))
+                accept = call.request.headers.get("Accept", "")
+                body, content_type = await asyncio.to_thread(self._metrics.render, accept)
                 return web.Response(body=body, headers={"Content-Type": content_type})
             case [""]:
                 return _responses.json(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -68,3 +69,48 @@ def logs(place: Place, name: str, options: LogOptions) -> Request:
 
 def _text(value: int | None) -> str | None:
     return None if value is None else str(value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Streams:
+    """Which streams of a container to join."""
+
+    container: str | None = None
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    tty: bool = False
+
+    def query(self) -> dict[str, str | tuple[str, ...]]:
+        """Return the query parameters; raises InvalidRequestError for what no server accepts."""
+        if self.tty and self.stderr and not self.stdout:
+            raise InvalidRequestError("a terminal has one output, stdout: stderr alone cannot be asked for")
+        if not (self.stdin or self.stdout or self.stderr):
+            raise InvalidRequestError("at least one of stdin, stdout and stderr must be joined")
+        chosen = {
+            "container": self.container,
+            "stdin": "true" if self.stdin else None,
+            "stdout": "true" if self.stdout else None,
+            "stderr": "true" if self.stderr and not self.tty else None,
+            "tty": "true" if self.tty else None,
+        }
+        return {key: value for key, value in chosen.items() if value is not None}
+
+
+def execute(place: Place, name: str, command: Sequence[str], streams: Streams) -> Request:
+    """Run a command in a container."""
+    if isinstance(command, str) or not command:
+        raise InvalidRequestError(f"a command is a list of words, such as ['ls', '-l'], not {command!r}")
+    return Request("GET", place.one(name, "exec"), streams.query() | {"command": tuple(command)})
+
+
+def attach(place: Place, name: str, streams: Streams) -> Request:
+    """Join the streams of a container's own process."""
+    return Request("GET", place.one(name, "attach"), streams.query())
+
+
+def port_forward(place: Place, name: str, port: int) -> Request:
+    """Connect to a port of a pod."""
+    if not 0 < port < 65536:
+        raise InvalidRequestError(f"{port} is no port")
+    return Request("GET", place.one(name, "portforward"), {"ports": str(port)})

@@ -153,7 +153,7 @@ def _query(options: WriteOptions) -> dict[str, str | tuple[str, ...]]:
 def _refuse_partial(body: Resource) -> None:
     if isinstance(body, PartialObjectMetadata):
         raise InvalidRequestError(
-            f"of {body.metadata.name!r} only the metadata was read: written back, it would wipe the rest; patch it"
+            f"only the metadata of {body.metadata.name!r} was read, and a write would wipe the rest: patch it"
         )
 
 

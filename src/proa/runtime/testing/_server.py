@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from proa.kube import Client, Config, ConnectError, Selector, TransportError
 from proa.kube.core.request import Request
 from proa.kube.core.response import Response
 from proa.kube.core.retrying import Retry
+from proa.kube.transport import Socket
 from proa.runtime.testing._faults import Faults
 from proa.runtime.testing._patching import PatchError, json_patch, merge
 from proa.runtime.testing._storage import Change, Document, Key, Refusal, Storage
@@ -276,6 +277,13 @@ class Connection:
         await self._server._arrive()  # noqa: SLF001 - the two are one
         async with aclosing(self._server.watch(request)) as lines:
             yield _Stream(lines)
+
+    @asynccontextmanager
+    async def connect(self, request: Request, protocols: Sequence[str]) -> AsyncIterator[Socket | Response]:
+        """Refuse: nothing here speaks WebSocket."""
+        del protocols
+        self._server.requests.append(request)
+        yield Response(501, {}, b"")
 
     async def close(self) -> None:
         """See `proa.kube.transport.Transport`."""

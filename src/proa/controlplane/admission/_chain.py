@@ -1,0 +1,61 @@
+"""Who has a say in which writes, in order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Protocol
+
+from proa.controlplane.registry import Review
+
+Hook = Callable[[Review], None]
+
+
+class Outside(Protocol):
+    """Those who are asked last, and may take their time: webhooks and policies."""
+
+    def concerned(self, review: Review) -> bool:
+        """Whether anybody is to be asked about a write; quick, for every write asks that."""
+
+    async def mutate(self, review: Review) -> None:
+        """Lets them change the object."""
+
+    async def validate(self, review: Review) -> None:
+        """Lets them refuse it."""
+
+
+class Chain:
+    """An `Admission` made of hooks, each for one kind of stored object or (`None`) for all."""
+
+    def __init__(self) -> None:
+        self._mutators: dict[str | None, list[Hook]] = defaultdict(list)
+        self._validators: dict[str | None, list[Hook]] = defaultdict(list)
+        self._outside: list[Outside] = []
+
+    def mutates(self, storage: str | None, hook: Hook) -> None:
+        """Adds a hook that may change objects."""
+        self._mutators[storage].append(hook)
+
+    def validates(self, storage: str | None, hook: Hook) -> None:
+        """Adds a hook that may refuse writes, deletions among them."""
+        self._validators[storage].append(hook)
+
+    def asks(self, outside: Outside) -> None:
+        """Adds somebody who is asked last."""
+        self._outside.append(outside)
+
+    async def mutate(self, review: Review) -> None:
+        """Runs the hooks that may change, those for all objects first."""
+        for hook in (*self._mutators[None], *self._mutators.get(review.resource.storage, ())):
+            hook(review)
+        for outside in self._outside:
+            if outside.concerned(review):
+                await outside.mutate(review)
+
+    async def validate(self, review: Review) -> None:
+        """Asks those outside, and then, so that nothing comes between their word and the write, the hooks."""
+        for outside in self._outside:
+            if outside.concerned(review):
+                await outside.validate(review)
+        for hook in (*self._validators[None], *self._validators.get(review.resource.storage, ())):
+            hook(review)
