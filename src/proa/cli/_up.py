@@ -36,7 +36,7 @@ class UpSettings:
     max_pods: int = setting(1000, help="how many pods the node takes")
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
     without: tuple[Literal["scheduler", "controllers"], ...] = setting(
-        (), help="parts to leave to others: scheduler, controllers"
+        (), help="parts to leave to others: scheduler,controllers"
     )
 
 
