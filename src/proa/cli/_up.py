@@ -13,9 +13,10 @@ from proa.cli._cluster import registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Scheduler
 from proa.kube import AlreadyExistsError, Api, Client, Config
-from proa.kube.models.core_v1 import ConfigMap
+from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
+from proa.runtime import Apply, InitApply, watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ class UpSettings:
     kubelet_port: int = setting(10250, help="port of the node; 0 picks a free one")
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
+    service_account_admission: bool = setting(
+        True, help="give every pod its service account, and a volume with the account's token"
+    )
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
 
 
@@ -53,6 +57,7 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
             bind=chosen.bind,
             port=chosen.port,
             token_auth_file=chosen.token_auth_file,
+            service_account_admission=chosen.service_account_admission,
         )
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
@@ -70,7 +75,16 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
             "node": _node(chosen, server),
         }
     )
+    if chosen.service_account_admission:
+        await _until_pods_can_be_made(controllers)
     return server, registry
+
+
+async def _until_pods_can_be_made(client: Client) -> None:
+    """Wait for the service account that pods use unless they say otherwise."""
+    async for event in watcher(Api(client, ServiceAccount, namespace="default")):
+        if isinstance(event, InitApply | Apply) and event.obj.metadata.name == "default":
+            return
 
 
 def _client(server: ApiServer, user: str) -> Client:

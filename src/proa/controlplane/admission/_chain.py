@@ -31,6 +31,7 @@ class Chain:
         self._mutators: dict[str | None, list[Hook]] = defaultdict(list)
         self._validators: dict[str | None, list[Hook]] = defaultdict(list)
         self._outside: list[Outside] = []
+        self._last: list[Hook] = []
 
     def mutates(self, storage: str | None, hook: Hook) -> None:
         """Adds a hook that may change objects."""
@@ -39,6 +40,10 @@ class Chain:
     def validates(self, storage: str | None, hook: Hook) -> None:
         """Adds a hook that may refuse writes, deletions among them."""
         self._validators[storage].append(hook)
+
+    def ends(self, hook: Hook) -> None:
+        """Adds a hook that is asked after all others have agreed: it may count on the write."""
+        self._last.append(hook)
 
     def asks(self, outside: Outside) -> None:
         """Adds somebody who is asked last."""
@@ -57,5 +62,6 @@ class Chain:
         for outside in self._outside:
             if outside.concerned(review):
                 await outside.validate(review)
-        for hook in (*self._validators[None], *self._validators.get(review.resource.storage, ())):
+        own = self._validators.get(review.resource.storage, ())
+        for hook in (*self._validators[None], *own, *self._last):
             hook(review)

@@ -11,11 +11,13 @@ from proa.controlplane.controllers._discovery import discover
 from proa.controlplane.controllers._garbage import GarbageCollector
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
 from proa.controlplane.controllers._replicaset import ReplicaSetController
+from proa.controlplane.controllers._rootca import NAME as ROOT_CA
+from proa.controlplane.controllers._rootca import RootCaPublisher
 from proa.controlplane.controllers._serviceaccounts import ServiceAccountController
 from proa.kube import Api, Client
 from proa.kube.models.apps_v1 import Deployment, ReplicaSet
 from proa.kube.models.coordination_v1 import Lease
-from proa.kube.models.core_v1 import Namespace, Node, Pod, ServiceAccount
+from proa.kube.models.core_v1 import ConfigMap, Namespace, Node, Pod, ServiceAccount
 from proa.runtime import Controller, Recorder, Reflector, background
 
 
@@ -45,6 +47,8 @@ class ControllerManager:
             leases = Reflector(Api(client, Lease, namespace=LEASES))
             namespaces = Reflector(Api(client, Namespace))
             accounts = Reflector(Api(client, ServiceAccount))
+            published = Reflector(Api(client, ConfigMap), field_selector=f"metadata.name={ROOT_CA}")
+            root_ca = (client.config.ca_data or b"").decode()
             recorders = {
                 name: await stack.enter_async_context(Recorder(client, f"{name}-controller"))
                 for name in ("deployment", "replicaset", "node")
@@ -54,10 +58,12 @@ class ControllerManager:
                 DeploymentController(client, deployments, sets, pods, recorders["deployment"]).controller,
                 replica_sets.controller,
                 ServiceAccountController(client, namespaces, accounts).controller,
+                RootCaPublisher(client, namespaces, published, root_ca).controller,
                 NodeController(client, nodes, leases, recorders["node"]).controller,
                 PodCollector(client, nodes, pods).controller,
             ]
-            reflectors: list[Reflector[Any]] = [deployments, sets, pods, nodes, leases, namespaces, accounts]
+            reflectors: list[Reflector[Any]] = [deployments, sets, pods, nodes, leases, namespaces]
+            reflectors += [accounts, published]
             for reflector in reflectors:
                 await stack.enter_async_context(reflector)
             await stack.enter_async_context(background(replica_sets.follow(), "replicaset: expectations"))
