@@ -1,15 +1,17 @@
 """Bindle: parcels in and out, invoice reads and search, beside a plain aiohttp server of files.
 
-Client and server are processes of their own, as they are in life. The peer is the least that one would write
 Client and server are processes of their own, as they are in life. The peer is the least that one would
-what it gets; no fsync, no invoice, no check of who may do what.
+write without Proa: aiohttp streams a body into a file and hashes it, serves it as a static file, and a client
+hashes what it gets; no fsync, no invoice, no check of who may do what.
 """
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import multiprocessing
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -32,10 +34,11 @@ from proa.bindle.keys import SecretKey
 from proa.bindle.signing import sign
 from proa.bindle.storage import Storage
 from proa.bindle.storage.index import Query
+from proa.bindle.storage.sqlite import SqliteInvoices
 from proa.bindle.testing import running_server
 
-PARCEL_BYTES = 600_000_000
 BLOCK = 1 << 20
+PARCEL_SIZE = 572 * BLOCK
 READS = 20_000
 CONCURRENCY = 32
 INVOICES = 100_000
@@ -66,7 +69,7 @@ def _parcels(kind: str, folder: Path) -> None:
         moved = uvloop.run(_move_peer(server.url, source, folder))
         rows.append(("plain aiohttp", *moved, server.resident - before))
     show(
-        f"A parcel of {PARCEL_BYTES / 1e6:.0f} MB on {kind}, loopback, hashed on both ways",
+        f"A parcel of {PARCEL_SIZE / 1e6:.0f} MB on {kind}, loopback, hashed on both ways",
         ("", "in, MB/s", "out, MB/s", "server's memory grew by, MB"),
         rows,
         note="Proa syncs to the disk before it acknowledges; the peer does not.",
@@ -76,7 +79,7 @@ def _parcels(kind: str, folder: Path) -> None:
 def _fill(path: Path) -> str:
     block, digest = os.urandom(BLOCK), hashlib.sha256()
     with path.open("wb") as file:
-        for number in range(PARCEL_BYTES // BLOCK):
+        for number in range(PARCEL_SIZE // BLOCK):
             chunk = number.to_bytes(8, "big") + block[8:]
             digest.update(chunk)
             file.write(chunk)
@@ -84,9 +87,7 @@ def _fill(path: Path) -> str:
 
 
 async def _move(url: str, secret: bytes, source: Path, digest: str, folder: Path) -> tuple[float, float]:
-    label = Label(
-        sha256=digest, media_type="application/octet-stream", name="big", size=source.stat().st_size
-    )
+    label = Label(sha256=digest, media_type="application/octet-stream", name="big", size=PARCEL_SIZE)
     invoice = _signed(secret, Id.parse("bench/1.0.0"), [Parcel(label=label)])
     async with BindleClient(url) as client, Cache(folder / "cache") as cache:
         await client.create_invoice(invoice)
@@ -113,7 +114,7 @@ async def _move_peer(url: str, source: Path, folder: Path) -> tuple[float, float
                     digest.update(chunk)
                     copy.write(chunk)
         ended = time.perf_counter()
-    megabytes = source.stat().st_size / 1e6
+    megabytes = PARCEL_SIZE / 1e6
     return megabytes / (between - began), megabytes / (ended - between)
 
 
@@ -150,13 +151,13 @@ async def _gets(url: str) -> tuple[float, float]:
 
 
 def _search(folder: Path) -> None:
+    gc.set_threshold(50_000, 20, 100)  # as proa.app.run does for the server
     for kind in ("sqlite", "files"):
         uvloop.run(_searches(folder / kind, kind))
 
 
 async def _searches(folder: Path, kind: Any) -> None:
     key = SecretKey.generate("bench", ["creator"])
-    folder.mkdir(parents=True)
     await asyncio.to_thread(_fill_storage, folder, kind, key)
     began = time.perf_counter()
     async with Storage(folder, kind=kind) as storage:
@@ -178,10 +179,7 @@ async def _searches(folder: Path, kind: Any) -> None:
 
 def _fill_storage(folder: Path, kind: str, key: SecretKey) -> None:
     """Put invoices there as the storage would, but without waiting for the disk each time."""
-    import sqlite3
-
-    from proa.bindle.storage.sqlite import SqliteInvoices
-
+    folder.mkdir(parents=True)
     template = sign(_invoice(Id.parse("team-0/service/1.0.0"), []), key, "creator", 1)
     documents = (_renamed(template, number) for number in range(INVOICES))
     if kind == "sqlite":

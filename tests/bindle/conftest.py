@@ -11,10 +11,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import settings
 
 from proa.app import testing
 from proa.bindle.client import BindleClient
 from proa.bindle.testing import RunningServer, running_server
+
+settings.register_profile("bindle", deadline=None)  # the machine may be busy
+settings.load_profile("bindle")
 
 
 @pytest.fixture(autouse=True)

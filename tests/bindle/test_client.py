@@ -247,10 +247,12 @@ async def breaking_proxy(
     host, port = upstream.split("/")[2].split(":")
     cut = False
     tasks = set[asyncio.Task[None]]()
+    writers: list[asyncio.StreamWriter] = []
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal cut
         backend_reader, backend_writer = await asyncio.open_connection(host, int(port))
+        writers.extend((writer, backend_writer))
         received.append(0)
         number = len(received) - 1
 
@@ -277,6 +279,8 @@ async def breaking_proxy(
     listener = await asyncio.start_server(forward, "127.0.0.1", 0)
     async with listener:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1/"
+    for writer in writers:
+        writer.transport.abort()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,7 +19,7 @@ from proa.bindle.errors import (
     UnsignedError,
     VerificationError,
 )
-from proa.bindle.invoice import Invoice, Label, Parcel, Role, Signature
+from proa.bindle.invoice import Invoice, Role, Signature
 from proa.bindle.keys import Keyring, PublicKey, SecretKey, SecretKeys, is_small_order, verify
 from proa.bindle.signing import (
     Strategy,
@@ -32,19 +32,8 @@ from proa.bindle.signing import (
 )
 from proa.bindle.testing import make_invoice
 
-WARPCORE = msgspec.structs.replace(
-    make_invoice("enterprise.com/warpcore/1.0.0", {}),
-    parcels=[
-        Parcel(
-            label=Label(
-                sha256="23f310b54076878fd4c36f0c60ec92011a8b406349b98dd37d08577d17397de5",
-                media_type="text/plain",
-                name="isolinear_chip.txt",
-                size=9,
-            )
-        )
-    ],
-)
+# The reference's scaffold `valid_v1`: its one parcel holds "a red one".
+WARPCORE = make_invoice("enterprise.com/warpcore/1.0.0", {"isolinear_chip.txt": b"a red one"})
 STARFLEET = "Starfleet Command <starfleet@ufp.com>"
 GOLDEN = Signature(
     by=STARFLEET,

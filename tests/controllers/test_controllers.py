@@ -70,7 +70,8 @@ async def rolled_out(client: Client) -> Deployment:
     def complete(seen: Deployment) -> bool:
         wanted, status = seen.spec.replicas, seen.status
         settled = status.observed_generation == seen.metadata.generation
-        return settled and status.replicas == status.updated_replicas == status.available_replicas == wanted
+        counts = (status.replicas, status.updated_replicas, status.available_replicas)
+        return settled and all((count or 0) == wanted for count in counts)
 
     return await eventually(look, complete)
 

@@ -5,6 +5,7 @@ yanked, which is why a server is asked again now and then.
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Final, Self
 
 from proa.app import logs
 from proa.bindle.client import BindleClient, Progress
-from proa.bindle.errors import InvoiceNotFoundError, ServerUnavailableError, YankedError
+from proa.bindle.errors import InvoiceNotFoundError, ParcelExistsError, ServerUnavailableError, YankedError
 from proa.bindle.invoice import Id, Invoice, Label
 from proa.bindle.keys import Keyring
 from proa.bindle.signing import Strategy
@@ -132,8 +133,9 @@ class Cache:
         offset = await self._storage.arrived(label.sha256)
         if progress and offset:
             progress(offset)
-        async with self._storage.parcels.writer(label, offset) as writer:
-            await client.get_parcel(bindle, label, writer, progress)
+        with contextlib.suppress(ParcelExistsError):  # another process was faster
+            async with self._storage.parcels.writer(label, offset) as writer:
+                await client.get_parcel(bindle, label, writer, progress)
         return self._storage.parcels.path(label.sha256)
 
     async def _evict(self) -> None:

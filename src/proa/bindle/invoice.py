@@ -59,6 +59,14 @@ Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z]{1,128}\Z
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SEGMENT: Final = re.compile(r"[\w.+~-]+")
 _LONGEST_NAME: Final = 1024
+# tomllib takes quadratic time for a dotted key: 40 KB of "a.a.a…" keep it busy for seconds. So that looking
+# for one takes linear time, strings and comments, closed or not, are taken out first.
+_STRINGS: Final = re.compile(
+    r'''"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)|"(?:[^"\\\n]|\\.)*+"?|#[^\n]*+|'''
+    r"""'''(?:[^']|'(?!''))*+(?:'''|\Z)|'[^'\n]*+'?""",
+    re.DOTALL,
+)
+_ENDLESS_KEY: Final = re.compile(r'(?<![\w"-])(?:[\w"-]++[ \t]*+\.[ \t]*+){32}', re.ASCII)
 
 T = TypeVar("T")
 
@@ -287,13 +295,18 @@ def encode(document: msgspec.Struct, form: Format = "toml") -> bytes:
 
 def _tables(content: bytes, form: Format) -> object:
     try:
-        return msgspec.json.decode(content) if form == "json" else tomllib.loads(content.decode())
+        if form == "json":
+            return msgspec.json.decode(content)
+        text = content.decode()
+        if _ENDLESS_KEY.search(_STRINGS.sub('"', text)):
+            raise InvalidInvoiceError("it is not TOML that is read here: a dotted key has more than 32 parts")
+        return tomllib.loads(text)
     except UnicodeDecodeError:
         raise InvalidInvoiceError("it is not UTF-8 text") from None
     except RecursionError:
         raise InvalidInvoiceError(f"it is not {form.upper()} that can be read: nested too deeply") from None
     except (tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
-        raise InvalidInvoiceError(f"it is not {form.upper()}: {error}") from None
+        raise InvalidInvoiceError(f"it is not {form.upper()}: {_printable(str(error))}") from None
 
 
 def _convert(tables: object, kind: type[T]) -> T:
@@ -307,7 +320,12 @@ def _explained(message: str) -> str:
     """Say `parcel[0].label.size: …` instead of `… - at `$.parcel[0].label.size``."""
     problem, _, where = message.partition(" - at `$")
     where = where.rstrip("`").lstrip(".")
-    return f"{where}: {problem}" if where else problem
+    return _printable(f"{where}: {problem}" if where else problem)
+
+
+def _printable(message: str) -> str:
+    """Make a message one line that no terminal takes for commands: it quotes what somebody else wrote."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message[:500])
 
 
 def _as_implemented(tables: object) -> object:

@@ -20,6 +20,7 @@ from proa.controlplane.schema._definitions import zero_omitted
 from ._aggregation import RoleAggregator
 from ._bootstrap import bootstrap, objects
 from ._certifier import Certifier
+from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
 from .customresources import CustomResources
@@ -34,6 +35,7 @@ from .serving._measurements import Measurements
 from .serving._objects import ObjectService
 from .serving._paths import PathService
 from .serving._reviews import ReviewService
+from .serving._streams import StreamService
 from .serving._subresources import SubresourceService
 from .serving._token_requests import TokenRequestService
 from .serving._watch import WatchService
@@ -143,6 +145,7 @@ class ApiServer:
         registry = Registry(store, self._admission(stack, store, known, authoriser))
         await stack.enter_async_context(CustomResources(registry, known))
         watches = await stack.enter_async_context(WatchService(store))
+        watches.measure(self.metrics)
         audit = await self._audit_log(stack)
         dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
@@ -159,6 +162,7 @@ class ApiServer:
         )
         host = _ANY.get(settings.bind, self._server.host)
         await bootstrap(registry, known, objects(host, self._server.port, SERVICE_ADDRESS))
+        await stack.enter_async_context(EventExpiry(store))
         await stack.enter_async_context(NamespaceCleaner(registry, known))
         await stack.enter_async_context(QuotaKeeper(store, known))
         await stack.enter_async_context(RoleAggregator(registry, known))
@@ -208,6 +212,7 @@ class ApiServer:
         service = ObjectService(registry)
         reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
+        streams = StreamService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
         return Dispatcher(
             known,
@@ -228,6 +233,8 @@ class ApiServer:
                 **SubresourceService(registry, service).answers(),
                 "serviceaccounts/token": TokenRequestService(registry, issuer).issue,
                 "pods/log": container_logs.answer,
+                "pods/exec": streams.answer("exec"),
+                "pods/attach": streams.answer("attach"),
             },
             virtual=reviews.answers(),
             measurements=Measurements(self.metrics),

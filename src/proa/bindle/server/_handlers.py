@@ -37,6 +37,7 @@ from proa.bindle.wire import (
     Message,
     MissingParcels,
 )
+from proa.oci._threads import in_thread
 
 __all__ = ("Backend", "Handlers", "Trust", "document")
 
@@ -172,7 +173,7 @@ class Handlers:
         if request.content_length is not None and offset + request.content_length != label.size:
             raise BadRequestError(f"the parcel has {label.size} bytes, not {offset + request.content_length}")
         async with self._backend.receiving(label, offset) as writer:
-            async for chunk in request.content.iter_any():
+            async for chunk, _ in request.content.iter_chunks():
                 await writer.write(chunk)
             await writer.commit()
         return document(request, Message(message="parcel created"))
@@ -191,7 +192,7 @@ class Handlers:
             yanked=query.yanked,
             invoices=page.invoices,
         )
-        return document(request, body)
+        return document(request, await in_thread(encode, body, format_for(request)))
 
     async def missing(self, request: web.Request) -> web.Response:
         """Name the parcels that were not uploaded yet."""

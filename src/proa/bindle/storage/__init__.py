@@ -274,8 +274,13 @@ class Storage:
     async def search(self, query: Query) -> Page:
         """Return a page of invoices."""
         found = await asyncio.to_thread(self._index.search, query)
-        stored = [await self._find(bindle) for bindle in found.ids]
-        return Page([each.invoice for each in stored if each is not None], found.total)
+        unknown = [bindle for bindle in found.ids if bindle not in self._cache]
+        for stored in await asyncio.to_thread(lambda: list(map(self._read, unknown))):
+            if stored is not None:
+                self._keep(stored)
+        return Page(
+            [self._cache[bindle].invoice for bindle in found.ids if bindle in self._cache], found.total
+        )
 
     async def collect_garbage(self, *, dry_run: bool = False) -> Garbage:
         """Delete the parcels that no invoice names, yanked ones included, and say which they were.

@@ -44,96 +44,76 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Version:
-    text: str
-    version: Version
-    yanked: bool
+class _Name:
+    """All versions of one name, oldest first, and those of them that are not yanked."""
+
+    folded: str
+    name: str
+    versions: tuple[str, ...]
+    current: tuple[str, ...]
 
 
 class SearchIndex:
     """All ids of a storage. Reading is safe in any thread, as nothing that is read is changed in place."""
 
     def __init__(self) -> None:
-        self._versions: dict[str, tuple[_Version, ...]] = {}
-        self._names: list[str] = []
-        self._folded: list[str] = []
+        self._names: list[_Name] = []
+        self._parsed: dict[str, Version] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._versions.values()))
+        return sum(len(entry.versions) for entry in self._names)
 
     def load(self, entries: list[tuple[Id, bool]]) -> None:
         """Fill the index with ids and whether they are yanked; what was in it goes."""
-        grouped: dict[str, list[_Version]] = {}
+        grouped: dict[str, dict[str, bool]] = {}
         for bindle, yanked in entries:
-            grouped.setdefault(bindle.name, []).append(_entry(bindle, yanked=yanked))
-        self._versions = {name: _ordered(entries) for name, entries in grouped.items()}
-        self._set_names(sorted(grouped))
+            grouped.setdefault(bindle.name, {})[bindle.version] = yanked
+        self._names = [self._entry(name, grouped[name]) for name in sorted(grouped)]
 
     def put(self, bindle: Id, *, yanked: bool) -> None:
         """Add an id, or say whether it is yanked now."""
-        known = self._versions.get(bindle.name)
-        others = [entry for entry in known or () if entry.text != bindle.version]
-        self._versions[bindle.name] = _ordered([*others, _entry(bindle, yanked=yanked)])
-        if known is None:
-            names = self._names.copy()
-            bisect.insort(names, bindle.name)
-            self._set_names(names)
+        names = self._names.copy()
+        at = bisect.bisect_left(names, bindle.name, key=lambda entry: entry.name)
+        states: dict[str, bool] = {}
+        if known := at < len(names) and names[at].name == bindle.name:
+            states = {text: text not in names[at].current for text in names[at].versions}
+        states[bindle.version] = yanked
+        names[at : at + known] = [self._entry(bindle.name, states)]
+        self._names = names
 
     def search(self, query: Query) -> Found:
         """Return the page of ids that the query asks for."""
-        admitted = _Admission(query)
+        admitted = self._admitted(VersionRange(query.version))
         ids: list[Id] = []
         total = 0
-        for name in self._matching(query):
-            versions = [entry for entry in self._versions[name] if admitted(entry)]
-            first = max(query.offset - total, 0)
-            ids += [Id(name, e.text) for e in versions[first : first + query.limit - len(ids)]]
-            total += len(versions)
+        for entry in self._matching(query):
+            versions = entry.versions if query.yanked else entry.current
+            count = len(versions) if admitted is None else sum(map(admitted.__contains__, versions))
+            if len(ids) < query.limit and query.offset < total + count:
+                wanted = versions if admitted is None else tuple(filter(admitted.__contains__, versions))
+                first = max(query.offset - total, 0)
+                ids += [Id(entry.name, text) for text in wanted[first : first + query.limit - len(ids)]]
+            total += count
         return Found(ids, total)
 
-    def _set_names(self, names: list[str]) -> None:
-        self._folded = [name.casefold() for name in names]
-        self._names = names
+    def _entry(self, name: str, states: dict[str, bool]) -> _Name:
+        for text in states:
+            if text not in self._parsed:
+                self._parsed[text] = Version.parse(text)
+        versions = tuple(sorted(states, key=lambda text: (self._parsed[text].precedence, text)))
+        return _Name(name.casefold(), name, versions, tuple(text for text in versions if not states[text]))
 
-    def _matching(self, query: Query) -> list[str]:
-        names = self._names
-        words = (query.text if query.strict else query.text.casefold()).split()
-        if not words:
-            return names
-        first, *rest = words
-        if query.strict:
-            found = [name for name in names if first in name]
-        else:
-            found = [name for folded, name in zip(self._folded, names, strict=False) if first in folded]
-        return [
-            name
-            for name in found
-            if all(word in (name if query.strict else name.casefold()) for word in rest)
-        ]
+    def _admitted(self, wanted: VersionRange) -> frozenset[str] | None:
+        """Return the texts of all versions that the range holds; None: any."""
+        if not wanted.text.strip():
+            return None
+        return frozenset(text for text, version in self._parsed.copy().items() if wanted.matches(version))
 
-
-class _Admission:
-    """Whether a version is wanted; each version's text is judged once a query."""
-
-    def __init__(self, query: Query) -> None:
-        self._range = VersionRange(query.version)
-        self._yanked = query.yanked
-        self._judged: dict[str, bool] = {}
-
-    def __call__(self, entry: _Version) -> bool:
-        if entry.yanked and not self._yanked:
-            return False
-        if not self._range.text:
-            return True
-        judged = self._judged.get(entry.text)
-        if judged is None:
-            judged = self._judged[entry.text] = self._range.matches(entry.version)
-        return judged
-
-
-def _entry(bindle: Id, *, yanked: bool) -> _Version:
-    return _Version(bindle.version, Version.parse(bindle.version), yanked)
-
-
-def _ordered(entries: list[_Version]) -> tuple[_Version, ...]:
-    return tuple(sorted(entries, key=lambda entry: (entry.version.precedence, entry.text)))
+    def _matching(self, query: Query) -> list[_Name]:
+        found = self._names
+        for word in (query.text if query.strict else query.text.casefold()).split():
+            if query.strict:
+                found = [entry for entry in found if word in entry.name]
+            else:
+                found = [entry for entry in found if word in entry.folded]
+        return found

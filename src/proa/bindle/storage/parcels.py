@@ -26,7 +26,7 @@ from proa.oci._threads import in_thread
 
 __all__ = ("ParcelStore", "ParcelWriter")
 
-_BLOCK: Final = 1024 * 1024
+_BLOCK: Final = 4 * 1024 * 1024
 _WORTH_KEEPING: Final = 1024 * 1024
 _PART_LIFETIME: Final = 24 * 3600.0
 
@@ -155,7 +155,7 @@ class ParcelStore:
 class ParcelWriter:
     """A parcel being written; for one task at a time. `offset` is the number of bytes taken so far.
 
-    Blocks of a MiB are hashed and written in a thread while the next one arrives, so that memory stays flat.
+    Blocks of 4 MiB are hashed and written in a thread while the next one arrives, so that memory stays flat.
     """
 
     def __init__(
@@ -198,6 +198,7 @@ class ParcelWriter:
 
         Raises:
             ParcelMismatchError: the content is not what the label says; nothing of it is kept.
+            ParcelExistsError: another writer was faster.
             StorageError: the disk refused.
         """
         await self._flush()
@@ -216,6 +217,8 @@ class ParcelWriter:
     async def aclose(self) -> None:
         """Give up what was not committed, or keep it to be carried on. Harmless after `commit`."""
         with contextlib.suppress(StorageError):
+            if self._pending and self._resumable and self._descriptor is not None:
+                await self._flush()
             await self._stored()
         with contextlib.suppress(OSError):
             await in_thread(self._release)
@@ -242,14 +245,17 @@ class ParcelWriter:
 
     def _append(self, chunks: list[bytes]) -> None:
         assert self._descriptor is not None
-        for chunk in chunks:
-            self._hash.update(chunk)
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+        # In one piece: each call that lets go of the interpreter's lock costs a switch between threads.
+        block = memoryview(b"".join(chunks))
+        self._hash.update(block)
+        while block:
+            block = block[os.write(self._descriptor, block) :]
 
     def _put_in_place(self) -> None:
         assert self._descriptor is not None
+        if self._target.exists():
+            self._resumable = False
+            raise ParcelExistsError(f"parcel {self._label.sha256} is here already")
         put(self._descriptor, self._path, self._target)
         descriptor, self._descriptor = self._descriptor, None
         os.close(descriptor)

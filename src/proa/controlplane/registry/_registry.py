@@ -118,6 +118,7 @@ class Registry:
             if "name" in document.get("metadata", {}) or attempt == GENERATE_ATTEMPTS - 1:
                 raise errors.already_exists(resource.qualified, key.name)
             del metadata["name"]
+        metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
         await self._admission.mutate(review)
@@ -183,6 +184,8 @@ class Registry:
             causes = _metadata.validate_metadata_update(
                 new["metadata"], old["metadata"], revalidated=whole and strategy.revalidated
             )
+        if whole and resource.checker is not None:
+            causes += resource.checker(new)
         causes += strategy.validate(new) + resource.check(new, old)
         if old is not None and whole:
             causes += strategy.validate_update(new, old)

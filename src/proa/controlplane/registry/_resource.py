@@ -14,8 +14,10 @@ from proa.controlplane._json import Document, decode, encode
 from proa.controlplane.apply import Shapes, Struct
 from proa.controlplane.schema import Conformer, Problems, definitions, null_times, problems
 
+from ._checks import Checker
 from ._conversions import Conversion
 from ._names import NameRule, dns_subdomain
+from ._rules import RULES
 
 Prepare = Callable[[Document], None]
 PrepareUpdate = Callable[[Document, Document], None]
@@ -235,6 +237,12 @@ class Resource:
             return tail
         document: Document = decode(b"{" + tail)
         return encode(self.conversion.to_served(document))[1:]
+
+    @cached_property
+    def checker(self) -> Checker | None:
+        """What checks stored objects against the rules of their types; None for types without any."""
+        name = self.conversion.stored_type if self.conversion else self.type_name
+        return Checker(name, RULES) if name else None
 
     @cached_property
     def storage_version_hash(self) -> str:

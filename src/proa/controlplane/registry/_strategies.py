@@ -6,12 +6,13 @@ from functools import cache
 
 from proa.controlplane._json import Document
 
-from . import _core, _pods, _workloads
+from . import _core, _immutable, _pods, _workloads
 from ._names import path_segment
 from ._resource import Select, Strategy
 
 _COUNTED = Strategy(generation=True)
 _RBAC = Strategy(name_rule=path_segment, revalidated=True)
+_BINDING = Strategy(name_rule=path_segment, revalidated=True, validate_update=_immutable.ROLE_BINDING)
 
 
 def field(*path: str) -> Select:
@@ -119,7 +120,9 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ),
         ("", "Event"): _EVENT,
         ("events.k8s.io", "Event"): _EVENT,
-        ("", "PersistentVolume"): Strategy(prepare_create=_core.prepare_pending),
+        ("", "PersistentVolume"): Strategy(
+            prepare_create=_core.prepare_pending, validate_update=_immutable.VOLUME
+        ),
         ("", "PersistentVolumeClaim"): Strategy(
             prepare_create=_core.prepare_pending,
             validate=_core.validate_claim,
@@ -144,7 +147,7 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ("apps", "StatefulSet"): Strategy(
             generation=True,
             validate=_workloads.validate_workload,
-            validate_update=_workloads.selector_is_immutable,
+            validate_update=_immutable.STATEFUL_SET,
         ),
         ("apps", "DaemonSet"): Strategy(
             generation=True,
@@ -162,11 +165,19 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ("batch", "CronJob"): Strategy(generation=True, validate=_workloads.validate_cron_job),
         ("autoscaling", "HorizontalPodAutoscaler"): Strategy(),
         ("networking.k8s.io", "Ingress"): _COUNTED,
-        ("networking.k8s.io", "IngressClass"): _COUNTED,
+        ("networking.k8s.io", "IngressClass"): Strategy(
+            generation=True, validate_update=_immutable.INGRESS_CLASS
+        ),
         ("networking.k8s.io", "NetworkPolicy"): _COUNTED,
         ("policy", "PodDisruptionBudget"): _COUNTED,
-        ("scheduling.k8s.io", "PriorityClass"): _COUNTED,
-        ("discovery.k8s.io", "EndpointSlice"): _COUNTED,
+        ("scheduling.k8s.io", "PriorityClass"): Strategy(
+            generation=True, validate_update=_immutable.PRIORITY_CLASS
+        ),
+        ("discovery.k8s.io", "EndpointSlice"): Strategy(
+            generation=True, validate_update=_immutable.ENDPOINT_SLICE
+        ),
+        ("storage.k8s.io", "StorageClass"): Strategy(validate_update=_immutable.STORAGE_CLASS),
+        ("node.k8s.io", "RuntimeClass"): Strategy(validate_update=_immutable.RUNTIME_CLASS),
         ("storage.k8s.io", "CSIDriver"): _COUNTED,
         ("apiextensions.k8s.io", "CustomResourceDefinition"): Strategy(
             generation=True,
@@ -188,6 +199,6 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ("certificates.k8s.io", "CertificateSigningRequest"): Strategy(fields=_fields("spec.signerName")),
         ("rbac.authorization.k8s.io", "Role"): _RBAC,
         ("rbac.authorization.k8s.io", "ClusterRole"): _RBAC,
-        ("rbac.authorization.k8s.io", "RoleBinding"): _RBAC,
-        ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _RBAC,
+        ("rbac.authorization.k8s.io", "RoleBinding"): _BINDING,
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _BINDING,
     }

@@ -163,7 +163,7 @@ class Dispatcher:
             resource=info.plural,
             subresource=info.subresource,
             namespace=info.name if own else info.namespace,
-            name=info.name,
+            name=info.name or _selected_name(info),
             path=info.path,
             field_selector=info.query.get("fieldSelector", ""),
             impersonated_by=impersonated_by,
@@ -223,3 +223,11 @@ def forbidden(wanted: Attributes, reason: str = "") -> StatusError:
     return StatusError(
         403, "Forbidden", f"{message}: {reason}" if reason else message, details(what, wanted.name)
     )
+
+
+def _selected_name(info: RequestInfo) -> str:
+    """The one object that a request on a collection is about, by its field selector: the name counts."""
+    if info.verb not in {"list", "watch", "deletecollection"}:
+        return ""
+    terms = (term.partition("=") for term in info.query.get("fieldSelector", "").split(","))
+    return next((value.removeprefix("=") for field, _, value in terms if field == "metadata.name"), "")

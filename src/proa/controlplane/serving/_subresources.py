@@ -22,6 +22,7 @@ from proa.controlplane.registry import Registry, Resource
 from proa.controlplane.registry._deletion import timestamp
 from proa.controlplane.registry._options import DeleteOptions
 from proa.controlplane.registry._ownership import own_scaled
+from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
 from proa.controlplane.selectors import from_document, to_text
 
 from . import _bodies, _responses
@@ -78,6 +79,7 @@ class SubresourceService:
                 wanted = _bodies.parse_object(data, media_type, "Scale")
             else:
                 wanted = _patched_scale(media_type, scale, data)
+            wanted = _typed(wanted, "autoscaling", "Scale")
             _check_scale(call, scale, wanted)
             new: Document = clone(old)
             _put(new, resource.scale.wanted, wanted.get("spec", {}).get("replicas", 0))
@@ -94,7 +96,8 @@ class SubresourceService:
         info = call.info
         options = write_options(call, "CreateOptions")
         body = await _bodies.read(call.request)
-        binding = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
+        given = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
+        binding = _typed(given, "", "Binding")
         node = (binding.get("target") or {}).get("name")
         if not node:
             cause = invalid_value("target.name", "", "must be the name of a node")
@@ -119,6 +122,7 @@ class SubresourceService:
         info = call.info
         data = await _bodies.read(call.request)
         eviction = _bodies.parse_object(data, _bodies.content_type(call.request), "Eviction") if data else {}
+        eviction = _typed(eviction, "policy", "Eviction")
         options = DeleteOptions.parse(info.query, eviction.get("deleteOptions"))
         pod = self._registry.latest(call.resource, info.namespace, info.name)
         self._check_budgets(info.namespace, pod.document())
@@ -147,6 +151,21 @@ class SubresourceService:
             call.resource, info.name, lambda _: document, options
         )
         return _responses.json_bytes(call.resource.prefix + outcome.tail)
+
+
+def _typed(document: Document, group: str, kind: str) -> Document:
+    """A body as its type has it.
+
+    Raises:
+        StatusError: 400, a value has the wrong type.
+    """
+    name = type_of_kind(group, "v1", kind) or ""
+    try:
+        return Conformer(name)(document)
+    except NonconformingError:
+        mistyped = problems(name, document).mistyped
+        why = mistyped[0] if mistyped else "it does not have the type's form"
+        raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
 
 
 def _scale_of(resource: Resource, document: Document) -> Document:
@@ -194,12 +213,7 @@ def _patched_scale(media_type: str, scale: Document, data: bytes) -> Document:
 
 
 def _check_scale(call: Call, scale: Document, wanted: Document) -> None:
-    spec = wanted.get("spec") or {}
-    replicas = spec.get("replicas", 0) if type(spec) is dict else None
-    if type(replicas) is not int:
-        raise bad_request(
-            'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
-        )
+    replicas = wanted["spec"].get("replicas", 0)
     if replicas < 0:
         cause = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise invalid(_SCALE, call.info.name, [cause])
