@@ -40,7 +40,7 @@ class UpSettings:
     )
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
     without: tuple[Literal["scheduler", "controllers"], ...] = setting(
-        (), help="parts to leave to others: scheduler, controllers"
+        (), help="parts to leave to others: scheduler,controllers"
     )
 
 
@@ -70,9 +70,9 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
     await app.start_all({"registry": registry, "API server": server})
-    async with Client(Config.from_kubeconfig(server.kubeconfig)) as client:
-        await _publish(client, f"localhost:{registry.port}")
-    client = await app.start("client of the network", _client(server, "system:kube-controller-manager"))
+    # The network writes Ingresses' status and reads TLS Secrets: no role of Kubernetes' own allows both.
+    client = await app.start("client of the network", Client(Config.from_kubeconfig(server.kubeconfig)))
+    await _publish(client, f"localhost:{registry.port}")
     network = Network(client, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
         {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}

@@ -79,9 +79,9 @@ def status(
     template = replica_set.spec.template.metadata.labels.items()
     result = ReplicaSetStatus(
         replicas=len(active),
-        fully_labeled_replicas=sum(template <= pod.metadata.labels.items() for pod in active),
-        ready_replicas=sum(map(is_ready, active)),
-        available_replicas=sum(at is not None and at <= now for at in due),
+        fully_labeled_replicas=sum(template <= pod.metadata.labels.items() for pod in active) or None,
+        ready_replicas=sum(map(is_ready, active)) or None,
+        available_replicas=sum(at is not None and at <= now for at in due) or None,
         terminating_replicas=sum(pod.metadata.deletion_timestamp is not None for pod in pods),
         observed_generation=replica_set.metadata.generation,
         conditions=_conditions(replica_set, len(active), now, failure),
