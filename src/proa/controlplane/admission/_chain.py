@@ -32,6 +32,7 @@ class Chain:
         self._validators: dict[str | None, list[Hook]] = defaultdict(list)
         self._outside: list[Outside] = []
         self._last: list[Hook] = []
+        self._plans: dict[str, tuple[tuple[Hook, ...], tuple[Hook, ...]]] = {}
 
     def mutates(self, storage: str | None, hook: Hook) -> None:
         """Adds a hook that may change objects."""
@@ -51,7 +52,7 @@ class Chain:
 
     async def mutate(self, review: Review) -> None:
         """Runs the hooks that may change, those for all objects first."""
-        for hook in (*self._mutators[None], *self._mutators.get(review.resource.storage, ())):
+        for hook in self._plan(review.resource.storage)[0]:
             hook(review)
         for outside in self._outside:
             if outside.concerned(review):
@@ -62,6 +63,13 @@ class Chain:
         for outside in self._outside:
             if outside.concerned(review):
                 await outside.validate(review)
-        own = self._validators.get(review.resource.storage, ())
-        for hook in (*self._validators[None], *own, *self._last):
+        for hook in self._plan(review.resource.storage)[1]:
             hook(review)
+
+    def _plan(self, storage: str) -> tuple[tuple[Hook, ...], tuple[Hook, ...]]:
+        """The hooks for one kind of object, gathered once."""
+        if storage not in self._plans:
+            mutators = (*self._mutators[None], *self._mutators.get(storage, ()))
+            validators = (*self._validators[None], *self._validators.get(storage, ()), *self._last)
+            self._plans[storage] = mutators, validators
+        return self._plans[storage]
