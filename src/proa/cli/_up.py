@@ -14,9 +14,10 @@ from proa.cli._cluster import registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.kube import AlreadyExistsError, Api, Client, Config
-from proa.kube.models.core_v1 import ConfigMap
+from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
+from proa.runtime import Apply, InitApply, watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,9 @@ class UpSettings:
     dns_port: int = setting(10053, help="port of the cluster's name server; 0 picks a free one")
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
+    service_account_admission: bool = setting(
+        True, help="give every pod its service account, and a volume with the account's token"
+    )
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
     without: tuple[Literal["scheduler", "controllers"], ...] = setting(
         (), help="parts to leave to others: scheduler,controllers"
@@ -61,6 +65,7 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
             bind=chosen.bind,
             port=chosen.port,
             token_auth_file=chosen.token_auth_file,
+            service_account_admission=chosen.service_account_admission,
         )
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
@@ -72,6 +77,8 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await app.start_all(
         {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
     )
+    if chosen.service_account_admission and "controllers" not in chosen.without:
+        await _until_pods_can_be_made(client)
     return server, registry, network
 
 
@@ -86,6 +93,13 @@ async def _loops(app: App, chosen: UpSettings, server: ApiServer) -> dict[str, S
         client = await app.start("client of the controllers", _client(server, user))
         parts["controllers"] = ControllerManager(client)
     return parts
+
+
+async def _until_pods_can_be_made(client: Client) -> None:
+    """Wait for the service account that pods use unless they say otherwise."""
+    async for event in watcher(Api(client, ServiceAccount, namespace="default")):
+        if isinstance(event, InitApply | Apply) and event.obj.metadata.name == "default":
+            return
 
 
 def _client(server: ApiServer, user: str) -> Client:

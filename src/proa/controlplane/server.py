@@ -22,7 +22,7 @@ from ._bootstrap import bootstrap, objects
 from ._certifier import Certifier
 from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
-from .admission import admission
+from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
 from .customresources import CustomResources
 from .registry import Catalogue, Registry, catalogue
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
@@ -53,6 +53,9 @@ class ApiServerSettings:
     bind: str = setting("127.0.0.1", help="address to listen on")
     port: int = setting(6443, help="port to listen on; 0 picks a free one")
     token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')
+    service_account_admission: bool = setting(
+        False, help="give every pod its service account, and a volume with the account's token"
+    )
     audit_log: Path | None = setting(None, help="file for a line about each request; by default, none")
     audit_log_megabytes: int = setting(16, help="size at which the audit log is begun anew; one old is kept")
 
@@ -138,7 +141,8 @@ class ApiServer:
         store = await stack.enter_async_context(Store(settings.data_dir))
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
         authoriser = Authoriser(store)
-        registry, known = Registry(store, admission(store, authoriser)), catalogue()
+        known = catalogue()
+        registry = Registry(store, self._admission(stack, store, known, authoriser))
         await stack.enter_async_context(CustomResources(registry, known))
         watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
@@ -160,9 +164,21 @@ class ApiServer:
         await bootstrap(registry, known, objects(host, self._server.port, SERVICE_ADDRESS))
         await stack.enter_async_context(EventExpiry(store))
         await stack.enter_async_context(NamespaceCleaner(registry, known))
+        await stack.enter_async_context(QuotaKeeper(store, known))
         await stack.enter_async_context(RoleAggregator(registry, known))
         await stack.enter_async_context(Certifier(registry, known, authoriser, self._pki))
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
+
+    def _admission(
+        self, stack: AsyncExitStack, store: Store, known: Catalogue, authoriser: Authoriser
+    ) -> Chain:
+        client = WebhookClient(store)
+        stack.push_async_callback(client.close)
+        webhooks, policies = Webhooks(store, client), Policies(store, known)
+        webhooks.follow()
+        policies.follow()
+        accounts = self.settings.service_account_admission
+        return admission(store, authoriser, webhooks, policies, service_accounts=accounts)
 
     async def _audit_log(self, stack: AsyncExitStack) -> AuditLog | None:
         path = self.settings.audit_log

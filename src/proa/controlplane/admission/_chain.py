@@ -31,6 +31,8 @@ class Chain:
         self._mutators: dict[str | None, list[Hook]] = defaultdict(list)
         self._validators: dict[str | None, list[Hook]] = defaultdict(list)
         self._outside: list[Outside] = []
+        self._last: list[Hook] = []
+        self._plans: dict[str, tuple[tuple[Hook, ...], tuple[Hook, ...]]] = {}
 
     def mutates(self, storage: str | None, hook: Hook) -> None:
         """Adds a hook that may change objects."""
@@ -40,13 +42,17 @@ class Chain:
         """Adds a hook that may refuse writes, deletions among them."""
         self._validators[storage].append(hook)
 
+    def ends(self, hook: Hook) -> None:
+        """Adds a hook that is asked after all others have agreed: it may count on the write."""
+        self._last.append(hook)
+
     def asks(self, outside: Outside) -> None:
         """Adds somebody who is asked last."""
         self._outside.append(outside)
 
     async def mutate(self, review: Review) -> None:
         """Runs the hooks that may change, those for all objects first."""
-        for hook in (*self._mutators[None], *self._mutators.get(review.resource.storage, ())):
+        for hook in self._plan(review.resource.storage)[0]:
             hook(review)
         for outside in self._outside:
             if outside.concerned(review):
@@ -57,5 +63,13 @@ class Chain:
         for outside in self._outside:
             if outside.concerned(review):
                 await outside.validate(review)
-        for hook in (*self._validators[None], *self._validators.get(review.resource.storage, ())):
+        for hook in self._plan(review.resource.storage)[1]:
             hook(review)
+
+    def _plan(self, storage: str) -> tuple[tuple[Hook, ...], tuple[Hook, ...]]:
+        """The hooks for one kind of object, gathered once."""
+        if storage not in self._plans:
+            mutators = (*self._mutators[None], *self._mutators.get(storage, ()))
+            validators = (*self._validators[None], *self._validators.get(storage, ()), *self._last)
+            self._plans[storage] = mutators, validators
+        return self._plans[storage]

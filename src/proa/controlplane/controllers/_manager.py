@@ -18,6 +18,8 @@ from proa.controlplane.controllers._garbage import GarbageCollector
 from proa.controlplane.controllers._job import JobController
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
 from proa.controlplane.controllers._replicaset import ReplicaSetController
+from proa.controlplane.controllers._rootca import NAME as ROOT_CA
+from proa.controlplane.controllers._rootca import RootCaPublisher
 from proa.controlplane.controllers._serviceaccounts import ServiceAccountController
 from proa.controlplane.controllers._statefulset import StatefulSetController
 from proa.kube import Api, Client
@@ -25,7 +27,7 @@ from proa.kube.models import Resource
 from proa.kube.models.apps_v1 import ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet
 from proa.kube.models.batch_v1 import CronJob, Job
 from proa.kube.models.coordination_v1 import Lease
-from proa.kube.models.core_v1 import Endpoints, Namespace, Node, Pod, Service, ServiceAccount
+from proa.kube.models.core_v1 import ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount
 from proa.kube.models.discovery_v1 import EndpointSlice
 from proa.kube.models.policy_v1 import PodDisruptionBudget
 from proa.runtime import Controller, Recorder, Reflector, background
@@ -92,6 +94,9 @@ class ControllerManager:
         revisions, deployments = watch(ControllerRevision), watch(Deployment)
         stateful_sets = watch(StatefulSet)
         leases = self._reflectors[Lease] = Reflector(Api(client, Lease, namespace=LEASES))
+        by_name = f"metadata.name={ROOT_CA}"
+        published = self._reflectors[ConfigMap] = Reflector(Api(client, ConfigMap), field_selector=by_name)
+        root_ca = (client.config.ca_data or b"").decode()
         return [
             DeploymentController(client, deployments, sets, pods, await told("deployment")),
             ReplicaSetController(client, sets, pods, await told("replicaset")),
@@ -101,6 +106,7 @@ class ControllerManager:
             CronJobController(client, watch(CronJob), jobs, await told("cronjob")),
             EndpointsController(client, watch(Service), pods, watch(EndpointSlice), watch(Endpoints)),
             ServiceAccountController(client, watch(Namespace), watch(ServiceAccount)),
+            RootCaPublisher(client, watch(Namespace), published, root_ca),
             NodeController(client, nodes, leases, await told("node")),
             TaintEvictionController(client, nodes, pods, await told("taint-eviction")),
             DisruptionController(

@@ -74,6 +74,7 @@ def _unschedulable(node: Document) -> str:
 @cache
 def strategies() -> dict[tuple[str, str], Strategy]:
     """What is special about which kind. A kind that is not here behaves as Kubernetes' objects usually do."""
+    from proa.controlplane.admission import _policies as policies
     from proa.controlplane.customresources import _strategy as definitions
 
     return {
@@ -188,8 +189,12 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         ),
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _COUNTED,
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _COUNTED,
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): _COUNTED,
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): _COUNTED,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): Strategy(
+            generation=True, validate=policies.validate_policy
+        ),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): Strategy(
+            generation=True, validate=policies.validate_binding
+        ),
         ("coordination.k8s.io", "Lease"): Strategy(creates_on_update=True),
         ("certificates.k8s.io", "CertificateSigningRequest"): Strategy(fields=_fields("spec.signerName")),
         ("rbac.authorization.k8s.io", "Role"): _RBAC,
