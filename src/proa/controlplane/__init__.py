@@ -7,7 +7,8 @@
 - `registry`: the resources, what is special about each (strategies), and how objects are written.
 - `schema`: types and their defaults; `patch`: the patch formats; `selectors`: label and field selectors.
 - `storage`: durable objects with one revision counter, an index in memory, and the recent past.
-- `security`: certificates, tokens, who may do what; `admission`: what depends on other objects.
+- `security`: certificates, tokens, who may do what; `admission`: what depends on other objects and on others.
+- `customresources`: definitions and what they define; `cel`: the rules of both, in CEL.
 - `presentation`: discovery, tables, OpenAPI.
 - `scheduler`, `controllers`, `network`: clients of the API like any other, on `proa.runtime`.
 - `testing`: a server for tests.

@@ -23,7 +23,7 @@ from ._certifier import Certifier
 from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
-from .customresources import CustomResources
+from .customresources import Conversions, CustomResources
 from .registry import Catalogue, Registry, catalogue
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
@@ -142,8 +142,13 @@ class ApiServer:
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
         authoriser = Authoriser(store)
         known = catalogue()
-        registry = Registry(store, self._admission(stack, store, known, authoriser))
-        await stack.enter_async_context(CustomResources(registry, known))
+        client = WebhookClient(store)
+        stack.push_async_callback(client.close)
+        conversions = Conversions(client, known)
+        chain = self._admission(store, known, authoriser, client)
+        chain.converts(conversions.convert)
+        registry = Registry(store, chain)
+        await stack.enter_async_context(CustomResources(registry, known, conversions))
         watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
         audit = await self._audit_log(stack)
@@ -170,10 +175,8 @@ class ApiServer:
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
 
     def _admission(
-        self, stack: AsyncExitStack, store: Store, known: Catalogue, authoriser: Authoriser
+        self, store: Store, known: Catalogue, authoriser: Authoriser, client: WebhookClient
     ) -> Chain:
-        client = WebhookClient(store)
-        stack.push_async_callback(client.close)
         webhooks, policies = Webhooks(store, client), Policies(store, known)
         webhooks.follow()
         policies.follow()

@@ -5,19 +5,14 @@ policies.
 import asyncio
 import base64
 import json
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from proa.app import http
 from proa.controlplane import ApiServer, ApiServerSettings
-from proa.controlplane.security import Pki
 
 DEFAULT = "/api/v1/namespaces/default"
 HOOKS = "/apis/admissionregistration.k8s.io/v1"
@@ -260,59 +255,13 @@ class TestClasses:
         assert none["spec"].get("storageClassName", "") == ""
 
 
-Answer = Callable[[Json], Awaitable[Json]]
-
-
-class Webhook:
-    """A webhook of the test's own, over TLS."""
-
-    def __init__(self, url: str, bundle: str) -> None:
-        self.config = {"url": f"{url}/hook", "caBundle": bundle}
-        self.asked: list[Json] = []
-        self.answer: Answer = self.allow
-
-    async def allow(self, _request: Json) -> Json:
-        return {"allowed": True}
-
-    async def handle(self, request: web.Request) -> web.Response:
-        review = await request.json()
-        self.asked.append(review["request"])
-        answer = await self.answer(review["request"])
-        body = {**review, "response": {"uid": review["request"]["uid"], **answer}}
-        return web.json_response(body)
-
-
-@asynccontextmanager
-async def webhook(directory: Path) -> AsyncIterator[Webhook]:
-    pki = await asyncio.to_thread(Pki, directory / "hook-pki", ["127.0.0.1"])
-    context = await asyncio.to_thread(pki.server_context)
-    context.verify_mode = ssl.CERT_NONE
-    hook: Webhook
-
-    async def handle(request: web.Request) -> web.Response:
-        return await hook.handle(request)
-
-    application = web.Application()
-    application.router.add_post("/hook", handle)
-    async with http.listen(application, ssl_context=context, name="webhook") as server:
-        bundle = base64.b64encode(await asyncio.to_thread(lambda: pki.ca_certificate)).decode()
-        hook = Webhook(server.url, bundle)
-        yield hook
-
-
-@pytest.fixture
-async def hook(tmp_path: Path) -> AsyncIterator[Webhook]:
-    async with webhook(tmp_path) as running:
-        yield running
-
-
 MAPS = [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]
 
 
-def configuration(hook: Webhook, name: str = "h.test", **more: Any) -> Json:
+def configuration(webhook: Any, name: str = "h.test", **more: Any) -> Json:
     one = {
         "name": name,
-        "clientConfig": hook.config,
+        "clientConfig": webhook.config,
         "rules": MAPS,
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
@@ -321,12 +270,12 @@ def configuration(hook: Webhook, name: str = "h.test", **more: Any) -> Json:
     return {"metadata": {"name": name}, "webhooks": [one]}
 
 
-async def mutating(admin: Session, hook: Webhook, **more: Any) -> None:
-    await post(admin, f"{HOOKS}/mutatingwebhookconfigurations", configuration(hook, **more))
+async def mutating(admin: Session, webhook: Any, **more: Any) -> None:
+    await post(admin, f"{HOOKS}/mutatingwebhookconfigurations", configuration(webhook, **more))
 
 
-async def validating(admin: Session, hook: Webhook, **more: Any) -> None:
-    await post(admin, f"{HOOKS}/validatingwebhookconfigurations", configuration(hook, **more))
+async def validating(admin: Session, webhook: Any, **more: Any) -> None:
+    await post(admin, f"{HOOKS}/validatingwebhookconfigurations", configuration(webhook, **more))
 
 
 def patched(*operations: Json) -> Json:
@@ -335,46 +284,46 @@ def patched(*operations: Json) -> Json:
 
 
 class TestWebhooks:
-    async def test_change_objects_before_they_are_checked(self, admin: Session, hook: Webhook) -> None:
+    async def test_change_objects_before_they_are_checked(self, admin: Session, webhook: Any) -> None:
         async def answer(request: Json) -> Json:
             assert request["object"]["kind"] == "ConfigMap"
             assert request["userInfo"]["username"] == "admin"
             add = {"op": "add", "path": "/metadata/labels", "value": {"seen": request["operation"]}}
             return {**patched(add), "warnings": ["mind the gap"]}
 
-        hook.answer = answer
-        await mutating(admin, hook)
+        webhook.answer = answer
+        await mutating(admin, webhook)
         made, warnings = await send(admin, "POST", f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 201)
         assert made["metadata"]["labels"] == {"seen": "CREATE"}
         assert "mind the gap" in warnings[0]
         changed, _ = await send(admin, "PATCH", f"{DEFAULT}/configmaps/a", {"data": {"k": "v"}})
         assert changed["metadata"]["labels"] == {"seen": "UPDATE"}
-        assert hook.asked[-1]["oldObject"]["metadata"]["labels"] == {"seen": "CREATE"}
+        assert webhook.asked[-1]["oldObject"]["metadata"]["labels"] == {"seen": "CREATE"}
         await send(admin, "DELETE", f"{DEFAULT}/configmaps/a")
 
-    async def test_that_leave_something_invalid_are_told_so(self, admin: Session, hook: Webhook) -> None:
+    async def test_that_leave_something_invalid_are_told_so(self, admin: Session, webhook: Any) -> None:
         async def answer(_request: Json) -> Json:
             return patched({"op": "add", "path": "/metadata/labels", "value": {"a b": "c"}})
 
-        hook.answer = answer
-        await mutating(admin, hook)
+        webhook.answer = answer
+        await mutating(admin, webhook)
         await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 422)
 
-    async def test_refuse_with_their_own_code_and_words(self, admin: Session, hook: Webhook) -> None:
+    async def test_refuse_with_their_own_code_and_words(self, admin: Session, webhook: Any) -> None:
         async def answer(request: Json) -> Json:
             status = {"code": 403, "reason": "Forbidden", "message": f"not {request['operation']}"}
             return {"allowed": False, "status": status}
 
         await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}})
-        hook.answer = answer
-        await validating(admin, hook)
+        webhook.answer = answer
+        await validating(admin, webhook)
         refused = await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "b"}}, 403)
         assert refused["message"] == 'admission webhook "h.test" denied the request: not CREATE'
         await send(admin, "DELETE", f"{DEFAULT}/configmaps/a", expected=403)
         await post(admin, f"{DEFAULT}/secrets", {"metadata": {"name": "c"}})
 
     async def test_that_fail_or_are_late_are_treated_by_their_policy(
-        self, admin: Session, hook: Webhook
+        self, admin: Session, webhook: Any
     ) -> None:
         released = asyncio.Event()
 
@@ -382,30 +331,30 @@ class TestWebhooks:
             await released.wait()
             return {"allowed": True}
 
-        hook.answer = answer
-        await validating(admin, hook, timeoutSeconds=1)
+        webhook.answer = answer
+        await validating(admin, webhook, timeoutSeconds=1)
         refused = await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 500)
         assert 'failed calling webhook "h.test"' in refused["message"]
         path = f"{HOOKS}/validatingwebhookconfigurations/h.test"
         await send(admin, "DELETE", path)
-        hook.config["url"] = "https://127.0.0.1:1/hook"
-        await validating(admin, hook, failurePolicy="Ignore")
+        webhook.config["url"] = "https://127.0.0.1:1/hook"
+        await validating(admin, webhook, failurePolicy="Ignore")
         await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}})
         released.set()
 
     async def test_whose_certificate_is_not_of_their_bundle_are_not_asked(
-        self, admin: Session, hook: Webhook, tmp_path: Path
+        self, admin: Session, webhook: Any, webhooks: Any
     ) -> None:
-        async with webhook(tmp_path / "other") as other:
-            hook.config["caBundle"] = other.config["caBundle"]
-            await validating(admin, hook)
+        async with webhooks("other.test") as other:
+            webhook.config["caBundle"] = other.config["caBundle"]
+            await validating(admin, webhook)
             await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 500)
-            assert hook.asked == []
+            assert webhook.asked == []
 
-    async def test_are_asked_only_about_what_they_select(self, admin: Session, hook: Webhook) -> None:
+    async def test_are_asked_only_about_what_they_select(self, admin: Session, webhook: Any) -> None:
         await validating(
             admin,
-            hook,
+            webhook,
             namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "default"}},
             objectSelector={"matchLabels": {"app": "x"}},
             matchConditions=[{"name": "c", "expression": "object.metadata.name != 'skip'"}],
@@ -419,16 +368,16 @@ class TestWebhooks:
         ]:
             body = {"metadata": {"name": name, "labels": given}}
             await post(admin, f"/api/v1/namespaces/{namespace}/configmaps", body)
-        assert [request["name"] for request in hook.asked] == ["yes"]
+        assert [request["name"] for request in webhook.asked] == ["yes"]
 
-    async def test_with_side_effects_are_not_tried_dry(self, admin: Session, hook: Webhook) -> None:
-        await validating(admin, hook, sideEffects="Some")
+    async def test_with_side_effects_are_not_tried_dry(self, admin: Session, webhook: Any) -> None:
+        await validating(admin, webhook, sideEffects="Some")
         path = f"{DEFAULT}/configmaps?dryRun=All"
         await post(admin, path, {"metadata": {"name": "a"}}, 400)
 
-    async def test_never_let_two_writes_overwrite_each_other(self, admin: Session, hook: Webhook) -> None:
+    async def test_never_let_two_writes_overwrite_each_other(self, admin: Session, webhook: Any) -> None:
         await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}, "data": {}})
-        await validating(admin, hook)
+        await validating(admin, webhook)
         patches = [
             send(admin, "PATCH", f"{DEFAULT}/configmaps/a", {"data": {f"k{number}": "v"}})
             for number in range(8)
@@ -437,30 +386,17 @@ class TestWebhooks:
         found, _ = await send(admin, "GET", f"{DEFAULT}/configmaps/a")
         assert len(found["data"]) == 8
 
-    async def test_of_services_are_reached_at_their_endpoints(self, admin: Session, tmp_path: Path) -> None:
-        pki = await asyncio.to_thread(Pki, tmp_path / "svc-pki", ["hook.default.svc"])
-        context = await asyncio.to_thread(pki.server_context)
-        hook = Webhook("", "")
-
-        async def handle(request: web.Request) -> web.Response:
-            return await hook.handle(request)
-
-        application = web.Application()
-        application.router.add_post("/hook", handle)
-        async with http.listen(application, ssl_context=context, name="webhook") as server:
-            await post(
-                admin,
-                f"{DEFAULT}/services",
-                {"metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443}]}},
-            )
-            subset = {"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": server.port}]}
+    async def test_of_services_are_reached_at_their_endpoints(self, admin: Session, webhooks: Any) -> None:
+        async with webhooks("hook.default.svc") as webhook:
+            spec = {"ports": [{"port": 443}]}
+            await post(admin, f"{DEFAULT}/services", {"metadata": {"name": "hook"}, "spec": spec})
+            subset = {"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": webhook.port}]}
             await post(admin, f"{DEFAULT}/endpoints", {"metadata": {"name": "hook"}, "subsets": [subset]})
-            bundle = base64.b64encode(await asyncio.to_thread(lambda: pki.ca_certificate)).decode()
             service = {"name": "hook", "namespace": "default", "path": "/hook"}
-            hook.config = {"service": service, "caBundle": bundle}  # type: ignore[dict-item]
-            await validating(admin, hook)
+            webhook.config = {"service": service, "caBundle": webhook.config["caBundle"]}
+            await validating(admin, webhook)
             await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}})
-            assert len(hook.asked) == 1
+            assert len(webhook.asked) == 1
 
 
 def policy(*validations: Json, **spec: Any) -> Json:

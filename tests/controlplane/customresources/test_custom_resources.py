@@ -305,3 +305,70 @@ async def test_many_definitions_at_once_are_all_served(admin: Session) -> None:
     for name in names:
         await settled(admin, f"{name}.animals.test")
         await send(admin, "GET", f"/apis/animals.test/v1/{name}")
+
+
+def renamed() -> Json:
+    """Version 2 calls the colour a shade; only a webhook knows that."""
+    shade = {"type": "object", "properties": {"shade": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"spec": shade}}
+    return {"name": "v2", "served": True, "storage": False, "schema": {"openAPIV3Schema": schema}}
+
+
+async def shades(request: Json) -> Json:
+    """What the webhook answers: the objects with their field renamed."""
+    converted = []
+    for one in request["objects"]:
+        old, new = ("colour", "shade") if request["desiredAPIVersion"].endswith("v2") else ("shade", "colour")
+        spec = {new: one["spec"][old]} if old in one["spec"] else {}
+        converted.append({**one, "apiVersion": request["desiredAPIVersion"], "spec": spec})
+    return {"convertedObjects": converted, "result": {"status": "Success"}}
+
+
+async def fails(_request: Json) -> Json:
+    return {"result": {"status": "Failed", "message": "not today"}}
+
+
+def converting(webhook: Any, *versions: Json) -> Json:
+    document = definition(*versions)
+    client = {"clientConfig": webhook.config, "conversionReviewVersions": ["v1"]}
+    document["spec"]["conversion"] = {"strategy": "Webhook", "webhook": client}
+    return document
+
+
+class TestConversion:
+    async def test_by_webhook_shows_each_version_its_own_form(self, admin: Session, webhook: Any) -> None:
+        webhook.answer = shades
+        await define(admin, converting(webhook, version(), renamed()))
+        newer = MOOSE.replace("v1", "v2")
+        await send(admin, "POST", MOOSE, moose("a"), 201)
+        assert (await send(admin, "GET", f"{newer}/a"))["spec"] == {"shade": "brown"}
+        changed = await send(admin, "PATCH", f"{newer}/a", {"spec": {"shade": "grey"}})
+        assert (changed["spec"], changed["metadata"]["generation"]) == ({"shade": "grey"}, 2)
+        assert (await send(admin, "GET", f"{MOOSE}/a"))["spec"]["colour"] == "grey"
+        labelled = await send(admin, "PATCH", f"{newer}/a", {"metadata": {"labels": {"l": "x"}}})
+        assert labelled["metadata"]["generation"] == 2
+        version_before = labelled["metadata"]["resourceVersion"]
+        same = await send(admin, "PATCH", f"{newer}/a", {"spec": {"shade": "grey"}})
+        assert same["metadata"]["resourceVersion"] == version_before
+        async with admin.get(f"{newer}?watch=1&timeoutSeconds=20") as events:
+            event = json.loads(await events.content.readline())
+        assert event["object"]["spec"] == {"shade": "grey"}
+
+    async def test_that_fails_refuses_the_write_and_says_why(self, admin: Session, webhook: Any) -> None:
+        webhook.answer = fails
+        await define(admin, converting(webhook, version(), renamed()))
+        refused = await send(admin, "POST", MOOSE, moose("a"), 500)
+        assert "conversion webhook for animals.test/v1, Kind=Moose failed: not today" in refused["message"]
+        assert (await send(admin, "GET", MOOSE))["items"] == []
+
+    async def test_reaches_what_was_there_before_the_version(self, admin: Session, webhook: Any) -> None:
+        webhook.answer = shades
+        await define(admin, definition())
+        await send(admin, "POST", MOOSE, moose("a"), 201)
+        later = converting(webhook, version(), renamed())
+        async with admin.get(f"{MOOSE}?watch=1&timeoutSeconds=20") as events:
+            await events.content.readline()
+            await send(admin, "PATCH", f"{CRDS}/mooses.animals.test", {"spec": later["spec"]})
+            await events.content.readline()  # it has been converted
+        newer = MOOSE.replace("v1", "v2")
+        assert (await send(admin, "GET", f"{newer}/a"))["spec"] == {"shade": "brown"}

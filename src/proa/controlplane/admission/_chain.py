@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proa.controlplane.registry import Review
@@ -32,6 +32,7 @@ class Chain:
         self._validators: dict[str | None, list[Hook]] = defaultdict(list)
         self._outside: list[Outside] = []
         self._last: list[Hook] = []
+        self._convert: Callable[[Review], Awaitable[None]] | None = None
         self._plans: dict[str, tuple[tuple[Hook, ...], tuple[Hook, ...]]] = {}
 
     def mutates(self, storage: str | None, hook: Hook) -> None:
@@ -49,6 +50,15 @@ class Chain:
     def asks(self, outside: Outside) -> None:
         """Adds somebody who is asked last."""
         self._outside.append(outside)
+
+    def converts(self, convert: Callable[[Review], Awaitable[None]]) -> None:
+        """Says who converts custom resources between their versions."""
+        self._convert = convert
+
+    async def convert(self, review: Review) -> None:
+        """Makes of a custom resource what is stored."""
+        if review.resource.is_custom and self._convert is not None:
+            await self._convert(review)
 
     async def mutate(self, review: Review) -> None:
         """Runs the hooks that may change, those for all objects first."""

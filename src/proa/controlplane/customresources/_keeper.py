@@ -18,6 +18,7 @@ from proa.controlplane.registry._options import DeleteOptions
 from proa.controlplane.storage import Event, Key
 from proa.controlplane.storage._store import StorageError
 
+from ._conversion import Conversions
 from ._names import TakenNames, is_true, settle_names, with_condition
 from ._resource import resources_of
 
@@ -34,10 +35,11 @@ class CustomResources:
     creation it does. One that is being deleted takes no new instances; when the last is gone, it goes.
     """
 
-    def __init__(self, registry: Registry, catalogue: Catalogue) -> None:
+    def __init__(self, registry: Registry, catalogue: Catalogue, conversions: Conversions) -> None:
         self._registry = registry
         self._store = registry.store
         self._catalogue = catalogue
+        self._conversions = conversions
         resource = catalogue.find(GROUP, PLURAL)
         assert resource is not None
         self._resource = resource
@@ -104,6 +106,7 @@ class CustomResources:
         status = settle_names(definition, self._taken(name, definition["spec"]["group"]))
         if status != definition.get("status"):
             await self._write_status(name, status)
+        await self._conversions.convert_stored(self._store, name)
 
     def _taken(self, name: str, group: str) -> TakenNames:
         taken = TakenNames()

@@ -22,7 +22,9 @@ from ._values import ABSENT, validate
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _PART_VERBS = ("get", "patch", "update")
-_ROOT = ("apiVersion", "kind", "metadata")
+FORMS = "$forms"
+"""Where an object keeps what a webhook has made of it for each version. Never served."""
+_ROOT = ("apiVersion", "kind", "metadata", FORMS)
 _BLOCKING = frozenset(
     {
         "FieldValueNotSupported",
@@ -57,7 +59,7 @@ class CustomConformer:
 
     def prune(self, document: Document, unknown: list[str]) -> Document:
         """The document's own content, without what the schema does not have."""
-        content = {key: value for key, value in document.items() if key not in _ROOT}
+        content = _content_of(document)
         kept: Document = pruned(content, self._schema, "", unknown)
         return kept
 
@@ -74,6 +76,9 @@ class CustomResource(Resource):
     """What field selectors can select by in this version."""
     content: Document = field(default_factory=dict)
     """The version's schema, without what every object has."""
+    stored_version: str = ""
+    webhook: Document | None = None
+    """What converts objects between versions, if anything does."""
     reshapes: bool = False
     """Whether stored objects may have been written by another schema, and are made to fit when read."""
 
@@ -122,8 +127,8 @@ class CustomResource(Resource):
 
     def check(self, new: Document, old: Document | None) -> list[Cause]:
         """What the schema and its rules say against an object."""
-        content = {key: value for key, value in new.items() if key not in _ROOT}
-        before = ABSENT if old is None else {key: value for key, value in old.items() if key not in _ROOT}
+        content = _content_of(new)
+        before = ABSENT if old is None else _content_of(old)
         found = list(validate(content, self.content, "", before))
         if not self._has_rules:
             return found
@@ -155,7 +160,8 @@ class CustomResource(Resource):
         """A stored object as this version has it."""
         if not self.reshapes:
             return document
-        content = self.conformer.prune(document, [])
+        form = (document.get(FORMS) or {}).get(self.version, document)
+        content = self.conformer.prune(form, [])
         put_defaults(content, self.content)
         return {"metadata": document["metadata"], **content}
 
@@ -164,16 +170,26 @@ class CustomResource(Resource):
         return encode(self.served(decode(b"{" + tail)))[1:] if self.reshapes else tail
 
 
+def _content_of(document: Document) -> Document:
+    return {key: value for key, value in document.items() if key not in _ROOT}
+
+
 def resources_of(definition: Document) -> Iterator[CustomResource]:
     """The resource in each served version of a definition."""
     spec = definition["spec"]
-    several = len(spec["versions"]) > 1 or definition["metadata"].get("generation", 1) > 1
+    changing = len(spec["versions"]) > 1 or definition["metadata"].get("generation", 1) > 1
     fields = _fields(spec)
     going = "deletionTimestamp" in definition["metadata"]
     verbs = tuple(verb for verb in VERBS if not (going and verb == "create"))
     for version in spec["versions"]:
         if version.get("served"):
-            yield _resource(spec, version, verbs, fields, reshapes=several)
+            yield _resource(
+                spec,
+                version,
+                verbs,
+                fields,
+                reshapes=changing or bool(spec.get("conversion", {}).get("webhook")),
+            )
 
 
 def _resource(
@@ -207,6 +223,8 @@ def _resource(
         deprecation=_deprecation(version, group, names["kind"]),
         selectable=tuple(one["jsonPath"][1:] for one in version.get("selectableFields", ())),
         content=_content(version["schema"]["openAPIV3Schema"]),
+        stored_version=next(one["name"] for one in spec["versions"] if one.get("storage")),
+        webhook=spec.get("conversion", {}).get("webhook"),
         reshapes=reshapes,
     )
 

@@ -124,6 +124,7 @@ class Registry:
         await self._admission.mutate(review)
         new = self._admitted(review)
         self._check(resource, new, None)
+        await self._admission.convert(review)
         await self._admission.validate(review)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
             raise errors.already_exists(resource.qualified, key.name)
@@ -301,11 +302,12 @@ class Registry:
         await self._admission.mutate(review)
         new = self._admitted(review)
         self._check(resource, new, old, whole=not subresource)
+        if resource.strategy.generation and not subresource and _counts(resource, new, old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        await self._admission.convert(review)
         await self._admission.validate(review)
         if self.store.latest(key) is not current:
             return None
-        if resource.strategy.generation and not subresource and _counts(resource, new, old):
-            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return await self._write(key, new, old, current, options, warnings)
 
     async def _create_by_update(

@@ -37,12 +37,15 @@ class Review:
 
 
 class Admission(Protocol):
-    """Who has a say in writes. Both raise StatusError to refuse, and may take their time (webhooks): the
+    """Who has a say in writes. All raise StatusError to refuse, and may take their time (webhooks): the
     caller then sees to it that what they have seen is still true.
     """
 
     async def mutate(self, review: Review) -> None:
         """May change the new object. Before it is checked."""
+
+    async def convert(self, review: Review) -> None:
+        """Makes of the new object, once it is checked, what is stored, in place."""
 
     async def validate(self, review: Review) -> None:
         """May only refuse. Last of all."""
