@@ -1,10 +1,10 @@
 """Wires structlog, `logging` and the writer thread together; loaded only by programs that configure logs."""
 
 import logging
-from collections.abc import MutableMapping
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Final, TextIO
-
-import structlog
 
 from proa.app import _log_render
 from proa.app._log_writer import Writer
