@@ -12,14 +12,12 @@ from typing import Self
 from proa.controlplane._errors import expired
 from proa.controlplane.security import Pki
 from proa.controlplane.server import ApiServer, ApiServerSettings, certified_hosts
-from proa.controlplane.storage import Key
 from proa.kube import Client, Config
 
 from ._background import Background
 from ._client import SelfOpening
 from ._faults import Fault, Faults, Seen, cut, refuse
 
-_MARK = Key("marks.testing.proa", "", "expired")
 Verbs = str | Collection[str]
 
 
@@ -193,10 +191,7 @@ class KubeApi:
         self._background.run(self._expire())
 
     async def _expire(self) -> None:
-        store = self._server.store
-        # A write of ours: the newest version that anybody can have seen is older than that.
-        mark = await store.put(_MARK, {"metadata": {"name": _MARK.name, "uid": "0"}})
-        store.history.forget(mark.revision)
+        await self._server.store.compact()
         for watcher in self._server.watches.watchers:
             watcher.refuse(expired("too old resource version: the past was forgotten"))
 
