@@ -12,6 +12,7 @@ from proa.controlplane.testing import api_server
 from proa.kube import (
     AlreadyExistsError,
     Api,
+    Apply,
     Client,
     Config,
     ConflictError,
@@ -24,7 +25,9 @@ from proa.kube import (
     Strategic,
     TooManyRequestsError,
     WatchEvent,
+    manifests,
 )
+from proa.kube.applying import apply, delete
 from proa.kube.discovery import Discovery, discover
 from proa.kube.errors import BadRequestError, InvalidError, UnknownResourceError
 from proa.kube.models import Quantity
@@ -319,11 +322,12 @@ def _certificate_request() -> bytes:
     return signed.public_bytes(serialization.Encoding.PEM)
 
 
-async def test_logs_of_a_pod_that_nobody_runs_are_an_error_of_the_tree(client: Client) -> None:
+async def test_a_pod_that_nobody_runs_has_said_nothing(client: Client) -> None:
     pods = Api(client, Pod, namespace="default")
     await pods.create(pod())
-    with pytest.raises(BadRequestError, match="not have a host assigned"):
-        await anext(pods.logs("p", since_time=datetime.now(UTC), limit_bytes=10))
+    assert [line async for line in pods.logs("p", since_time=datetime.now(UTC), limit_bytes=10)] == []
+    with pytest.raises(NotFoundError):
+        await anext(pods.logs("nobody"))
 
 
 async def test_namespaces_are_cluster_scoped(client: Client) -> None:
@@ -334,3 +338,32 @@ async def test_namespaces_are_cluster_scoped(client: Client) -> None:
     assert (await everywhere.get("a", namespace="team")).metadata.namespace == "team"
     with pytest.raises(InvalidRequestError, match="live in namespaces"):
         await everywhere.get("a")
+
+
+async def test_server_side_apply_owns_what_it_says(client: Client) -> None:
+    maps = Api(client, ConfigMap, namespace="default")
+    mine = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1", "b": "1"}}
+    assert (await maps.patch("m", Apply(mine, manager="me"))).data == {"a": "1", "b": "1"}
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "2"}}
+    with pytest.raises(ConflictError, match="conflict"):
+        await maps.patch("m", Apply(theirs, manager="you"))
+    assert (await maps.patch("m", Apply(theirs, manager="you", force=True))).data == {"a": "2", "b": "1"}
+    less = {"apiVersion": "v1", "kind": "ConfigMap", "data": {}}
+    assert (await maps.patch("m", Apply(less, manager="me"))).data == {"a": "2"}
+
+
+async def test_mixed_manifests_are_applied_pruned_and_deleted(client: Client) -> None:
+    text = """
+{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: team, labels: {app: web}}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: b, namespace: team, labels: {app: web}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: team, labels: {app: web}}}
+"""
+    objects = manifests.parse(text)
+    first = [str(outcome) async for outcome in apply(client, objects, prune="app=web")]
+    assert first == ["namespace/team created", "configmap/a created", "configmap/b created"]
+    second = [str(outcome) async for outcome in apply(client, [objects[0], objects[2]], prune="app=web")]
+    assert second == ["namespace/team applied", "configmap/a applied", "configmap/b pruned"]
+    gone = [str(outcome) async for outcome in delete(client, [objects[0], objects[1]])]
+    assert gone == ["configmap/b absent", "configmap/a deleted"]

@@ -1,5 +1,6 @@
 """Components of WASI 0.2 run as core modules do; which is which is told by the binary."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ RUN = """
 async def start(sandboxes: Sandboxes, path: Path, *args: str, **spec: object) -> Sandbox:
     module = await sandboxes.compile(path)
     return await sandboxes.start(
-        SandboxSpec(id="c", module=module, args=("guest", *args), **spec)  # type: ignore[arg-type]
+        SandboxSpec(id="c", module=module, args=("guest", *args), user=os.geteuid(), **spec)  # type: ignore[arg-type]
     )
 
 

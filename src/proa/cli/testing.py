@@ -86,7 +86,9 @@ def up(data_dir: Path, *options: str) -> Iterator[Up]:
     """
     log = data_dir.with_suffix(".log")
     command = [sys.executable, "-m", "proa.cli", "up", "--data-dir", str(data_dir)]
-    command += ["--port", "0", "--registry-port", "0", "--kubelet-port", "0", *options]
+    for port in ("port", "registry-port", "kubelet-port", "ingress-port", "dns-port"):
+        command += [f"--{port}", "0"]
+    command += options
     with log.open("ab") as output:
         start = output.tell()
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)

@@ -7,11 +7,15 @@
 
 Parts, in the order to read them:
 
-- `models`: every Kubernetes type, generated; quantities, durations and the like.
-- `api`: `Api[K]`, the verbs on one type. `client`: `Client`, which sends them. `config`: where the server is.
+- `models`: every Kubernetes type, generated; quantities, durations and the like; objects of any kind.
+- `api`: `Api[K]`, the verbs on one type. `client`: `Client`, which sends them. `config`: where the server is,
+  and `identity`: who we are to it.
 - `errors`: the one tree of exceptions. `codec`: `encode` and `decode`.
-- `core`: requests, answers, patches, selectors and watch events as plain functions on values, without I/O.
-- `transport`: the seam to the network. `testing`: a transport with scripted answers.
+- `streams`: processes and ports of pods. `discovery`: what a server offers. `manifests` and `applying`: files
+  of mixed kinds. `crd`: custom resources from types.
+- `core`: requests, answers, patches, selectors, retries, watch events and channels as plain functions on
+  values, without I/O.
+- `transport`: the seam to the network. `testing`: a transport with scripted answers, a server with faults.
 
 Names are loaded when they are first used, so that importing this package costs next to nothing.
 """

@@ -5,7 +5,7 @@ A verb that only one kind has is a type error on the `Api` of another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from proa.kube._bound import Bound, K
 from proa.kube.codec import decode
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from proa.kube.models.certificates_v1 import CertificateSigningRequest
     from proa.kube.models.core_v1 import Node, ServiceAccount
 
-    W = TypeVar("W", Deployment, DaemonSet, StatefulSet)
 
 T = TypeVar("T", bound=Model)
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
@@ -93,7 +92,15 @@ class Subresources(Bound[K]):
         change = Merge({"spec": {"replicas": replicas}})
         return await self.patch_subresource(name, "scale", change, Scale, namespace=namespace, **options)
 
-    async def restart(self: Bound[W], name: str, *, namespace: str | None = None) -> W:
+    @overload
+    async def restart(self: Bound[Deployment], name: str, *, namespace: str | None = None) -> Deployment: ...
+    @overload
+    async def restart(self: Bound[DaemonSet], name: str, *, namespace: str | None = None) -> DaemonSet: ...
+    @overload
+    async def restart(
+        self: Bound[StatefulSet], name: str, *, namespace: str | None = None
+    ) -> StatefulSet: ...
+    async def restart(self: Bound[Any], name: str, *, namespace: str | None = None) -> Any:
         """Have a workload make its pods anew, one after the other, as `kubectl rollout restart` does."""
         annotations = {RESTARTED_AT: now().isoformat()}
         change = Merge({"spec": {"template": {"metadata": {"annotations": annotations}}}})

@@ -1,4 +1,4 @@
-"""A transport with scripted answers, for tests of programs that use `proa.kube`. No server, no sockets.
+"""For tests of programs that use `proa.kube`: scripted answers without a network, and a server with faults.
 
     transport = ScriptedTransport(answer(Pod(...)), status(409, "Conflict"), answer(chunks=[b'{"ty', ...]))
     async with scripted_client(transport) as client:
@@ -7,15 +7,18 @@
 
 Each request takes the next step of the script; a step is an answer, or an exception to raise. A request
 beyond the end of the script fails the test with an AssertionError that names the request.
+
+`FaultServer` plays such a script on a real socket and knows what only networks do: connections refused, cut,
+or silent for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
+from proa.kube._fault_server import Answer, End, Fault, FaultServer, Step
 from proa.kube.client import Client
 from proa.kube.codec import encode
 from proa.kube.config import Config
@@ -24,19 +27,18 @@ from proa.kube.core.response import Response
 from proa.kube.core.retrying import Retry
 from proa.kube.models import Model
 
-__all__ = ["Answer", "ScriptedTransport", "answer", "event", "scripted_client", "status"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a scripted server says."""
-
-    status: int = 200
-    chunks: Sequence[bytes] = ()
-    """The body, in the pieces in which it arrives."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    error: Exception | None = None
-    """What goes wrong after the last chunk."""
+__all__ = [
+    "Answer",
+    "Fault",
+    "FaultServer",
+    "ScriptedSocket",
+    "ScriptedTransport",
+    "Step",
+    "answer",
+    "event",
+    "scripted_client",
+    "status",
+]
 
 
 def answer(
@@ -45,10 +47,14 @@ def answer(
     chunks: Iterable[bytes] | None = None,
     code: int = 200,
     error: Exception | None = None,
+    end: End = "end",
 ) -> Answer:
-    """Return an answer: an object, bytes, or a body in chunks that may break off with `error`."""
+    """Return an answer: an object, bytes, or a body in chunks that may break off with `error`.
+
+    `end` is for a `FaultServer`: whether it ends cleanly, cuts the connection or says no more.
+    """
     whole = body if isinstance(body, bytes) else encode(body)
-    return Answer(code, tuple(chunks) if chunks is not None else (whole,), error=error)
+    return Answer(code, tuple(chunks) if chunks is not None else (whole,), error=error, end=end)
 
 
 def status(code: int, reason: str, message: str = "", *, retry_after: int | None = None) -> Answer:

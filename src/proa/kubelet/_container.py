@@ -1,9 +1,11 @@
 """One container of a pod: what is known of it, and what its states (`_container_states`) work with."""
 
 import asyncio
+import contextlib
 from datetime import datetime
 from typing import Literal
 
+from msgspec import structs
 from msgspec.structs import replace
 
 from proa.kube.models import now
@@ -25,9 +27,10 @@ from proa.kubelet._log_writer import LogFile
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
 from proa.oci import PulledModule, Reference
-from proa.wasm import CompiledModule, Sandbox, SandboxSpec
+from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
 
 
 class Container:
@@ -108,7 +111,7 @@ class Container:
         assert name is not None
         path = self.context.directory.log(self.name, name.restart)
         if self.log is None or self.log.path != path:
-            self.log = LogFile(path)
+            self.log = LogFile(path, self.context.services.log_limits)
             await self.context.directory.remove_old_logs(self.name, name.restart)
         identifier = container_id(sandbox.id)
         # A sandbox that was met before, adopted or ended, has its place in the status already.
@@ -175,8 +178,9 @@ class Container:
         references = _references.of_container(spec)
         referenced = await _references.fetch(context.services.client, context.namespace, references)
         environment = _environment.environment(spec, referenced, context.fields)
-        mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment)
         termination = context.directory.termination(self.name, self.next_restart)
+        copies = context.directory.copies(self.name)
+        mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment, copies)
         own_mount = await asyncio.to_thread(_termination_message.own_mount, spec, termination)
         command = [expand(word, environment) for word in spec.command or [self.name]]
         return SandboxSpec(
@@ -187,6 +191,7 @@ class Container:
             mounts=(*mounts, own_mount) if own_mount else mounts,
             memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
+            user=guest_user(context.pod.spec, spec),
         )
 
     def _termination_message(self, exit_code: int) -> str:
@@ -198,6 +203,30 @@ class Container:
         if not message and exit_code and self.spec.termination_message_policy == "FallbackToLogsOnError":
             return _termination_message.end_of_log(directory.log(self.name, restart), most)
         return message
+
+    async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
+        """Run the module that this container runs with other arguments, in a sandbox of that name.
+
+        Raises:
+            proa.kubelet.errors.ContainerConfigError: The environment cannot be made, or the image is gone.
+            proa.kube.KubeError: The API server is away or refuses.
+            proa.wasm.WasmError: It cannot be started.
+        """
+        services = self.context.services
+        image = await services.images.find(Reference.parse(self.status.image_id))
+        if image is None:
+            raise ContainerConfigError(f"the image {self.status.image_id} is not on the node any more")
+        module = await services.sandboxes.compile(image.path, image.digest.rpartition(":")[2])
+        spec = await self.sandbox_spec(module)
+        own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
+        return await services.sandboxes.start(own, stdin)
+
+    async def end_command(self, sandbox: Sandbox) -> None:
+        """End what `start_command` started, and forget it."""
+        sandbox.kill()
+        with contextlib.suppress(WasmError):
+            await sandbox.wait()
+            await self.context.services.sandboxes.forget(sandbox.id)
 
     async def _set(self, status: ContainerStatus) -> None:
         self.status = status

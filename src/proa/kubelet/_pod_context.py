@@ -11,13 +11,17 @@ from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import ObjectReference, Pod
 from proa.kubelet._fields import PodFields
 from proa.kubelet._images import Images
+from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._restarts import CRASH_LOOP
 from proa.kubelet._sandbox_host import SandboxHost
+from proa.kubelet._service_account_tokens import Tokens
 from proa.kubelet._volumes import ProvidedVolume
 from proa.runtime import Recorder
 
 IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
+STORAGE: Final = 10.0
 _GRACE_PERIOD: Final = 30.0
 CONFIGURATION: Final = Backoff(initial=1.0, maximum=60.0, factor=2.0)
 
@@ -30,11 +34,13 @@ class Pauses:
         restart: Between restarts of a container; the first is at once.
         pull: After an image could not be had.
         configuration: After a config map, secret or volume was missing, or a container could not be created.
+        storage: Seconds between looks at how much disk a pod with a limit takes.
     """
 
     restart: Backoff = CRASH_LOOP
     pull: Backoff = IMAGE_PULL
     configuration: Backoff = CONFIGURATION
+    storage: float = STORAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,8 @@ class Services:
     node_ip: str
     allocatable: Mapping[str, Quantity]
     pauses: Pauses
+    watches: ReferenceWatches
+    log_limits: LogLimits
 
 
 @dataclass(kw_only=True)
@@ -62,6 +70,8 @@ class PodContext:
         gone: Set when the API server has the pod no longer: nothing more is waited for.
         changed: To be awaited after a container's status has changed; when it returns, that is on disk.
         volumes: Those that are there, by name.
+        mounted: Set when they are all there.
+        volumes_changed: Set when what the volumes hold may have become old.
     """
 
     services: Services
@@ -71,6 +81,12 @@ class PodContext:
     changed: Callable[[], Awaitable[None]]
     volumes: dict[str, ProvidedVolume] = field(default_factory=dict)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+    mounted: asyncio.Event = field(default_factory=asyncio.Event)
+    volumes_changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Make what belongs to this pod alone."""
+        self.tokens = Tokens(self.services.client)
 
     @property
     def uid(self) -> str:

@@ -71,6 +71,10 @@ class PodDirectory:
         """Where one container instance leaves its termination message."""
         return self.path / container / f"{restart}.end"
 
+    def copies(self, container: str) -> Path:
+        """Where single files of volumes are for a container."""
+        return self.path / container / "files"
+
     def load(self) -> PodStatus | None:
         """The status saved last; None when there is none that can be read. Blocks."""
         try:
@@ -94,7 +98,9 @@ class PodDirectory:
         await asyncio.to_thread(self._remove_old, container, restart)
 
     def _remove_old(self, container: str, restart: int) -> None:
-        self.log(container, restart - 2).unlink(missing_ok=True)
+        old = self.log(container, restart - 2)
+        for path in (old, *old.parent.glob(f"{old.name}.*")):
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.termination(container, restart - 1), ignore_errors=True)
 
     async def remove(self) -> None:

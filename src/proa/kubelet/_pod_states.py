@@ -66,7 +66,11 @@ class Mounting:
             volume = waiting[0]
             try:
                 provided = await _volumes.provide(
-                    context.services.client, volume, context.directory.volumes, context.fields
+                    context.services.client,
+                    volume,
+                    context.directory.volumes,
+                    context.fields,
+                    context.tokens,
                 )
             except (KubeletError, KubeError, OSError) as error:
                 message = f'MountVolume.SetUp failed for volume "{volume.name}": {error}'

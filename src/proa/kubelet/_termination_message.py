@@ -40,7 +40,8 @@ def own_mount(container: Container, directory: Path) -> Mount | None:
     path = _path(container)
     if _covering(container, path) is not None or path.parent == PurePosixPath("/"):
         return None
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o777)  # For whomever the guest runs as; the pod's directory is closed to others.
     return Mount(source=directory, target=str(path.parent))
 
 

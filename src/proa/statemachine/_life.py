@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -55,7 +56,8 @@ class Life(Generic[K, R]):
 
     async def run(self) -> None:
         """Live until the object may go. What fails begins anew after a pause, longer each time."""
-        failures = self._plan.backoff.start()
+        # Drawn from the common generator, so that a simulation can repeat it.
+        failures = self._plan.backoff.start(random.getrandbits(32))
         while True:
             try:
                 await self._live()

@@ -30,7 +30,7 @@ def _document(value: object) -> dict[str, Any]:
 
 
 def _difference(have: Mapping[str, Any], want: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
-    changes: dict[str, Any] = dict.fromkeys(have.keys() - want.keys()) if whole else {}
+    changes: dict[str, Any] = dict.fromkeys(key for key in have if whole and key not in want)
     for key, value in want.items():
         before = have.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping):

@@ -17,7 +17,7 @@ import msgspec
 from wasmtime import FuncType, Module, WasmtimeError
 from wasmtime.component import Component
 
-from proa.wasm import _process
+from proa.wasm import _process, _seccomp
 from proa.wasm._engine import Runtime, command_interface
 from proa.wasm._process import one_line
 from proa.wasm.spec import CompiledModule
@@ -25,7 +25,10 @@ from proa.wasm.spec import CompiledModule
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
 _OFFERED: Final = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[a-z0-9-]+@0\.2\.\d+")
-_CPU_SECONDS: Final = 1800
+_MAX_SOURCE: Final = 512 * 1024 * 1024
+# Ample, too: that program took 40 seconds.
+_BASE_CPU_SECONDS: Final = 120
+_CPU_SECONDS_PER_MB: Final = 10
 # Ample: a C++ program of 69 MB took 1.4 GB.
 _BASE_MEMORY: Final = 1 << 30
 _MEMORY_PER_BYTE: Final = 64
@@ -49,8 +52,12 @@ def compile_module(runtime: Runtime, source: Path, digest: str, entry: Path) -> 
     """Make sure that the cache holds a usable entry for a module."""
     os.nice(_NICENESS)
     try:
-        _process.limit(resource.RLIMIT_CPU, _CPU_SECONDS)
-        _process.limit(resource.RLIMIT_DATA, _BASE_MEMORY + _MEMORY_PER_BYTE * source.stat().st_size)
+        size = source.stat().st_size
+        if size > _MAX_SOURCE:
+            raise _RejectedError("invalid", f"{source} is larger than {_MAX_SOURCE // 1024**2} MB")
+        _process.limit(resource.RLIMIT_CPU, _BASE_CPU_SECONDS + _CPU_SECONDS_PER_MB * size // 1_000_000)
+        _process.limit(resource.RLIMIT_DATA, _BASE_MEMORY + _MEMORY_PER_BYTE * size)
+        _seccomp.restrict()
         kind = _kind(source)
         compiled = kind.load(runtime, entry) or _fill(kind, runtime, source, digest, entry)
         kind.check(runtime, compiled)

@@ -5,13 +5,16 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
 
+from proa.wasm._confinement import confine
 from proa.wasm._engine import GuestExit, Runtime, command_interface
+from proa.wasm._landlock import Place
 from proa.wasm._process import one_line
+from proa.wasm.beneath import open_directory
 from proa.wasm.spec import ExitReason, Mount, SandboxSpec
 
 FAILED: Final = 128
@@ -23,6 +26,9 @@ _MAX_MESSAGE: Final = 1000
 
 _Start = Callable[[], int]
 """Runs a guest that is ready to its end and returns its exit code."""
+
+_Instantiate = Callable[[Store], _Start]
+"""Makes a guest ready in a store; may run code of it."""
 
 
 class Outcome(msgspec.Struct):
@@ -52,10 +58,13 @@ def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) ->
 
 
 def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
-    instantiate = _instantiate_component if spec.module.is_component else _instantiate_module
+    prepare = _prepare_component if spec.module.is_component else _prepare_module
     try:
-        store = _create_store(runtime, spec)
-        start = instantiate(runtime, store, spec.module.path)
+        instantiate = prepare(runtime, spec.module.path)
+        with _Places() as places:
+            store = _create_store(runtime, spec, places)
+            confine(places.all, spec.user, spec.memory_limit)
+        start = instantiate(store)
     except (WasmtimeError, Trap, OSError) as error:
         return Outcome(FAILED, ExitReason.FAILED, one_line(error)), ""
     try:
@@ -68,29 +77,57 @@ def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
         return Outcome(_TRAPPED, ExitReason.TRAPPED, one_line(trap)), f"{trap}\n"
 
 
-def _instantiate_module(runtime: Runtime, store: Store, entry: Path) -> _Start:
-    start = runtime.linker.instantiate(store, runtime.load(entry)).exports(store)["_start"]
-    assert isinstance(start, Func)
+def _prepare_module(runtime: Runtime, entry: Path) -> _Instantiate:
+    module = runtime.load(entry)
 
-    def run() -> int:
-        start(store)
-        return 0
+    def instantiate(store: Store) -> _Start:
+        start = runtime.linker.instantiate(store, module).exports(store)["_start"]
+        assert isinstance(start, Func)
 
-    return run
+        def run() -> int:
+            start(store)
+            return 0
+
+        return run
+
+    return instantiate
 
 
-def _instantiate_component(runtime: Runtime, store: Store, entry: Path) -> _Start:
+def _prepare_component(runtime: Runtime, entry: Path) -> _Instantiate:
     component = runtime.load_component(entry)
-    instance = runtime.component_linker.instantiate(store, component)
-    name = command_interface(runtime, component)
-    index = component.get_export_index("run", component.get_export_index(name)) if name else None
-    start = instance.get_func(store, index) if index else None
-    if start is None:
-        raise WasmtimeError(f"the component has no function run in {name}")
-    return lambda: int(start(store).tag != "ok")
+
+    def instantiate(store: Store) -> _Start:
+        instance = runtime.component_linker.instantiate(store, component)
+        name = command_interface(runtime, component)
+        index = component.get_export_index("run", component.get_export_index(name)) if name else None
+        start = instance.get_func(store, index) if index else None
+        if start is None:
+            raise WasmtimeError(f"the component has no function run in {name}")
+        return lambda: int(start(store).tag != "ok")
+
+    return instantiate
 
 
-def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:
+class _Places:
+    """The directories that the guest may reach, open until the process is confined to them."""
+
+    def __init__(self) -> None:
+        self.all: list[Place] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for place in self.all:
+            os.close(place.descriptor)
+
+    def open(self, mount: Mount, below: PurePosixPath) -> int:
+        descriptor = open_directory(mount.source, mount.sub_path / below)
+        self.all.append(Place(descriptor, mount.read_only))
+        return descriptor
+
+
+def _create_store(runtime: Runtime, spec: SandboxSpec, places: _Places) -> Store:
     wasi = WasiConfig()
     wasi.argv = list(spec.args)
     wasi.env = (({"PWD": spec.working_dir} if spec.working_dir else {}) | spec.env).items()
@@ -98,39 +135,39 @@ def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     for mount in spec.mounts:
-        _preopen(wasi, str(mount.source), mount)
+        _preopen_mount(wasi, mount, places)
     if spec.working_dir:
-        _preopen_working_dir(wasi, PurePosixPath(spec.working_dir), spec.mounts)
+        _preopen_working_dir(wasi, PurePosixPath(spec.working_dir), spec.mounts, places)
     store = Store(runtime.engine)
     store.set_limits(table_elements=_MAX_TABLE_ELEMENTS)
     store.set_wasi(wasi)
     return store
 
 
-def _preopen(wasi: WasiConfig, source: str, mount: Mount, target: str | None = None) -> None:
+def _preopen(wasi: WasiConfig, directory: int, target: str, *, read_only: bool) -> None:
+    wasi.preopen_dir(f"/proc/self/fd/{directory}", target, not read_only)
+
+
+def _preopen_mount(wasi: WasiConfig, mount: Mount, places: _Places) -> None:
     try:
-        wasi.preopen_dir(source, target or mount.target, not mount.read_only)
-    except WasmtimeError:
-        message = f"cannot open the directory {mount.source} for the mount {mount.target}"
+        directory = places.open(mount, PurePosixPath())
+        _preopen(wasi, directory, mount.target, read_only=mount.read_only)
+    except (OSError, ValueError, WasmtimeError):
+        place = mount.source / mount.sub_path
+        message = f"cannot open the directory {place} for the mount {mount.target}"
         raise NotADirectoryError(message) from None
 
 
-def _preopen_working_dir(wasi: WasiConfig, working_dir: PurePosixPath, mounts: tuple[Mount, ...]) -> None:
+def _preopen_working_dir(
+    wasi: WasiConfig, working_dir: PurePosixPath, mounts: tuple[Mount, ...], places: _Places
+) -> None:
     """Open the directory as ".", which is where libraries for WASI look up what is in no other mount."""
     around = [mount for mount in mounts if working_dir.is_relative_to(mount.target)]
     if not around:
         raise NotADirectoryError(f"the working directory {working_dir} is in no mount")
     mount = max(around, key=lambda mount: len(PurePosixPath(mount.target).parts))
-    flags = os.O_PATH | os.O_DIRECTORY
-    descriptor = os.open(mount.source, flags)
     try:
-        for part in working_dir.relative_to(mount.target).parts:
-            # Step by step: a symbolic link that a guest left there must not lead out of the mount.
-            inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        _preopen(wasi, f"/proc/self/fd/{descriptor}", mount, ".")
-    except (FileNotFoundError, NotADirectoryError):
+        directory = places.open(mount, working_dir.relative_to(mount.target))
+    except OSError:
         raise NotADirectoryError(f"the working directory {working_dir} is no directory") from None
-    finally:
-        os.close(descriptor)
+    _preopen(wasi, directory, ".", read_only=mount.read_only)

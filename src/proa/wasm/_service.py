@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from proa.wasm.spec import CompiledModule, ExitReason, SandboxExit
 
 _SIGNALLED: Final = 128
 _DEV_NULL: Final = 0
+_MAX_COMPILATIONS: Final = len(os.sched_getaffinity(0))
 
 _Identity = tuple[int, int, int]
 Send = Callable[[protocol.Reply, Sequence[int]], None]
@@ -43,6 +45,8 @@ class Service:
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
         self._compilations: dict[Path, list[int]] = {}
+        self._queue: deque[tuple[protocol.Compile, Path]] = deque()
+        self._compiling = 0
         self._checked: dict[Path, tuple[CompiledModule, _Identity]] = {}
 
     def __len__(self) -> int:
@@ -148,7 +152,14 @@ class Service:
         elif entry in self._compilations:
             self._compilations[entry].append(request.seq)
         else:
-            self._fork_compilation(request, entry)
+            self._compilations[entry] = [request.seq]
+            self._queue.append((request, entry))
+            self._compile_next()
+
+    def _compile_next(self) -> None:
+        """Begin what waits, but never more at a time than there are processors."""
+        while self._queue and self._compiling < _MAX_COMPILATIONS:
+            self._fork_compilation(*self._queue.popleft())
 
     def _fork_compilation(self, request: protocol.Compile, entry: Path) -> None:
         try:
@@ -158,9 +169,10 @@ class Service:
                 lambda end: self._compiled(entry, end),
             )
         except OSError as error:
-            self._fail(request.seq, f"cannot compile {request.source}: {error.strerror}")
+            for seq in self._compilations.pop(entry):
+                self._fail(seq, f"cannot compile {request.source}: {error.strerror}")
             return
-        self._compilations[entry] = [request.seq]
+        self._compiling += 1
 
     def _compile_here(self, request: protocol.Compile, entry: Path) -> protocol.Reply:
         result = _compiler.compile_module(self._runtime, request.source, request.digest, entry)
@@ -180,6 +192,8 @@ class Service:
             self._checked[entry] = reply.module, _identity(entry)
         for seq in self._compilations.pop(entry):
             self._send(msgspec.structs.replace(reply, seq=seq), ())
+        self._compiling -= 1
+        self._compile_next()
 
     def _if_checked(self, entry: Path) -> CompiledModule | None:
         """A module that was found good before, unless its file was changed since."""

@@ -18,7 +18,7 @@ def open_directory(base: Path, below: PurePosixPath, *, make: bool = False) -> i
     Args:
         base: Where to start; links on the way to it are followed.
         below: Relative to `base`.
-        make: Make the directories that are missing, for everybody to use.
+        make: Make the directories that are missing, each for whoever may use the one around it.
 
     Raises:
         OSError: There is no such directory; NotADirectoryError for a link in its place.
@@ -58,5 +58,10 @@ def _step(part: str, directory: int, *, make: bool) -> int:
         if not make:
             raise
     with contextlib.suppress(FileExistsError):
-        os.mkdir(part, 0o777, dir_fd=directory)
+        os.mkdir(part, dir_fd=directory)
+        made = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.fchmod(made, os.fstat(directory).st_mode & 0o777)
+        finally:
+            os.close(made)
     return os.open(part, _STEP, dir_fd=directory)

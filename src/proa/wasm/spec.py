@@ -31,6 +31,8 @@ class Mount(msgspec.Struct, frozen=True):
 
     Attributes:
         source: The directory on the host; it must exist when the sandbox starts.
+        sub_path: Which directory beneath `source` the guest sees; empty for itself. No symbolic link in it is
+            followed: a guest may have put it there.
         target: The absolute path under which the guest finds it.
         read_only: Refuse every change. A symbolic link never leads out of `source` in either case.
     """
@@ -38,6 +40,7 @@ class Mount(msgspec.Struct, frozen=True):
     source: Path
     target: str
     read_only: bool = False
+    sub_path: str = ""
 
 
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             killed. None is no limit but what 32 bits can address.
         working_dir: Where the guest's relative paths start: a directory in one of the mounts, of which none
             may be at "/". Absolute paths that are in no mount start there too. None is the guest's root.
+        user: The user id that the process runs as, where root started the zygote; elsewhere it is the
+            zygote's own. None is `nobody`; 0 stays root.
     """
 
     id: str
@@ -62,6 +67,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[Mount, ...] = ()
     memory_limit: int | None = None
     working_dir: str | None = None
+    user: int | None = None
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""

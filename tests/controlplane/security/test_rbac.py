@@ -1,5 +1,6 @@
 """Rules of roles, and the policy that they make: pure."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,11 @@ ANN = User("ann", groups=("devs", "system:authenticated"))
 
 def rule(**document: Any) -> Rule:
     return Rule.parse(document)
+
+
+def attributes(user: User, verb: str, **where: str) -> Attributes:
+    wanted = Attributes(user, verb)
+    return dataclasses.replace(wanted, **where)  # type: ignore[arg-type]
 
 
 def policy(*bindings: dict[str, Any], **roles: list[dict[str, Any]]) -> RolePolicy:
@@ -56,14 +62,14 @@ PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 def test_a_rule_allows_what_it_says_and_no_more(
     document: dict[str, Any], wanted: dict[str, str], *, allowed: bool
 ) -> None:
-    attributes = Attributes(ANN, **{"verb": "get", **wanted})
-    assert rule(**document).allows(attributes) is allowed
+    asked = attributes(ANN, wanted.pop("verb", "get"), **wanted)
+    assert rule(**document).allows(asked) is allowed
     given = policy(binding("r", "User", "ann"), r=[document])
-    assert given.decide(attributes).allowed is allowed
+    assert given.decide(asked).allowed is allowed
 
 
 def test_a_binding_reaches_users_groups_and_service_accounts_where_it_is() -> None:
-    wanted = {"verb": "get", "resource": "pods", "namespace": "here"}
+    wanted = {"resource": "pods", "namespace": "here"}
     bot = User("system:serviceaccount:home:bot", groups=("system:serviceaccounts",))
     for user, one in [
         (ANN, binding("r", "User", "ann", namespace="here")),
@@ -71,10 +77,10 @@ def test_a_binding_reaches_users_groups_and_service_accounts_where_it_is() -> No
         (bot, binding("r", "ServiceAccount", "bot", of="home", namespace="here")),
     ]:
         given = policy(one, r=[PODS])
-        assert given.decide(Attributes(user, **wanted)).allowed
-        assert not given.decide(Attributes(user, **{**wanted, "namespace": "there"})).allowed
-        assert not given.decide(Attributes(User("bob"), **wanted)).allowed
-    decision = policy(binding("r", "Group", "devs"), r=[PODS]).decide(Attributes(ANN, **wanted))
+        assert given.decide(attributes(user, "get", **wanted)).allowed
+        assert not given.decide(attributes(user, "get", **{**wanted, "namespace": "there"})).allowed
+        assert not given.decide(attributes(User("bob"), "get", **wanted)).allowed
+    decision = policy(binding("r", "Group", "devs"), r=[PODS]).decide(attributes(ANN, "get", **wanted))
     assert decision.reason == 'RBAC: allowed by ClusterRoleBinding "b0" of ClusterRole "r" to Group "devs"'
 
 
@@ -146,7 +152,7 @@ def test_the_default_policy_gives_each_component_what_it_is_for() -> None:
         (nobody, "get", {"path": "/apis"}, False),
         (User("m", groups=("system:masters",)), "delete", {"resource": "nodes"}, True),
     ]:
-        assert made.decide(Attributes(user, verb, **where)).allowed is allowed, (user, verb, where)
+        assert made.decide(attributes(user, verb, **where)).allowed is allowed, (user, verb, where)
 
 
 def test_admin_edit_and_view_differ_as_they_should() -> None:

@@ -9,6 +9,7 @@
 Start reading at `_managed.py`.
 """
 
+from ._compiler import Shapes
 from ._fields import Fields, paths
 from ._managed import (
     Conflict,
@@ -22,7 +23,7 @@ from ._managed import (
     apply,
     entries_of,
 )
-from ._shapes import Shapes, Struct, UndeclaredError
+from ._shapes import Struct, UndeclaredError
 
 __all__ = [
     "Conflict",

@@ -87,7 +87,7 @@ def entries_of(given: Any, live: Entries) -> Entries:
     """The entries to go on from: a client may edit them, or clear them with one empty entry; what it left
     out or what makes no sense counts as not given.
     """
-    if not given or type(given) is not list:
+    if not given or type(given) is not list or given == live:
         return live
     if given == [{}]:
         return []
@@ -186,14 +186,18 @@ def _conflicts(entries: Entries, changed: Fields) -> Iterable[Conflict]:
 
 
 def _without(entries: Entries, changed: Fields, removed: Fields) -> Entries:
-    left = [_less(_less(entry, changed), removed) for entry in entries]
+    taken = union(changed, removed)
+    left = [_less(entry, taken) for entry in entries]
     return [entry for entry in left if entry["fieldsV1"]]
 
 
 def _less(entry: Document, fields: Fields) -> Document:
     """An entry that has lost fields; it may be empty then."""
-    left = difference(entry["fieldsV1"], fields)
-    return entry if left == entry["fieldsV1"] else {**entry, "fieldsV1": left}
+    held: Fields = entry["fieldsV1"]
+    if fields.keys().isdisjoint(held):
+        return entry
+    left = difference(held, fields)
+    return entry if left == held else {**entry, "fieldsV1": left}
 
 
 def _order(entry: Document) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ def prepare_namespace_update(new: Document, old: Document) -> None:
 
 
 def _label_namespace(namespace: Document) -> None:
-    namespace["metadata"].setdefault("labels", {})[NAMESPACE_LABEL] = namespace["metadata"]["name"]
+    metadata = namespace["metadata"]
+    metadata.setdefault("labels", {})[NAMESPACE_LABEL] = metadata.get("name", "")
 
 
 def prepare_node(node: Document) -> None:

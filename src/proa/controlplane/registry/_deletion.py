@@ -32,6 +32,8 @@ def mark_deleted(resource: Resource, document: Document, options: DeleteOptions)
         metadata["generation"] += 1
     if resource.kind == "Namespace" and not resource.group:
         document["status"]["phase"] = "Terminating"
+    if first:
+        resource.strategy.prepare_delete(document)
     return changed
 
 

@@ -10,7 +10,8 @@ from proa.controlplane._json import Document
 from ._names import NameRule, label_value, qualified_name
 
 MAX_ANNOTATIONS = 256 * 1024
-STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion", CLEANUP})
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from proa.controlplane._errors import (
@@ -19,6 +19,7 @@ from proa.controlplane._errors import (
     required,
 )
 from proa.controlplane._json import Document
+from proa.controlplane.schema import Conformer, NonconformingError
 
 FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 MAX_MANAGER = 128
@@ -118,7 +119,10 @@ class DeleteOptions:
         """
         if body is not None and type(body) is not dict:
             raise bad_request("the body of a DELETE must be a DeleteOptions object")
-        given: Document = body or {}
+        try:
+            given: Document = _delete_options()(body or {})
+        except NonconformingError:
+            raise bad_request("the body of a DELETE must be a DeleteOptions object") from None
         grace = given.get("gracePeriodSeconds", _integer(query, "gracePeriodSeconds"))
         propagation = given.get("propagationPolicy") or query.get("propagationPolicy") or ""
         if given.get("orphanDependents", query.get("orphanDependents") == "true") is True and not propagation:
@@ -135,6 +139,11 @@ class DeleteOptions:
             resource_version=preconditions.get("resourceVersion") or "",
             dry_run=bool(dry_run),
         )
+
+
+@cache
+def _delete_options() -> Conformer:
+    return Conformer("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
 
 
 def _wrong_delete_options(grace: Any, propagation: str, dry_run: Any) -> list[Cause]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document, encode
-from proa.controlplane.schema import NonconformingError, problems
+from proa.controlplane.apply import Fields
+from proa.controlplane.schema import NonconformingError
 from proa.controlplane.storage import Key, Store, Stored
 
 from . import _metadata
@@ -25,6 +26,7 @@ from ._outcome import MistypedError, Outcome, check_name, stored_form, undecodab
 from ._ownership import apply_to, own_applied, own_created, own_updated
 from ._parts import settle_part
 from ._resource import Resource
+from ._review import Admission, Review
 
 Change = Callable[[Document], Any]
 """From an object to what it shall be; must not change what it is given."""
@@ -33,21 +35,20 @@ Own = Callable[[Document, Document], None]
 GENERATE_ATTEMPTS = 8
 UNOWNED = frozenset({"binding"})
 """Subresources that write without a manager."""
-
-
-Admit = Callable[[Resource, Document, Document | None], None]
-"""A last look at an object about to be written (and the one it replaces): it may change or refuse it."""
+_IGNORING = Options(field_validation="Ignore")
+_SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 
 
 class Registry:
     """The writes of the API, on top of the store.
 
-    `admit` runs after a strategy has prepared the object and before it is checked.
+    Admission changes an object after its strategy has prepared it and before it is checked, and has the last
+    word after that. Should it take so long that the object is another one by then, all is done anew.
     """
 
-    def __init__(self, store: Store, admit: Admit) -> None:
+    def __init__(self, store: Store, admission: Admission) -> None:
         self.store = store
-        self._admit = admit
+        self._admission = admission
 
     def key(self, resource: Resource, namespace: str, name: str) -> Key:
         """Where an object of a resource is kept."""
@@ -73,14 +74,14 @@ class Registry:
         try:
             conforming = resource.conformer(document)
         except NonconformingError:
-            mistyped = problems(resource.type_name or "", document).mistyped
+            mistyped = resource.problems(document).mistyped
             why = mistyped[0] if mistyped else "it does not have the type's form"
             raise MistypedError(undecodable(resource, why)) from None
         conforming.pop("kind", None)
         conforming.pop("apiVersion", None)
         if not resource.conformer.dropped or options.field_validation == "Ignore":
             return conforming, []
-        unknown = [f'unknown field "{path}"' for path in problems(resource.type_name or "", document).unknown]
+        unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown]
         if unknown and options.field_validation == "Strict":
             raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
         return conforming, unknown
@@ -117,9 +118,16 @@ class Registry:
             if "name" in document.get("metadata", {}) or attempt == GENERATE_ATTEMPTS - 1:
                 raise errors.already_exists(resource.qualified, key.name)
             del metadata["name"]
+        metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
-        self._admit(resource, new, None)
+        review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
+        await self._admission.mutate(review)
+        new = self._admitted(review)
         self._check(resource, new, None)
+        await self._admission.convert(review)
+        await self._admission.validate(review)
+        if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
+            raise errors.already_exists(resource.qualified, key.name)
         if options.dry_run:
             return Outcome(encode(new)[1:], metadata["uid"], created=True, warnings=warnings)
         stored = await self.store.put(key, new)
@@ -154,6 +162,21 @@ class Registry:
             metadata["generation"] = 1
         return new, warnings
 
+    def _admitted(self, review: Review) -> Document:
+        """The object after admission has changed it."""
+        assert review.new is not None
+        if not review.conform:
+            return review.new
+        if review.resource.conversion is None:
+            changed, _ = self.conform(review.resource, review.new, _IGNORING)
+        else:
+            changed = review.resource.stored_conformer(review.new)
+        for name in _SYSTEM:
+            if name in review.new["metadata"]:
+                changed["metadata"][name] = review.new["metadata"][name]
+        review.new = changed
+        return changed
+
     def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
         strategy = resource.strategy
         if old is None:
@@ -162,7 +185,9 @@ class Registry:
             causes = _metadata.validate_metadata_update(
                 new["metadata"], old["metadata"], revalidated=whole and strategy.revalidated
             )
-        causes += strategy.validate(new)
+        if whole and resource.checker is not None:
+            causes += resource.checker(new)
+        causes += strategy.validate(new) + resource.check(new, old)
         if old is not None and whole:
             causes += strategy.validate_update(new, old)
         if causes:
@@ -185,19 +210,22 @@ class Registry:
                 and 422 as for creation.
         """
         key = self.key(resource, namespace, name)
-        current = self.store.latest(key)
-        if current is None:
-            return await self._create_by_update(resource, namespace, name, change, options, subresource)
-        old = resource.served(current.document())
-        changed = change(old)
-        if changed is old:
-            return Outcome(current.tail, current.uid)
 
         def note(new: Document, old: Document) -> None:
             if subresource not in UNOWNED:
                 own_updated(resource, new, old, options, subresource, timestamp())
 
-        return await self._replace(resource, current, old, changed, own or note, options, subresource)
+        while True:
+            current = self.store.latest(key)
+            if current is None:
+                return await self._create_by_update(resource, namespace, name, change, options, subresource)
+            old = resource.served(current.document())
+            changed = change(old)
+            if changed is old:
+                return Outcome(current.tail, current.uid)
+            outcome = await self._replace(resource, current, old, changed, own or note, options, subresource)
+            if outcome is not None:
+                return outcome
 
     async def apply(
         self,
@@ -214,25 +242,41 @@ class Registry:
         Raises:
             StatusError: 409 it changes what others own; else as for creation and update.
         """
-        current = self.store.latest(self.key(resource, namespace, name))
-        old = resource.served(current.document()) if current else {}
-        metadata = config.get("metadata") or {}
-        if metadata.get("managedFields") is not None:
+        if (config.get("metadata") or {}).get("managedFields") is not None:
             raise errors.bad_request("metadata.managedFields must be nil")
-        changed, claimed = apply_to(resource, old, config, options, subresource)
+        while True:
+            current = self.store.latest(self.key(resource, namespace, name))
+            old = resource.served(current.document()) if current else {}
+            changed, claimed = apply_to(resource, old, config, options, subresource)
 
-        def own(new: Document, old: Document) -> None:
-            own_applied(resource, new, old, claimed, options, subresource, timestamp())
+            def own(new: Document, old: Document, claimed: Fields = claimed) -> None:
+                own_applied(resource, new, old, claimed, options, subresource, timestamp())
 
-        if current is not None:
-            return await self._replace(resource, current, old, changed, own, options, subresource)
+            if current is None:
+                return await self._create_by_apply(
+                    resource, namespace, name, changed, own, options, subresource
+                )
+            outcome = await self._replace(resource, current, old, changed, own, options, subresource)
+            if outcome is not None:
+                return outcome
+
+    async def _create_by_apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        document: Document,
+        own: Own,
+        options: Options,
+        subresource: str,
+    ) -> Outcome:
         if subresource:
             raise errors.not_found(resource.qualified, name)
+        metadata = document.setdefault("metadata", {})
         if metadata.get("uid"):
             raise errors.conflict(resource.qualified, name, "it is not there, so it does not have that uid")
-        changed.setdefault("metadata", {}).setdefault("name", name)
-        check_name(changed["metadata"]["name"], name)
-        return await self.create(resource, namespace, changed, options, own)
+        check_name(metadata.setdefault("name", name), name)
+        return await self.create(resource, namespace, document, options, own)
 
     async def _replace(
         self,
@@ -243,7 +287,8 @@ class Registry:
         own: Own,
         options: Options,
         subresource: str,
-    ) -> Outcome:
+    ) -> Outcome | None:
+        """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
         new, warnings = self.conform(resource, changed, options)
         self._settle_identity(resource, new, old, key)
@@ -253,10 +298,16 @@ class Registry:
             new = settle_part(subresource, resource, new, old)
         own(new, old)
         new, old = stored_form(resource, new), stored_form(resource, old)
-        self._admit(resource, new, old)
+        review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
+        await self._admission.mutate(review)
+        new = self._admitted(review)
         self._check(resource, new, old, whole=not subresource)
         if resource.strategy.generation and not subresource and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        await self._admission.convert(review)
+        await self._admission.validate(review)
+        if self.store.latest(key) is not current:
+            return None
         return await self._write(key, new, old, current, options, warnings)
 
     async def _create_by_update(
@@ -319,9 +370,13 @@ class Registry:
         Raises:
             StatusError: 404 it is not there; 409 a precondition does not hold.
         """
-        current = self.latest(resource, namespace, name)
-        check_preconditions(resource, current, options)
-        old = current.document()
+        while True:
+            current = self.latest(resource, namespace, name)
+            check_preconditions(resource, current, options)
+            old = current.document()
+            await self._admission.validate(Review("DELETE", resource, *current.key[1:], None, old, options))
+            if self.store.latest(current.key) is current:
+                break
         new = current.document()
         changed = mark_deleted(resource, new, options)
         return await self._finish_delete(resource, current, old, new, options, changed=changed)
@@ -364,7 +419,7 @@ class Registry:
 
 
 def _counts(resource: Resource, new: Document, old: Document) -> bool:
-    ignored = {"metadata", "status", "kind", "apiVersion"}
+    ignored = {"metadata", "kind", "apiVersion", *(["status"] if resource.has_status else ())}
     if any(new.get(name) != old.get(name) for name in {*new, *old} - ignored):
         return True
     if not resource.strategy.annotations_count:

@@ -16,7 +16,7 @@ from proa.controlplane._json import Document
 from proa.controlplane._quantities import is_quantity
 
 from ._defaults import CONSTANTS, POINTERS, RULES, TIMES, short
-from ._definitions import definitions
+from ._definitions import definitions, zero_omitted
 
 Convert = Callable[[Any], Any]
 _ABSENT = object()
@@ -74,8 +74,13 @@ class Conformer:
 
     def _struct(self, schema: Document, name: str) -> Convert:
         kept_when_empty = POINTERS.get(short(name), frozenset())
+        omitted = zero_omitted(name)
         fields = {
-            key: (self._compile(value), _is_collection(value), _empty(value, key, kept_when_empty))
+            key: (
+                self._compile(value),
+                _is_collection(value),
+                _zero(value) if key in omitted else _empty(value, key, kept_when_empty),
+            )
             for key, value in schema["properties"].items()
         }
         implied = [
@@ -99,7 +104,9 @@ class Conformer:
                 except KeyError:
                     self.dropped = True
                     continue
-                if item == empty or (collection and not item and type(item) in _COLLECTIONS):
+                if (item == empty and type(item) is type(empty)) or (
+                    collection and not item and type(item) in _COLLECTIONS
+                ):
                     continue
                 result[key] = field(item)
             for key, default in constants:
@@ -156,6 +163,11 @@ def _empty(schema: Document, key: str, kept: frozenset[str]) -> Any:
     if schema.get("type") == "string" and "format" not in schema:
         return ""
     return _ABSENT
+
+
+def _zero(schema: Document) -> Any:
+    """The value that Go does not write where a field has `omitempty`."""
+    return {"string": "", "integer": 0, "number": 0, "boolean": False}.get(schema.get("type", ""), _ABSENT)
 
 
 def _scalar(schema: Document, name: str) -> Convert:

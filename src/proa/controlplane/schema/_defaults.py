@@ -277,6 +277,17 @@ def _subject(subject: Document) -> None:
         subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
+def _definition_spec(spec: Document) -> None:
+    names, conversion = spec.setdefault("names", {}), spec.setdefault("conversion", {})
+    if names.get("kind"):
+        if not names.get("singular"):
+            names["singular"] = names["kind"].lower()
+        if not names.get("listKind"):
+            names["listKind"] = f"{names['kind']}List"
+    if not conversion.get("strategy"):
+        conversion["strategy"] = "None"
+
+
 RULES: dict[str, Callable[[Document], None]] = {
     "core.v1.Pod": _pod,
     "core.v1.Namespace": _namespace,
@@ -294,6 +305,7 @@ RULES: dict[str, Callable[[Document], None]] = {
     "apps.v1.DaemonSetUpdateStrategy": _daemon_set_strategy,
     "batch.v1.JobSpec": _job_spec,
     "networking.v1.NetworkPolicySpec": _network_policy,
+    "apiextensions.v1.CustomResourceDefinitionSpec": _definition_spec,
     "rbac.v1.RoleBinding": _role_binding,
     "rbac.v1.ClusterRoleBinding": _role_binding,
     "rbac.v1.Subject": _subject,

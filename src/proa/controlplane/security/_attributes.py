@@ -20,6 +20,8 @@ class Attributes:
     name: str = ""
     path: str = ""
     field_selector: str = ""
+    impersonated_by: User | None = None
+    """Who really asks, where that is not the user."""
 
     @property
     def resource_path(self) -> str:

@@ -344,7 +344,7 @@ def _aggregates() -> list[Document]:
 
 def _aggregated() -> list[Document]:
     """`admin`, `edit` and `view`: each gathers the roles with its label, and `edit`'s own into `admin`."""
-    parts = {"view": ("view",), "edit": ("edit", "view"), "admin": ("admin", "edit", "view")}
+    parts = {"view": ("view",), "edit": ("edit", "view"), "admin": ("edit", "view", "admin")}
     roles = []
     for name, gathered in parts.items():
         upwards = {"view": "edit", "edit": "admin"}.get(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from proa.controlplane._json import Document
 
@@ -16,7 +17,7 @@ from ._authentication import User
 from ._rbac import Binding, Rule, Subject
 
 Grant = tuple[Rule, Binding, Subject]
-MAX_USERS = 1024
+MAX_USERS, MAX_DECISIONS = 1024, 8192
 
 
 class Grants:
@@ -59,10 +60,11 @@ class RolePolicy:
         self._roles: dict[tuple[str, str], tuple[Rule, ...]] = {}
         self._bindings: dict[str, dict[str, Binding]] = defaultdict(dict)
         self._grants: dict[tuple[str, tuple[str, ...], str], Grants] = {}
+        self._decisions: dict[tuple[object, ...], Decision] = {}
 
     def put_role(self, namespace: str, name: str, role: Document | None) -> None:
         """A role is new, changed, or (None) gone; a cluster role has no namespace."""
-        self._grants.clear()
+        self._forget()
         if role is None:
             self._roles.pop((namespace, name), None)
         else:
@@ -70,11 +72,15 @@ class RolePolicy:
 
     def put_binding(self, namespace: str, name: str, binding: Document | None) -> None:
         """A binding is new, changed, or (None) gone; a cluster role binding has no namespace."""
-        self._grants.clear()
+        self._forget()
         if binding is None:
             self._bindings[namespace].pop(name, None)
         else:
             self._bindings[namespace][name] = Binding.parse(name, namespace, binding)
+
+    def _forget(self) -> None:
+        self._grants.clear()
+        self._decisions.clear()
 
     def role(self, namespace: str, name: str) -> tuple[Rule, ...] | None:
         """A role's rules; None if there is no such role."""
@@ -82,6 +88,19 @@ class RolePolicy:
 
     def decide(self, wanted: Attributes) -> Decision:
         """Whether the roles of the user allow what is wanted; if not, that is no opinion, not a refusal."""
+        user = wanted.user
+        what = (wanted.group, wanted.resource, wanted.subresource, wanted.namespace, wanted.path)
+        key = (user.name, user.groups, wanted.verb, *what)
+        known = self._decisions.get(key)
+        if known is None:
+            known = self._evaluate(replace(wanted, name="") if wanted.name else wanted)
+            if len(self._decisions) >= MAX_DECISIONS:
+                self._decisions.clear()
+            self._decisions[key] = known
+        # What is not allowed for all names may be for this one.
+        return known if known.allowed or not wanted.name else self._evaluate(wanted)
+
+    def _evaluate(self, wanted: Attributes) -> Decision:
         decision = self._of(wanted.user, "").decide(wanted)
         if decision is None and wanted.namespace:
             decision = self._of(wanted.user, wanted.namespace).decide(wanted)

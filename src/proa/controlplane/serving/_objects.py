@@ -140,8 +140,9 @@ class ObjectService:
                 raises 400 and 422.
         """
         media_type = _bodies.content_type(call.request)
-        if media_type not in {JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH}:
-            raise _unknown_patch(media_type)
+        known = [JSON_PATCH, MERGE_PATCH, *([] if resource.is_custom else [STRATEGIC_PATCH])]
+        if media_type not in known:
+            raise _unknown_patch([*known, APPLY_PATCH], detailed=not resource.is_custom)
         try:
             patch = decode(await _bodies.read(call.request))
         except UnreadableError as error:
@@ -244,9 +245,8 @@ def _checked_result(resource: Resource, changed: Any) -> Document:
     return changed
 
 
-def _unknown_patch(media_type: str) -> StatusError:
-    known = f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, {APPLY_PATCH}"
-    return unsupported_media_type(f"415: a patch must be one of {known}", detailed=True)
+def _unknown_patch(known: list[str], *, detailed: bool) -> StatusError:
+    return unsupported_media_type(f"415: a patch must be one of {', '.join(known)}", detailed=detailed)
 
 
 def _deleted(resource: Resource, name: str, uid: str) -> Document:

@@ -40,7 +40,12 @@ class Whole:
 
     def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> bytes:
         """Items have no kind of their own, as with Kubernetes."""
-        head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata}
+        head = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
+        if resource.is_custom:  # theirs have, and the list says that it does not go on
+            objects = b",".join(self.one(resource, stored.tail) for stored in items)
+            return (
+                encode({**head, "metadata": {"continue": "", **metadata}})[:-1] + b',"items":[%b]}' % objects
+            )
         tails = [stored.tail for stored in items]
         if resource.conversion is not None:
             tails = [resource.served_tail(tail) for tail in tails]

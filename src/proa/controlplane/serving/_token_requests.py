@@ -12,8 +12,10 @@ from aiohttp import web
 from proa.controlplane._errors import (
     Cause,
     Qualified,
+    StatusError,
     bad_request,
     conflict,
+    details,
     invalid,
     invalid_value,
     not_found,
@@ -22,7 +24,7 @@ from proa.controlplane._errors import (
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Options, Registry, Resource
 from proa.controlplane.registry._deletion import timestamp
-from proa.controlplane.security import TokenIssuer
+from proa.controlplane.security import TokenIssuer, node_of
 from proa.controlplane.security._tokens import ISSUER
 from proa.controlplane.storage import Key
 
@@ -59,6 +61,7 @@ class TokenRequestService:
         account = self._registry.latest(call.resource, info.namespace, info.name)
         spec = document["spec"]
         _check(spec, info.name)
+        self._restrict_node(call, spec.get("boundObjectRef") or {})
         claims = {
             "sub": f"system:serviceaccount:{info.namespace}:{info.name}",
             "kubernetes.io": {
@@ -86,6 +89,18 @@ class TokenRequestService:
         document = self._registry.conform(_REQUESTS, document, Options())[0]
         document["spec"].setdefault("expirationSeconds", USUAL_LIFETIME)
         return document
+
+    def _restrict_node(self, call: Call, reference: Document) -> None:
+        """A node gets tokens for its own pods only, bound to them."""
+        node = node_of(call.user)
+        if node is None:
+            return
+        key = Key("pods", call.info.namespace, reference.get("name", ""))
+        stored = self._registry.store.latest(key) if reference.get("kind") == "Pod" else None
+        if stored is None or stored.document()["spec"].get("nodeName") != node:
+            what = Qualified("", "serviceaccounts/token")
+            message = f'{what} "{call.info.name}" is forbidden: node requested token not bound to a pod on it'
+            raise StatusError(403, "Forbidden", message, details(what, call.info.name))
 
     def _bound(self, reference: Document | None, namespace: str, account: str) -> Document:
         if reference is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -52,9 +52,15 @@ class MemoryServer:
         self._down = False
         self._lives = 0
 
-    def client(self, *, retry: Retry | None = None) -> Client:
-        """Return a new client; by default it sends nothing twice by itself."""
-        return Client(Config(server="https://memory.invalid"), transport=_Connection(self), retry=retry)
+    def client(self, *, retry: Retry | None = None, connection: Connection | None = None) -> Client:
+        """Return a new client; by default it sends nothing twice by itself.
+
+        Args:
+            retry: What it sends again.
+            connection: Its way to the server, to be cut.
+        """
+        transport = connection or Connection(self)
+        return Client(Config(server="https://memory.invalid"), transport=transport, retry=retry)
 
     def documents(self, resource: str, namespace: str = "") -> list[Document]:
         """Return the objects of a resource, such as "configmaps" or "apps/deployments"."""
@@ -81,20 +87,31 @@ class MemoryServer:
 
     # Requests
 
-    async def answer(self, request: Request) -> Response:
-        """Answer any request but a watch."""
+    async def answer(self, request: Request, *, reliably: bool = False) -> Response:
+        """Answer any request but a watch; `reliably` means without any fault."""
         self.requests.append(request)
+        if reliably:
+            return self._respond(request)
         await self._arrive()
+        if self.faults.happens(self.faults.rates.failing):
+            code, reason = self.faults.random.choice(FAILURES)
+            return _refused(Refusal(code, reason, "the server has trouble"))
+        if request.method in {"PUT", "PATCH"} and self.faults.happens(self.faults.rates.conflict):
+            self._interfere(_parse(request.path)[0])
+        response = self._respond(request)
+        if self.faults.happens(self.faults.rates.slow):
+            await asyncio.sleep(self.faults.seconds())
+        if self._down or self.faults.happens(self.faults.rates.lost):
+            raise TransportError("the connection was lost before the answer")
+        return response
+
+    def _respond(self, request: Request) -> Response:
         try:
             document = self._carry_out(request)
         except Refusal as refusal:
             return _refused(refusal)
         finally:
             self._tell()
-        if self.faults.happens(self.faults.rates.slow):
-            await asyncio.sleep(self.faults.seconds())
-        if self._down or self.faults.happens(self.faults.rates.lost):
-            raise TransportError("the connection was lost before the answer")
         return Response(201 if request.method == "POST" else 200, {}, _encode(document))
 
     async def _arrive(self) -> None:
@@ -103,8 +120,6 @@ class MemoryServer:
             raise ConnectError("connection refused")
 
     def _carry_out(self, request: Request) -> Document:
-        if self.faults.happens(self.faults.rates.failing):
-            raise Refusal(*self.faults.random.choice(FAILURES), "the server has trouble")
         key, subresource = _parse(request.path)
         if subresource not in {"", "status"}:
             raise Refusal(404, "NotFound", f"there is no subresource {subresource}")
@@ -116,7 +131,6 @@ class MemoryServer:
             case "POST", False:
                 return self._create(key, _decode(request.body or b"{}"))
             case "PUT" | "PATCH", True:
-                self._interfere(key)
                 return self._change(key, request, status=subresource == "status")
             case "DELETE", True:
                 options = _decode(request.body or b"{}")
@@ -160,14 +174,13 @@ class MemoryServer:
             raise Refusal(422, "Invalid", str(error)) from error
 
     def _interfere(self, key: Key) -> None:
-        if not self.faults.happens(self.faults.rates.conflict):
-            return
         note = {"metadata": {"annotations": {"testing.proa.dev/touched": str(self.storage.version)}}}
-        self.storage.update(key, lambda document: merge(document, note), status=False)
+        with suppress(Refusal):
+            self.storage.update(key, lambda document: merge(document, note), status=False)
 
     # Watches
 
-    async def watch(self, request: Request) -> AsyncIterator[bytes]:
+    async def watch(self, request: Request) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a watch, until it ends or breaks."""
         key, _ = _parse(request.path)
         query, life = _flat(request.query), self._lives
@@ -230,21 +243,40 @@ class MemoryServer:
         return True
 
 
-class _Connection:
-    """One client's way to the server: the transport."""
+class Connection:
+    """One client's way to the server: the transport.
 
-    def __init__(self, server: MemoryServer) -> None:
+    Args:
+        server: The server.
+        reliable: Whether nothing goes wrong on this way, whatever the server's faults are.
+    """
+
+    def __init__(self, server: MemoryServer, *, reliable: bool = False) -> None:
         self._server = server
+        self._reliable = reliable
+        self.cut = False
+        """While it is set, nothing gets through."""
 
     async def request(self, request: Request) -> Response:
-        return await self._server.answer(request)
+        """See `proa.kube.transport.Transport`."""
+        self._check()
+        response = await self._server.answer(request, reliably=self._reliable)
+        self._check()
+        return response
+
+    def _check(self) -> None:
+        if self.cut:
+            raise ConnectError("there is no way to the server")
 
     @asynccontextmanager
     async def stream(self, request: Request, *, silence: float | None) -> AsyncIterator[_Stream]:
+        """See `proa.kube.transport.Transport`."""
         del silence
+        self._check()
         self._server.requests.append(request)
         await self._server._arrive()  # noqa: SLF001 - the two are one
-        yield _Stream(self._server.watch(request))
+        async with aclosing(self._server.watch(request)) as lines:
+            yield _Stream(lines)
 
     @asynccontextmanager
     async def connect(self, request: Request, protocols: Sequence[str]) -> AsyncIterator[Socket | Response]:
@@ -254,7 +286,7 @@ class _Connection:
         yield Response(501, {}, b"")
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """See `proa.kube.transport.Transport`."""
 
 
 class _Stream:

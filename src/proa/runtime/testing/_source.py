@@ -97,10 +97,15 @@ class FakeSource(Generic[K]):
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout: int = 290,
+        initial_events: bool = False,
     ) -> AsyncGenerator[WatchEvent[K] | Bookmark, None]:
         """Yield what happens after `resource_version` until `end` is called."""
         self._requested("watch")
-        position = int(resource_version)
+        position = int(resource_version or self._version)
+        if initial_events:
+            for obj in list(self._objects.values()):
+                yield WatchEvent("ADDED", obj)
+            yield Bookmark(str(position), initial_events_end=True)
         while True:
             if position < self._forgotten:
                 raise gone()

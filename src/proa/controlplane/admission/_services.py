@@ -1,51 +1,34 @@
-"""The last look at an object before it is checked and written: what depends on other objects.
-
-Namespaces must be there and not be going; services get their addresses; pods get their priority.
-"""
+"""Services get their addresses and node ports."""
 
 from __future__ import annotations
 
 import ipaddress
 import random
 
-from ._errors import Qualified, StatusError, details, invalid, invalid_value, not_found
-from ._json import Document
-from .registry import Resource
-from .storage import Key, Store
+from proa.controlplane._errors import StatusError, invalid, invalid_value
+from proa.controlplane._json import Document
+from proa.controlplane.registry import Resource, Review
+from proa.controlplane.storage import Store
 
 SERVICE_NETWORK = "127.67.0.0/16"
 NODE_PORTS = range(30000, 32768)
-PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
-class Admission:
-    """Looks at every object about to be written, and at what it replaces; may change it or refuse it."""
+class ServiceAddresses:
+    """Gives services addresses of the service network that no other has."""
 
     def __init__(self, store: Store, service_network: str = SERVICE_NETWORK) -> None:
         self._store = store
         self._network = ipaddress.ip_network(service_network)
 
-    def __call__(self, resource: Resource, new: Document, old: Document | None) -> None:
-        """Admits an object.
+    def give(self, review: Review) -> None:
+        """Gives a service what it is missing, and checks what it asks for.
 
         Raises:
-            StatusError: 403, 404 or 422, it is refused.
+            StatusError: 422, an address is taken, or none of ours.
         """
-        if resource.namespaced and old is None:
-            self._check_namespace(resource, new)
-        if resource.storage == "services":
-            self._give_addresses(resource, new, old)
-        elif resource.storage == "pods" and old is None:
-            self._give_priority(new)
-
-    def _check_namespace(self, resource: Resource, new: Document) -> None:
-        name = new["metadata"]["namespace"]
-        stored = self._store.latest(Key("namespaces", "", name))
-        if stored is None:
-            raise not_found(Qualified("", "namespaces"), name)
-        document = stored.document()
-        if document.get("status", {}).get("phase") == "Terminating":
-            raise _terminating(resource, new["metadata"].get("name", ""), name)
+        if review.new is not None and not review.subresource:
+            self._give_addresses(review.resource, review.new, review.old)
 
     def _give_addresses(self, resource: Resource, new: Document, old: Document | None) -> None:
         spec = new["spec"]
@@ -107,30 +90,3 @@ class Admission:
         free = [number for number in NODE_PORTS if number not in taken]
         for port, number in zip(missing, random.sample(free, len(missing)), strict=True):
             port["nodePort"] = number
-
-    def _give_priority(self, pod: Document) -> None:
-        name = pod["spec"].get("priorityClassName")
-        if not name:
-            return
-        stored = self._store.latest(Key("priorityclasses.scheduling.k8s.io", "", name))
-        if stored is None and name not in PRIORITIES:
-            pod_name = pod["metadata"].get("name", "")
-            message = f'pods "{pod_name}" is forbidden: no PriorityClass with name {name} was found'
-            raise StatusError(403, "Forbidden", message, {"kind": "pods"})
-        given = stored.document() if stored else {"value": PRIORITIES[name]}
-        pod["spec"]["priority"] = given["value"]
-        pod["spec"]["preemptionPolicy"] = given.get("preemptionPolicy", "PreemptLowerPriority")
-
-
-def _terminating(resource: Resource, name: str, namespace: str) -> StatusError:
-    what = resource.qualified
-    message = (
-        f'{what} "{name}" is forbidden: unable to create new content in namespace {namespace} '
-        "because it is being terminated"
-    )
-    cause = {
-        "reason": "NamespaceTerminating",
-        "message": f"namespace {namespace} is being terminated",
-        "field": "metadata.namespace",
-    }
-    return StatusError(403, "Forbidden", message, details(what, name, causes=[cause]))
