@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from proa.app.files import StorageError
 from proa.bindle.errors import ParcelMismatchError, ParcelNotFoundError
 from proa.bindle.invoice import encode
 from proa.bindle.storage import Storage
 from proa.bindle.storage.index import Query, SearchIndex
 from proa.bindle.testing import make_invoice, make_label
-from proa.oci import StorageError
 
 
 async def store(storage: Storage, content: bytes) -> str:

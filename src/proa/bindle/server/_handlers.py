@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
+from proa.app.threads import in_thread
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import ParcelNotFoundError
 from proa.bindle.invoice import Format, Id, Invoice, Label, encode
@@ -37,7 +38,6 @@ from proa.bindle.wire import (
     Message,
     MissingParcels,
 )
-from proa.oci._threads import in_thread
 
 __all__ = ("Backend", "Handlers", "Trust", "document")
 

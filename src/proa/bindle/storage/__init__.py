@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol, Self
 
+from proa.app.files import StorageError, storage_errors
+from proa.app.threads import in_thread
 from proa.bindle.errors import (
     InvoiceExistsError,
     InvoiceNotFoundError,
@@ -26,9 +28,6 @@ from proa.bindle.storage.files import FileInvoices
 from proa.bindle.storage.index import Query, SearchIndex
 from proa.bindle.storage.parcels import ParcelStore, ParcelWriter
 from proa.bindle.storage.sqlite import SqliteInvoices
-from proa.oci import StorageError
-from proa.oci._files import storage_errors
-from proa.oci._threads import in_thread
 
 __all__ = ("Garbage", "Page", "Quota", "Storage", "StoredInvoice")
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proa.app import logs
+from proa.app.files import create_locked, storage_errors
 from proa.bindle.errors import InvalidInvoiceError, InvoiceExistsError
 from proa.bindle.invoice import Id, Invoice, encode, parse_invoice
 from proa.bindle.storage._durable import put
-from proa.oci._files import create_locked, storage_errors
 
 __all__ = ("FileInvoices",)
 

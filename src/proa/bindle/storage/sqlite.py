@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from proa.app.files import StorageError
 from proa.bindle.errors import InvoiceExistsError
 from proa.bindle.invoice import Id, Invoice, encode, parse_invoice
-from proa.oci import StorageError
 
 __all__ = ("SqliteInvoices",)
 
