@@ -27,7 +27,7 @@ from proa.bindle.server._requests import (
     switch,
 )
 from proa.bindle.signing import Strategy, has_signed, sign, sign_yank
-from proa.bindle.storage import Created, Page, StoredInvoice
+from proa.bindle.storage import Created, Found, StoredInvoice
 from proa.bindle.storage.index import Query
 from proa.bindle.storage.parcels import ParcelWriter
 from proa.bindle.wire import (
@@ -62,7 +62,7 @@ class Backend(Protocol):
     async def parcel(self, bindle: Id, label: Label) -> Path: ...
     async def arrived(self, sha256: str) -> int: ...
     def receiving(self, label: Label, offset: int = 0) -> AbstractAsyncContextManager[ParcelWriter]: ...
-    async def search(self, query: Query) -> Page: ...
+    async def search(self, query: Query) -> Found: ...
 
 
 @dataclass(frozen=True, kw_only=True)
