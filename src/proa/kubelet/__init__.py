@@ -6,9 +6,9 @@
 Parts, each in a private module of its name:
 
 - `Kubelet` (`_kubelet`) puts all together, `KubeletSettings` (`_settings`) says how. Start reading here.
-- A pod: `_pods` follows the API server and keeps a `_pod.PodWorker` for each pod, whose life is the states
-  of `_pod_states`; each container's life is those of `_container_states`. A state says by its return
-  annotation what may follow it. Beside them: `_sidecars`; `_minding` runs the hooks (`_hooks`) and probes
+- A pod: `_pods` follows the API server and keeps a `_pod.PodWorker` for each pod, whose life is the machine
+  of `_pod_states`; each container's life is that of `_container_states`. Both are drawn in docs/kubelet.md.
+  Beside them: `_sidecars`; `_minding` runs the hooks (`_hooks`) and probes
   (`_probes`) of what runs, whose deeds are `_actions`; `_termination_message`.
 - Pure: `_pod_status`, `_container_status` and `_status_patch` make what is reported; `_environment`,
   `_fields`, `_expansion`, `_volume_files` and `_mounts` what a guest is given; `_restarts` decides when it
