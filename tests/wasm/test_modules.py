@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wasmtime import wat2wasm
 
-from proa.wasm import InvalidModuleError, Sandboxes, SandboxSpec, UnsupportedModuleError
+from proa.wasm import InvalidModuleError, ModuleTerms, Sandboxes, SandboxSpec, UnsupportedModuleError
 from proa.wasm.testing import read_until, yosys_wasm
 
 
@@ -160,3 +160,48 @@ async def test_a_large_program_runs(state_dir: Path, shared_cache_dir: Path, yos
         assert (await read_until(sandbox.stdout, b"\n")).startswith(b"Yosys 0.")
         assert (await sandbox.wait()).exit_code == 0
         await sandboxes.shutdown()
+
+
+async def test_terms_say_what_a_module_must_be(sandboxes: Sandboxes, tmp_path: Path) -> None:
+    library = _write(tmp_path / "library.wasm", wat2wasm('(module (func (export "go")))'))
+    with pytest.raises(UnsupportedModuleError, match="no function _start"):
+        await sandboxes.compile(library)
+    compiled = await sandboxes.compile(library, terms=ModuleTerms(exports=("go",)))
+    assert await sandboxes.compile(library, terms=ModuleTerms(exports=("go",))) == compiled
+    with pytest.raises(UnsupportedModuleError, match="no function _start"):
+        await sandboxes.compile(library)
+
+
+async def test_components_are_accepted_on_terms(sandboxes: Sandboxes, tmp_path: Path) -> None:
+    component = _write(
+        tmp_path / "component.wasm",
+        wat2wasm(
+            """(component
+              (core module $m (func (export "run") (result i32) i32.const 0))
+              (core instance $i (instantiate $m))
+              (func $run (result (result)) (canon lift (core func $i "run")))
+              (instance $x (export "run" (func $run)))
+              (export "wasi:cli/run@0.2.0" (instance $x)))"""
+        ),
+    )
+    with pytest.raises(UnsupportedModuleError, match="is a component"):
+        await sandboxes.compile(component)
+    compiled = await sandboxes.compile(component, terms=ModuleTerms(components=True))
+    assert compiled.is_component
+    with pytest.raises(UnsupportedModuleError, match="is a component"):
+        await sandboxes.compile(component)
+    library = _write(tmp_path / "library.wasm", wat2wasm("(component)"))
+    with pytest.raises(UnsupportedModuleError, match="wasi:cli/run"):
+        await sandboxes.compile(library, terms=ModuleTerms(components=True))
+    needy = _write(
+        tmp_path / "needy.wasm",
+        wat2wasm(
+            """(component
+              (import "wasi:http/types@0.2.0" (instance))
+              (instance $x)
+              (export "wasi:cli/run@0.2.0" (instance $x)))"""
+        ),
+    )
+    with pytest.raises(UnsupportedModuleError, match="imports wasi:http/types"):
+        await sandboxes.compile(needy, terms=ModuleTerms(components=True))
+    await sandboxes.compile(needy, terms=ModuleTerms(components=True, http=True))

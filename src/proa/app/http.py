@@ -55,10 +55,11 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def listen(
-    application: "web.Application",
+    application: "web.Application | web.Server",
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    listener: socket.socket | None = None,
     ssl_context: ssl.SSLContext | None = None,
     name: str = "http",
     shutdown_timeout: float = 5.0,
@@ -69,9 +70,10 @@ async def listen(
     watches there), then requests under way get `shutdown_timeout` seconds before they are cancelled.
 
     Args:
-        application: The application; it can be listened on once.
+        application: The application; it can be listened on once. Or a bare server of requests.
         host: An address or name of this machine. Of a name with several addresses one is used, IPv4 first.
         port: 0 picks a free one.
+        listener: A socket that listens already, instead of host and port; it is closed on exit.
         ssl_context: Serve HTTPS with it.
         name: What error messages call the server.
         shutdown_timeout: Seconds that requests under way may still take on exit.
@@ -82,8 +84,12 @@ async def listen(
     """
     from aiohttp import web
 
-    listener = await _bind(name, host, port)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
+    listener = listener or await _bind(name, host, port)
+    runner: web.BaseRunner
+    if isinstance(application, web.Application):
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
+    else:
+        runner = web.ServerRunner(application, shutdown_timeout=shutdown_timeout)
     try:
         await runner.setup()
         await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()

@@ -6,6 +6,7 @@ zygote, not to the program that asked for them: they outlive it, and its success
 
 - `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
+- `WorkerSpec`, `ModuleTerms`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
 - `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do.
 - `proa.wasm.testing`: guests for tests, compiled from C.
@@ -22,12 +23,21 @@ if TYPE_CHECKING:
         ZygoteLostError,
     )
     from proa.wasm.sandboxes import Sandbox, Sandboxes
-    from proa.wasm.spec import CompiledModule, ExitReason, Mount, SandboxExit, SandboxSpec
+    from proa.wasm.spec import (
+        CompiledModule,
+        ExitReason,
+        ModuleTerms,
+        Mount,
+        SandboxExit,
+        SandboxSpec,
+        WorkerSpec,
+    )
 
 __all__ = [
     "CompiledModule",
     "ExitReason",
     "InvalidModuleError",
+    "ModuleTerms",
     "Mount",
     "Sandbox",
     "SandboxError",
@@ -36,13 +46,22 @@ __all__ = [
     "Sandboxes",
     "UnsupportedModuleError",
     "WasmError",
+    "WorkerSpec",
     "ZygoteLostError",
 ]
 
 _HOMES = {
     "proa.wasm.errors": [name for name in __all__ if name.endswith("Error")],
     "proa.wasm.sandboxes": ["Sandbox", "Sandboxes"],
-    "proa.wasm.spec": ["CompiledModule", "ExitReason", "Mount", "SandboxExit", "SandboxSpec"],
+    "proa.wasm.spec": [
+        "CompiledModule",
+        "ExitReason",
+        "ModuleTerms",
+        "Mount",
+        "SandboxExit",
+        "SandboxSpec",
+        "WorkerSpec",
+    ],
 }
 
 

@@ -10,15 +10,16 @@ import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, NoReturn
 
 import msgspec
 from wasmtime import FuncType, Module, WasmtimeError
+from wasmtime.component import Component
 
 from proa.wasm import _process
-from proa.wasm._engine import Runtime
+from proa.wasm._engine import COMMAND_INTERFACE, Runtime
 from proa.wasm._process import one_line
-from proa.wasm.spec import CompiledModule
+from proa.wasm.spec import CompiledModule, ModuleTerms
 
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
@@ -27,6 +28,9 @@ _CPU_SECONDS: Final = 1800
 _BASE_MEMORY: Final = 1 << 30
 _MEMORY_PER_BYTE: Final = 64
 _NICENESS: Final = 10
+_WASI_PACKAGES: Final = tuple(
+    f"wasi:{package}/" for package in ("cli", "clocks", "filesystem", "io", "random", "sockets")
+)
 
 
 class Rejection(msgspec.Struct):
@@ -42,36 +46,45 @@ class _RejectedError(Exception):
         self.rejection = Rejection(error, message)
 
 
-def compile_module(runtime: Runtime, source: Path, digest: str, entry: Path) -> CompiledModule | Rejection:
+def compile_module(
+    runtime: Runtime, source: Path, digest: str, entry: Path, terms: ModuleTerms
+) -> CompiledModule | Rejection:
     """Make sure that the cache holds a usable entry for a module."""
     os.nice(_NICENESS)
     try:
         _process.limit(resource.RLIMIT_CPU, _CPU_SECONDS)
         _process.limit(resource.RLIMIT_DATA, _BASE_MEMORY + _MEMORY_PER_BYTE * source.stat().st_size)
-        module = _load(runtime, entry) or _fill(runtime, source, digest, entry)
-        _check_runnable(runtime, module)
-        return CompiledModule(digest, entry, entry.stat().st_size)
+        module = _load(runtime, entry) or _fill(runtime, source, digest, entry, terms)
+        if isinstance(module, Component):
+            _check_component(runtime, module, terms)
+        else:
+            _check_module(runtime, module, terms)
+        return CompiledModule(digest, entry, entry.stat().st_size, isinstance(module, Component))
     except _RejectedError as error:
         return error.rejection
     except OSError as error:
         return Rejection("invalid", f"{error.strerror}: {error.filename or entry}")
 
 
-def _load(runtime: Runtime, entry: Path) -> Module | None:
+def _load(runtime: Runtime, entry: Path) -> Module | Component | None:
     if not entry.exists():
         return None
     try:
         return runtime.load(entry)
+    except WasmtimeError:
+        pass  # It may be a component: the file itself tells.
+    try:
+        return runtime.load_component(entry)
     except WasmtimeError as error:
         _process.log(f"compiling anew: {one_line(error)}")
         return None
 
 
-def _fill(runtime: Runtime, source: Path, digest: str, entry: Path) -> Module:
+def _fill(runtime: Runtime, source: Path, digest: str, entry: Path, terms: ModuleTerms) -> Module | Component:
     with _exclusive_draft(entry) as draft:
         module = _load(runtime, entry)  # Another process may have been at it while we waited.
         if module is None:
-            module = _compile(runtime, _read(source, digest))
+            module = _compile(runtime, _read(source, digest, terms))
             draft.write(module.serialize())
             draft.flush()
             os.fsync(draft.fileno())
@@ -108,29 +121,54 @@ def _is_open_file(path: Path, file: BinaryIO) -> bool:
         return False
 
 
-def _read(source: Path, digest: str) -> bytes:
+def _read(source: Path, digest: str, terms: ModuleTerms) -> bytes:
     binary = source.read_bytes()
     if hashlib.sha256(binary).hexdigest() != digest:
         raise _RejectedError("invalid", f"{source} does not have the digest sha256:{digest}")
     if not binary.startswith(_MAGIC):
         raise _RejectedError("invalid", f"{source} is not WebAssembly: it does not start with \\0asm")
-    if binary[4:8] == _COMPONENT:
+    if binary[4:8] == _COMPONENT and not terms.components:
         raise _RejectedError("unsupported", f"{source} is a component; only core modules can be run")
     return binary
 
 
-def _compile(runtime: Runtime, binary: bytes) -> Module:
+def _compile(runtime: Runtime, binary: bytes) -> Module | Component:
     try:
-        return Module(runtime.engine, binary)
+        return (Component if binary[4:8] == _COMPONENT else Module)(runtime.engine, binary)
     except WasmtimeError as error:
         raise _RejectedError("invalid", one_line(error)) from None
 
 
-def _check_runnable(runtime: Runtime, module: Module) -> None:
-    start = next((export.type for export in module.exports if export.name == "_start"), None)
-    if not isinstance(start, FuncType) or start.params or start.results:
-        raise _RejectedError("unsupported", "the module is no command: it exports no function _start")
+def _check_module(runtime: Runtime, module: Module, terms: ModuleTerms) -> None:
+    exports = {export.name: export.type for export in module.exports}
+    for name in terms.exports:
+        function = exports.get(name)
+        if not isinstance(function, FuncType) or function.params or function.results:
+            what = "the module is no command: it" if name == "_start" else "the module"
+            raise _RejectedError(
+                "unsupported", f"{what} exports no function {name} without parameters and results"
+            )
+    for imported in module.imports:
+        if imported.module in terms.offered and isinstance(imported.type, FuncType):
+            runtime.linker.define_func(imported.module, imported.name or "", imported.type, _unreachable)
     try:
         runtime.linker.instantiate_pre(module)
     except WasmtimeError as error:
         raise _RejectedError("unsupported", one_line(error)) from None
+
+
+def _unreachable(*_: object) -> NoReturn:
+    raise AssertionError("nothing is run while it is compiled")
+
+
+def _check_component(runtime: Runtime, component: Component, terms: ModuleTerms) -> None:
+    if not terms.components:
+        raise _RejectedError("unsupported", "it is a component; only core modules can be run")
+    exports = list(component.type.exports(runtime.engine))
+    if not any(name.startswith(COMMAND_INTERFACE) for name in exports):
+        raise _RejectedError("unsupported", "the component is no command: it exports no wasi:cli/run")
+    # By name: the engine could only tell by instantiating it, which runs code of the component's.
+    offered = (*_WASI_PACKAGES, "wasi:http/") if terms.http else _WASI_PACKAGES
+    for name in component.type.imports(runtime.engine):
+        if not name.startswith(offered):
+            raise _RejectedError("unsupported", f"the component imports {name}, which is not offered")

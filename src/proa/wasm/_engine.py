@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from wasmtime import Config, Engine, FuncType, Linker, Module, ValType
+from wasmtime import Config, Engine, FuncType, Linker, Module, ValType, component
 
 from proa.wasm._memory import GuestMemory
 
@@ -14,6 +14,10 @@ from proa.wasm._memory import GuestMemory
 _SETTINGS: Final = {"cranelift_opt_level": "speed", "memory_init_cow": False}
 _IDENTITY: Final = hashlib.sha256(repr((sorted(_SETTINGS.items()), platform.machine())).encode()).hexdigest()
 _COMPATIBLE: Final = f"wasmtime-{version('wasmtime')}-{_IDENTITY[:12]}"
+
+
+COMMAND_INTERFACE: Final = "wasi:cli/run@"
+"""How the name of the export begins that makes a component a command; a version follows."""
 
 
 class GuestExit(Exception):  # noqa: N818 - no error: it is how a guest leaves
@@ -56,6 +60,18 @@ class Runtime(NamedTuple):
         Raises wasmtime.WasmtimeError for a file that this engine did not write in full.
         """
         return Module.deserialize_file(self.engine, str(entry))
+
+    def load_component(self, entry: Path) -> component.Component:
+        """Do the same for a component."""
+        return component.Component.deserialize_file(self.engine, str(entry))
+
+    def component_linker(self, *, http: bool) -> component.Linker:
+        """Make a linker that offers WASI 0.2 to components, and `wasi:http` if asked to."""
+        linker = component.Linker(self.engine)
+        linker.add_wasip2()
+        if http:
+            linker.add_wasi_http()
+        return linker
 
 
 def _create_linker(engine: Engine) -> Linker:

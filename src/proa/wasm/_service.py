@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,13 @@ from proa.wasm import _compiler, _guest
 from proa.wasm import _protocol as protocol
 from proa.wasm._children import Children, End
 from proa.wasm._engine import Runtime, cache_entry
-from proa.wasm._process import Stdio
-from proa.wasm.spec import CompiledModule, ExitReason, SandboxExit
+from proa.wasm._process import Body, Stdio
+from proa.wasm.spec import CompiledModule, ExitReason, ModuleTerms, SandboxExit
 
 _SIGNALLED: Final = 128
 _DEV_NULL: Final = 0
 
+_Job = tuple[Path, ModuleTerms]
 Send = Callable[[protocol.Reply, Sequence[int]], None]
 
 
@@ -31,6 +33,7 @@ class _Sandbox(msgspec.Struct):
     output: tuple[int, int]
     exit: SandboxExit | None = None
     discarded: bool = False
+    is_worker: bool = False
 
 
 class Service:
@@ -41,8 +44,8 @@ class Service:
         self._children = children
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
-        self._compilations: dict[Path, list[int]] = {}
-        self._checked: dict[Path, tuple[int, int, int]] = {}
+        self._compilations: dict[_Job, list[int]] = {}
+        self._checked: dict[_Job, tuple[tuple[int, int, int], CompiledModule]] = {}
 
     def __len__(self) -> int:
         return len(self._sandboxes)
@@ -58,7 +61,7 @@ class Service:
         match request:
             case protocol.Compile():
                 self._compile(request)
-            case protocol.Start():
+            case protocol.Start() | protocol.StartWorker():
                 self._start(request, descriptors[0] if descriptors else _DEV_NULL)
             case protocol.Kill(sandbox_id):
                 self._kill(sandbox_id)
@@ -67,9 +70,14 @@ class Service:
             case protocol.Forget(seq, sandbox_id):
                 self._forget(seq, sandbox_id)
 
+    def part(self) -> None:
+        """The client has gone: end what must not outlive it."""
+        for sandbox in [sandbox for sandbox in self._sandboxes.values() if sandbox.is_worker]:
+            self._discard(sandbox.id)
+
     # Sandboxes
 
-    def _start(self, request: protocol.Start, stdin: int) -> None:
+    def _start(self, request: protocol.Start | protocol.StartWorker, stdin: int) -> None:
         spec = request.spec
         if spec.id in self._sandboxes:
             self._fail(request.seq, f"a sandbox {spec.id!r} exists already")
@@ -83,16 +91,17 @@ class Service:
         started = protocol.Started(request.seq, spec.id, sandbox.pid, sandbox.started_at)
         self._send(started, sandbox.output)
 
-    def _fork(self, request: protocol.Start, stdin: int) -> _Sandbox:
+    def _fork(self, request: protocol.Start | protocol.StartWorker, stdin: int) -> _Sandbox:
         opened: list[int] = []
         spec = request.spec
+        is_worker = isinstance(request, protocol.StartWorker)
         try:
             opened += os.pipe2(os.O_CLOEXEC)
             opened += os.pipe2(os.O_CLOEXEC)
             stdout, stdout_write, stderr, stderr_write = opened
             pid = self._children.fork(
                 f"proa:{spec.id}",
-                lambda report: _guest.run(self._runtime, spec, report),
+                self._body(request),
                 lambda end: self._ended(spec.id, end),
                 Stdio(stdin, stdout_write, stderr_write),
             )
@@ -104,7 +113,18 @@ class Service:
             os.close(descriptor)
         for descriptor in (stdout, stderr):
             os.set_blocking(descriptor, False)
-        return _Sandbox(spec.id, pid, datetime.now(UTC), (stdout, stderr))
+        return _Sandbox(spec.id, pid, datetime.now(UTC), (stdout, stderr), is_worker=is_worker)
+
+    def _body(self, request: protocol.Start | protocol.StartWorker) -> Body:
+        if isinstance(request, protocol.Start):
+            spec = request.spec
+            return lambda report: _guest.run(self._runtime, spec, report)
+        module, _, function = request.spec.target.partition(":")
+
+        def work(_report: Callable[[bytes], None]) -> None:
+            getattr(import_module(module), function)(self._runtime)
+
+        return work
 
     def _ended(self, sandbox_id: str, end: End) -> None:
         sandbox = self._sandboxes[sandbox_id]
@@ -141,33 +161,33 @@ class Service:
     # Modules
 
     def _compile(self, request: protocol.Compile) -> None:
-        entry = cache_entry(request.cache_dir, request.digest)
-        if size := self._size_if_checked(entry):
-            self._send(protocol.Compiled(request.seq, CompiledModule(request.digest, entry, size)), ())
-        elif entry in self._compilations:
-            self._compilations[entry].append(request.seq)
+        job = cache_entry(request.cache_dir, request.digest), request.terms
+        if module := self._checked_module(job):
+            self._send(protocol.Compiled(request.seq, module), ())
+        elif job in self._compilations:
+            self._compilations[job].append(request.seq)
         else:
-            self._fork_compilation(request, entry)
+            self._fork_compilation(request, job)
 
-    def _fork_compilation(self, request: protocol.Compile, entry: Path) -> None:
+    def _fork_compilation(self, request: protocol.Compile, job: _Job) -> None:
         try:
             self._children.fork(
                 "proa:compile",
-                lambda report: report(protocol.encode(self._compile_here(request, entry))),
-                lambda end: self._compiled(entry, end),
+                lambda report: report(protocol.encode(self._compile_here(request, job[0]))),
+                lambda end: self._compiled(job, end),
             )
         except OSError as error:
             self._fail(request.seq, f"cannot compile {request.source}: {error.strerror}")
             return
-        self._compilations[entry] = [request.seq]
+        self._compilations[job] = [request.seq]
 
     def _compile_here(self, request: protocol.Compile, entry: Path) -> protocol.Reply:
-        result = _compiler.compile_module(self._runtime, request.source, request.digest, entry)
+        result = _compiler.compile_module(self._runtime, request.source, request.digest, entry, request.terms)
         if isinstance(result, CompiledModule):
             return protocol.Compiled(request.seq, result)
         return protocol.Failed(request.seq, result.error, result.message)
 
-    def _compiled(self, entry: Path, end: End) -> None:
+    def _compiled(self, job: _Job, end: End) -> None:
         if end.report:
             reply = protocol.decode_reply(end.report)
         else:
@@ -176,16 +196,16 @@ class Service:
                 0, "invalid", f"the compiler {how}: the module is too large or too intricate"
             )
         if isinstance(reply, protocol.Compiled):
-            self._checked[entry] = _identity(entry)
-        for seq in self._compilations.pop(entry):
+            self._checked[job] = _identity(job[0]), reply.module
+        for seq in self._compilations.pop(job):
             self._send(msgspec.structs.replace(reply, seq=seq), ())
 
-    def _size_if_checked(self, entry: Path) -> int:
+    def _checked_module(self, job: _Job) -> CompiledModule | None:
+        identity, module = self._checked.get(job, (None, None))
         try:
-            identity = _identity(entry)
+            return module if _identity(job[0]) == identity else None
         except OSError:
-            return 0
-        return identity[1] if self._checked.get(entry) == identity else 0
+            return None
 
     def _fail(self, seq: int, message: str) -> None:
         self._send(protocol.Failed(seq, "sandbox", message), ())

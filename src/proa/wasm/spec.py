@@ -17,11 +17,29 @@ class CompiledModule(msgspec.Struct, frozen=True):
         digest: The SHA-256 of the module, 64 hexadecimal digits.
         path: The file of machine code in the cache.
         size: The length of that file in bytes.
+        is_component: Whether it is a component rather than a core module.
     """
 
     digest: str
     path: Path
     size: int
+    is_component: bool = False
+
+
+class ModuleTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a module must be to be accepted for compilation. The defaults are what a sandbox can run.
+
+    Attributes:
+        exports: Functions without parameters and results that a core module must export.
+        offered: Names of import modules beside WASI that whoever runs it will provide.
+        components: Accept components, too; one must export `wasi:cli/run`.
+        http: Offer `wasi:http` to components.
+    """
+
+    exports: tuple[str, ...] = ("_start",)
+    offered: tuple[str, ...] = ()
+    components: bool = False
+    http: bool = False
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -82,6 +100,28 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             return "a working directory is not possible together with a mount at /"
         if self.memory_limit is not None and self.memory_limit <= 0:
             return f"a memory limit of {self.memory_limit} bytes is not positive"
+        return None
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that runs a function of the client's own, which may run one guest after another.
+
+    It is confined as a sandbox is, shares the zygote's loaded engine, and dies with its client.
+
+    Attributes:
+        id: The name, unique among sandboxes and workers.
+        target: `module:function`. The function is called with the `Runtime`; its standard input is the
+            descriptor that was given to `Sandboxes.start_worker`.
+    """
+
+    id: str
+    target: str
+
+    def problem(self) -> str | None:
+        """Say in one line what makes this impossible to run, or None."""
+        module, _, function = self.target.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), function)):
+            return f"{self.target!r} is not module:function"
         return None
 
 
