@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import prometheus_client  # noqa: F401 - reads /proc when it is imported
 import pytest
 from aiohttp import ClientSession
 from blockbuster import blockbuster_ctx

@@ -15,6 +15,7 @@ COMMANDS = {
     "apiserver": ("proa.cli._apiserver", "start the embedded control plane alone"),
     "kubelet": ("proa.cli._kubelet", "start a node that runs WebAssembly pods for any Kubernetes API server"),
     "registry": ("proa.cli._registry", "start the OCI registry alone"),
+    "wagi": ("proa.cli._wagi", "serve WebAssembly modules over HTTP, an instance a request"),
     "version": ("proa.cli._version", "print the version"),
 }
 ALIASES = {"--version": "version"}
