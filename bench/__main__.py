@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("client", "apiserver", "sandboxes", "pods")
+BENCHMARKS = ("client", "apiserver", "sandboxes", "pods", "wagi")
 
 
 def main() -> int:

@@ -37,8 +37,8 @@ log = logs.get_logger(__name__)
 _DEPTH: Final = 2
 _TICK: Final = 0.01
 _BUSY_SECONDS: Final = 0.02
-_SLOW_SECONDS: Final = 0.1
-_NICENESS: Final = 10
+_HOG_SECONDS: Final = 0.02
+_NICENESS: Final = 19
 _IDLE_SECONDS: Final = 30.0
 _TARGET: Final = "proa.wagi._executor:main"
 _AHEAD: Final = 8 * 1024 * 1024
@@ -197,6 +197,8 @@ class _Executor:
         self.is_slow = False
         self.is_stopped = False
         self.idle_since = pool.now()
+        self._used: float | None = None
+        self._next_look = 0.0
         self._pidfd = os.pidfd_open(sandbox.pid)
         self._control = control
         self._theirs = theirs
@@ -245,6 +247,7 @@ class _Executor:
             except BlockingIOError:
                 return
             execution = self.pending.popleft()
+            self._used, self._next_look = None, 0.0
             now = self._pool.now()
             if self.pending:
                 self.pending[0].started = now
@@ -287,9 +290,19 @@ class _Executor:
             return
         execution.watch(self)
         self._pace(execution)
-        if elapsed > _SLOW_SECONDS and not self.is_slow:
-            # So that it does not keep quick handlers waiting for a processor. There is no way back without
-            # privileges: the process ends with this run.
+        if elapsed > self._next_look:
+            self._next_look = 2 * elapsed
+            self._demote_hog()
+
+    def _demote_hog(self) -> None:
+        """Let what computes for long not keep quick handlers waiting for a processor.
+
+        There is no way back without privileges: the process ends with this run.
+        """
+        used = _processor_seconds(self.sandbox.pid)
+        if self._used is None:
+            self._used = used
+        elif used - self._used > _HOG_SECONDS and not self.is_slow:
             self.is_slow = True
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self.sandbox.pid, _NICENESS)
@@ -334,6 +347,17 @@ class _Executor:
         os.close(self._pidfd)
         self._control.close()
         self._theirs.close()
+
+
+def _processor_seconds(pid: int) -> float:
+    try:
+        descriptor = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.pread(descriptor, 100, 0).split()[0]) / 1e9
+        finally:
+            os.close(descriptor)
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> "array.array[int]":

@@ -56,16 +56,13 @@ func main() {
 	fmt.Printf("Content-Type: text/plain\\n\\nHello from Go, %s\\n", name)
 }
 """
-_ZIG: Final = r"""const std = @import("std");
-
-extern "c" fn printf(format: [*:0]const u8, ...) c_int;
+_ZIG: Final = r"""extern "c" fn printf(format: [*:0]const u8, ...) c_int;
 extern "c" fn getenv(name: [*:0]const u8) ?[*:0]const u8;
 
-pub export fn main() c_int {
+pub fn main() void {
     const path = getenv("PATH_INFO");
     const name: [*:0]const u8 = if (path != null and path.?[0] != 0) path.? else "world";
     _ = printf("Content-Type: text/plain\n\nHello from Zig, %s\n", name);
-    return 0;
 }
 """
 _PYTHON: Final = """import os

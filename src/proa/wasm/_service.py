@@ -1,12 +1,14 @@
 """What the zygote does for its client: requests in, children forked, replies out."""
 
+import contextlib
+import hashlib
 import os
 import signal
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -197,15 +199,19 @@ class Service:
             )
         if isinstance(reply, protocol.Compiled):
             self._checked[job] = _identity(job[0]), reply.module
+            _certify(job, *self._checked[job])
         for seq in self._compilations.pop(job):
             self._send(msgspec.structs.replace(reply, seq=seq), ())
 
     def _checked_module(self, job: _Job) -> CompiledModule | None:
-        identity, module = self._checked.get(job, (None, None))
         try:
-            return module if _identity(job[0]) == identity else None
-        except OSError:
+            identity, module = self._checked.get(job) or _read_certificate(job)
+            if _identity(job[0]) != identity:
+                return None
+        except (OSError, msgspec.MsgspecError):
             return None
+        self._checked[job] = identity, module
+        return module
 
     def _fail(self, seq: int, message: str) -> None:
         self._send(protocol.Failed(seq, "sandbox", message), ())
@@ -214,6 +220,32 @@ class Service:
 def _identity(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _certificate(job: _Job) -> Path:
+    entry, terms = job
+    key = hashlib.sha256(msgspec.json.encode(terms)).hexdigest()
+    return entry.with_name(f"{entry.stem}.{key[:16]}.json")
+
+
+def _certify(job: _Job, identity: tuple[int, int, int], module: CompiledModule) -> None:
+    """Note beside a cache entry that it meets the terms: checking it again would cost a fork."""
+    certificate = _certificate(job)
+    draft = certificate.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        draft.write_bytes(msgspec.json.encode((identity, module), enc_hook=str))
+        draft.replace(certificate)
+
+
+def _read_certificate(job: _Job) -> tuple[tuple[int, int, int], CompiledModule]:
+    read: Any = _certificates.decode(_certificate(job).read_bytes())
+    certified: tuple[tuple[int, int, int], CompiledModule] = read
+    return certified
+
+
+_certificates: Final = msgspec.json.Decoder(
+    tuple[tuple[int, int, int], CompiledModule], dec_hook=lambda _, value: Path(value)
+)
 
 
 def _judge(started_at: datetime, end: End) -> SandboxExit:
