@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -273,6 +275,26 @@ async def test_a_component_is_run(sandboxes: Sandboxes, tmp_path: Path, body: st
             async with client.get(server.url) as response:
                 assert response.status == 500
     assert [reason in str(failure) for failure in witness.failures] == [True, True]
+
+
+@pytest.mark.skipif(shutil.which("jco") is None, reason="needs jco (npm @bytecodealliance/jco)")
+@pytest.mark.timeout(120)
+async def test_a_real_component_is_a_handler_like_any_other(
+    sandboxes: Sandboxes, guest: Path, tmp_path: Path
+) -> None:
+    component = tmp_path / "component.wasm"
+    command = ["jco", "new", str(guest), "--wasi-command", "-o", str(component)]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    async with serve_module(component, sandboxes) as server, ClientSession() as client:
+        for size in (0, 1000, 1_000_000):
+            async with client.post(server.url + "/?echo", data=b"x" * size) as response:
+                assert (response.status, await response.read()) == (200, b"x" * size)
+        async with client.get(server.url + "/p?environment") as response:
+            assert "PATH_INFO=/p" in (await response.text()).splitlines()
+        async with client.get(server.url + "/?exit&0") as response:
+            assert (response.status, await response.text()) == (200, "bye\n")
+        async with client.get(server.url + "/?exit&3") as response:
+            assert response.status == 500
 
 
 async def test_what_cannot_be_served_is_refused_before_it_is(sandboxes: Sandboxes, tmp_path: Path) -> None:

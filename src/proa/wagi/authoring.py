@@ -70,7 +70,7 @@ def write_handler(directory: Path, language: str) -> None:
             raise AuthoringError(f"{directory} is not empty: choose a new directory")
         for name, content in {**template.files, _CONFIG: config}.items():
             path = directory / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
     except OSError as error:
         raise AuthoringError(f"cannot write to {directory}: {error.strerror}") from None

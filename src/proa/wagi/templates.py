@@ -76,6 +76,9 @@ class Run(exports.Run):
         print(f"Content-Type: text/plain\\n\\nHello from Python, {name}")
 """
 
+_WORLD: Final = "package local:handler;\n\nworld handler {\n  export wasi:cli/run@0.2.0;\n}\n"
+_RUN: Final = "package wasi:cli@0.2.0;\n\ninterface run {\n  run: func() -> result;\n}\n"
+
 TEMPLATES: Final = {
     "c": Template(
         files={"handler.c": _C},
@@ -105,8 +108,8 @@ TEMPLATES: Final = {
         needs="Zig: pip install ziglang",
     ),
     "python": Template(
-        files={"app.py": _PYTHON},
-        build="componentize-py -w wasi:cli/command@0.2.0 componentize app -o handler.wasm",
+        files={"app.py": _PYTHON, "wit/handler.wit": _WORLD, "wit/deps/cli/run.wit": _RUN},
+        build="componentize-py -d wit -w handler componentize app -o handler.wasm",
         module="handler.wasm",
         needs="pip install componentize-py",
     ),
