@@ -3,10 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 COMPILE := $(BIN)/python -m uv pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet
 
 .PHONY: setup demo test lint format bench models requirements clean
 .DELETE_ON_ERROR:
+
+$(PEERS): requirements/bench.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	touch $@
 
 setup: $(READY) ## Make .venv with pinned, hash-checked dependencies
 
@@ -33,7 +38,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Print the figures of docs/benchmarks.md
+bench: $(READY) $(PEERS) ## Print the figures of docs/benchmarks.md
 	$(BIN)/python -m bench
 
 models: $(READY) ## Generate proa.kube.models anew
@@ -41,6 +46,7 @@ models: $(READY) ## Generate proa.kube.models anew
 
 requirements: $(READY) ## Pin the newest versions that pyproject.toml admits
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(COMPILE) --group guests --no-deps -o requirements/guests.txt
 
 clean:

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -26,10 +26,26 @@ from proa.kube._tls import ssl_context
 
 CONCURRENCY = 64
 OBJECTS = 10_000
-PODS = 2_000
-RECORDED = {"creates/s": 1600, "gets/s": 5000, "list of 2,000 pods, ms": 36, "ready, s": 3.5}
+PODS = 10_000
+LISTED = 2_000
+PATCHED = 5_000
+WATCHERS = 100
+DELIVERED = 1_000
+RECORDED = {
+    "creates/s": 1600,
+    "gets/s": 5000,
+    "deletes/s": 1250,
+    "watch deliveries/s": 10_000,
+    "status patches/s, 10 watchers": 1050,
+    "list of 2,000 pods, ms": 36,
+    "ready, s": 3.5,
+    "memory with 10,000 pods, MB": 323,
+}
 
+NAMESPACE = "/api/v1/namespaces/default"
 JSON = {"Content-Type": "application/json"}
+MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+_FOREVER = aiohttp.ClientTimeout(total=None)
 
 Request = Callable[[int], Awaitable[None]]
 
@@ -38,12 +54,13 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder:
         with _server(Path(folder)) as (config, ready, pid):
-            figures = asyncio.run(_measure(config))
-            resident = _resident_megabytes(pid)
+            figures = {"ready, s": ready, "memory idle, MB": _resident_megabytes(pid)}
+            figures |= asyncio.run(_measure(config))
+            figures[f"memory with {PODS:,} pods, MB"] = _resident_megabytes(pid)
         etcd = _etcd(Path(folder))
-    figures["ready, s"] = ready
-    rows = [(name, value, RECORDED.get(name, "")) for name, value in figures.items()]
-    rows.append((f"memory with {OBJECTS + PODS:,} objects, MB", resident, ""))
+    rows: list[tuple[object, ...]] = [
+        (name, value, RECORDED.get(name, "")) for name, value in figures.items()
+    ]
     if etcd is not None:
         rows.append(("etcd's own durable puts/s, same run", "", etcd))
     show(
@@ -79,23 +96,86 @@ def _server(folder: Path) -> Iterator[tuple[Config, float, int]]:
 
 
 async def _measure(config: Config) -> dict[str, float]:
-    connector = aiohttp.TCPConnector(ssl=ssl_context(config), limit=CONCURRENCY)
+    connector = aiohttp.TCPConnector(ssl=ssl_context(config), limit=0)
     async with aiohttp.ClientSession(config.server, connector=connector) as session:
-        namespace = "/api/v1/namespaces/default"
-        creates = await _rate(OBJECTS, _creating(session, f"{namespace}/configmaps", _config_map))
-        gets = await _rate(OBJECTS, _getting(session, f"{namespace}/configmaps/bench-0"))
-        await _rate(PODS, _creating(session, f"{namespace}/pods", _pod))
-        began = time.perf_counter()
-        for _ in range(10):
-            async with session.get(f"{namespace}/pods") as response:
-                size = len(await response.read())
-        listed = (time.perf_counter() - began) / 10
-    return {
-        "creates/s": creates,
-        "gets/s": gets,
-        "list of 2,000 pods, ms": listed * 1e3,
-        "its size, MB": size / 1e6,
+        figures = await _measure_config_maps(session)
+        return figures | await _measure_pods(session)
+
+
+async def _measure_config_maps(session: aiohttp.ClientSession) -> dict[str, float]:
+    path = f"{NAMESPACE}/configmaps"
+    figures = {
+        "creates/s": await _rate(OBJECTS, _creating(session, path, _config_map)),
+        "gets/s": await _rate(OBJECTS, _getting(session, f"{path}/bench-0")),
     }
+    async with _watching(session, path, WATCHERS) as watched:
+        began = time.perf_counter()
+        await _rate(DELIVERED, _patching(session, path, "bench", b'{"data":{"key":"%d"}}'))
+        await watched.until(WATCHERS * DELIVERED)
+        figures["watch deliveries/s"] = WATCHERS * DELIVERED / (time.perf_counter() - began)
+    figures["deletes/s"] = await _rate(OBJECTS, _deleting(session, path))
+    return figures
+
+
+async def _measure_pods(session: aiohttp.ClientSession) -> dict[str, float]:
+    path, figures = f"{NAMESPACE}/pods", {}
+    figures["creates of pods/s"] = await _rate(LISTED, _creating(session, path, _pod))
+    began = time.perf_counter()
+    for _ in range(10):
+        async with session.get(path, headers={"Accept-Encoding": "identity"}) as response:
+            size = len(await response.read())
+    figures[f"list of {LISTED:,} pods, ms"] = (time.perf_counter() - began) / 10 * 1e3
+    figures["its size, MB"] = size / 1e6
+    async with _watching(session, path, 10) as watched:
+        status = b'{"status":{"podIP":"10.0.0.%d","phase":"Running"}}'
+        figures["status patches/s, 10 watchers"] = await _rate(
+            PATCHED, _patching(session, path, "pod", status, "/status")
+        )
+        await watched.until(10 * PATCHED)
+    await _rate(PODS - LISTED, _creating(session, path, lambda number: _pod(number + LISTED)))
+    return figures
+
+
+class _Watched:
+    """How many events all watchers together have received."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._wanted = 0
+        self._reached = asyncio.Event()
+
+    async def read(self, response: aiohttp.ClientResponse) -> None:
+        """Counts a stream's events."""
+        async for data in response.content.iter_any():
+            self._count += data.count(b"\n")
+            if self._wanted and self._count >= self._wanted:
+                self._reached.set()
+
+    async def until(self, count: int) -> None:
+        """Waits until that many have come."""
+        self._wanted = count
+        if self._count < count:
+            await asyncio.wait_for(self._reached.wait(), 60)
+
+
+@asynccontextmanager
+async def _watching(session: aiohttp.ClientSession, path: str, count: int) -> AsyncIterator[_Watched]:
+    """So many clients that watch from now on."""
+    async with session.get(path, params={"limit": "1"}) as response:
+        version = (await response.json())["metadata"]["resourceVersion"]
+    watched, query = _Watched(), {"watch": "1", "resourceVersion": version}
+    async with AsyncExitStack() as stack:
+        responses = [
+            await stack.enter_async_context(session.get(path, params=query, timeout=_FOREVER))
+            for _ in range(count)
+        ]
+        tasks = [asyncio.create_task(watched.read(response)) for response in responses]
+        try:
+            yield watched
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _rate(count: int, request: Request) -> float:
@@ -131,6 +211,27 @@ def _getting(session: aiohttp.ClientSession, path: str) -> Request:
     return get
 
 
+def _patching(
+    session: aiohttp.ClientSession, path: str, name: str, body: bytes, subresource: str = ""
+) -> Request:
+    async def patch(number: int) -> None:
+        url = f"{path}/{name}-{number % 1000}{subresource}"
+        async with session.patch(url, data=body % number, headers=MERGE_PATCH) as response:
+            response.raise_for_status()
+            await response.read()
+
+    return patch
+
+
+def _deleting(session: aiohttp.ClientSession, path: str) -> Request:
+    async def delete(number: int) -> None:
+        async with session.delete(f"{path}/bench-{number}") as response:
+            response.raise_for_status()
+            await response.read()
+
+    return delete
+
+
 def _config_map(number: int) -> bytes:
     metadata = {"name": f"bench-{number}", "labels": {"app": "bench"}}
     document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"key": "value" * 20}}
@@ -143,7 +244,7 @@ def _pod(number: int) -> bytes:
         "name": "main",
         "image": "registry.example/team/service:1.2.3",
         "args": ["--listen", "0.0.0.0:8080"],
-        "env": [{"name": f"SETTING_{index}", "value": "x" * 40} for index in range(15)],
+        "env": [{"name": f"SETTING_{index}", "value": "x" * 40} for index in range(8)],
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
     }
     metadata = {"name": f"pod-{number}", "labels": {"app": "bench", "pod-template-hash": "5d4f8c7b9"}}

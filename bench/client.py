@@ -1,62 +1,207 @@
-"""Decoding in `proa.kube`, beside json.loads and lightkube's types in the same process."""
+"""Decoding in `proa.kube`, beside json.loads and its peers' types in the same process."""
 
 import gc
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import msgspec
-from lightkube.models.core_v1 import PodList as PeerPodList
-from lightkube.resources.core_v1 import Pod as PeerPod
 
 from bench._table import show
-from proa.kube import decode
-from proa.kube.core.watching import EventDecoder
-from proa.kube.models.core_v1 import Pod, PodList
 
 PODS = 5_000
+# The slower peers are measured with fewer, and their figures scaled.
+FEW = 250
 ROUNDS = 3
+SLOW = {"kubernetes", "kubernetes_asyncio", "kr8s"}
+Decode = Callable[[bytes], object]
 
 
-class _PeerEvent(msgspec.Struct):
-    type: str
-    object: PeerPod
+class _Answer:
+    """What kubernetes_asyncio deserialises."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def _json() -> tuple[Decode, Decode]:
+    return json.loads, json.loads
+
+
+def _proa() -> tuple[Decode, Decode]:
+    from proa.kube import decode
+    from proa.kube.core.watching import EventDecoder
+    from proa.kube.models.core_v1 import Pod, PodList
+
+    return lambda data: decode(data, PodList), EventDecoder(Pod).event
+
+
+def _lightkube() -> tuple[Decode, Decode]:
+    from lightkube.models.core_v1 import PodList
+    from lightkube.resources.core_v1 import Pod
+
+    event = msgspec.defstruct("Event", [("type", str), ("object", Pod)])
+    return msgspec.json.Decoder(PodList).decode, msgspec.json.Decoder(event).decode
+
+
+def _kubernetes() -> tuple[Decode, Decode]:
+    from kubernetes.client.models import V1Pod, V1PodList
+
+    return (
+        lambda data: V1PodList.from_json(data.decode()),
+        lambda data: V1Pod.from_dict(json.loads(data)["object"]),
+    )
+
+
+def _kubernetes_asyncio() -> tuple[Decode, Decode]:
+    from kubernetes_asyncio.client import ApiClient
+    from kubernetes_asyncio.client.configuration import Configuration
+
+    # Without its pool of connections, which needs a loop.
+    client: Any = ApiClient.__new__(ApiClient)
+    client.configuration = Configuration()
+    return (
+        lambda data: client.deserialize(_Answer(data), "V1PodList"),
+        lambda data: client.deserialize(_Answer(json.dumps(json.loads(data)["object"]).encode()), "V1Pod"),
+    )
+
+
+def _kr8s() -> tuple[Decode, Decode]:
+    from kr8s.asyncio.objects import Pod
+
+    class _Api:
+        namespace = "default"
+
+    api: Any = _Api()
+    return (
+        lambda data: [Pod(item, api=api) for item in json.loads(data)["items"]],
+        lambda data: Pod(json.loads(data)["object"], api=api),
+    )
+
+
+CLIENTS = {
+    "json.loads": _json,
+    "proa.kube": _proa,
+    "lightkube": _lightkube,
+    "kubernetes": _kubernetes,
+    "kubernetes_asyncio": _kubernetes_asyncio,
+    "kr8s": _kr8s,
+}
+IMPORTS = {
+    "proa.kube": "import proa.kube",
+    "proa.kube with Api, Client and Pod": (
+        "from proa.kube import Api, Client; from proa.kube.models.core_v1 import Pod"
+    ),
+    "lightkube": "from lightkube import AsyncClient; from lightkube.resources.core_v1 import Pod",
+    "kubernetes": "from kubernetes.client import CoreV1Api",
+    "kubernetes_asyncio": "from kubernetes_asyncio.client import CoreV1Api",
+    "kr8s": "from kr8s.asyncio.objects import Pod",
+}
 
 
 def main() -> None:
     """Measure and print."""
     pods = [_pod(number) for number in range(PODS)]
-    body = json.dumps({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": pods}).encode()
-    lines = [json.dumps({"type": "MODIFIED", "object": pod}).encode() for pod in pods]
-    peer = f"lightkube {version('lightkube')}"
-    lists: dict[str, Callable[[], object]] = {
-        "json.loads": lambda: json.loads(body),
-        peer: lambda: msgspec.json.decode(body, type=PeerPodList),
-        "proa.kube": lambda: decode(body, PodList),
-    }
-    event, peer_event = EventDecoder(Pod), msgspec.json.Decoder(_PeerEvent)
-    watches: dict[str, Callable[[], object]] = {
-        "json.loads": lambda: {number: json.loads(line) for number, line in enumerate(lines)},
-        peer: lambda: {number: peer_event.decode(line) for number, line in enumerate(lines)},
-        "proa.kube": lambda: {number: event.event(line) for number, line in enumerate(lines)},
-    }
-    list_seconds = {name: _seconds(call) for name, call in lists.items()}
-    watch_seconds = {name: _seconds(call) for name, call in watches.items()}
+    size = len(_body(pods)) / PODS / 1e3
+    default = gc.get_threshold()
+    for title, threshold in (
+        ("Python's default garbage collection", default),
+        ("`gc.set_threshold(50_000, 20, 100)`, as Proa's programs call", (50_000, 20, 100)),
+    ):
+        gc.set_threshold(*threshold)
+        _decoding(f"Decoding {PODS:,} pods of {size:.1f} KB with {title}", pods)
+    gc.set_threshold(*default)
     show(
-        f"Decoding {PODS:,} pods of {len(body) / PODS / 1e3:.1f} KB with Python's default garbage collection",
+        "Memory held for each pod of a list",
+        ("", "KB a pod"),
+        ((_title(name), f"{_kilobytes(name):.1f}") for name in CLIENTS),
+    )
+    show("Imports", ("", "CPU ms", "MB"), ((name, *_import(code)) for name, code in IMPORTS.items()))
+
+
+def _decoding(title: str, pods: list[dict[str, object]]) -> None:
+    measured = {}
+    for name, make in CLIENTS.items():
+        some = pods[:FEW] if name in SLOW else pods
+        body, lines = _body(some), _lines(some)
+        decode_list, decode_event = make()
+
+        def store(lines: list[bytes] = lines, decode: Decode = decode_event) -> object:
+            return {number: decode(line) for number, line in enumerate(lines)}
+
+        def whole(body: bytes = body, decode: Decode = decode_list) -> object:
+            return decode(body)
+
+        scale = PODS / len(some)
+        measured[name] = (_seconds(whole) * scale, len(some) / _seconds(store))
+    base_list, base_watch = measured["json.loads"]
+    show(
+        title,
         ("", "list, CPU s", "beside json.loads", "watch events/s", "beside json.loads"),
         (
-            (
-                name,
-                f"{list_seconds[name]:.3f}",
-                f"{list_seconds[name] / list_seconds['json.loads']:.2f}",
-                PODS / watch_seconds[name],
-                f"{watch_seconds['json.loads'] / watch_seconds[name]:.1f}",
-            )
-            for name in lists
+            (_title(name), f"{seconds:.3f}", f"{seconds / base_list:.2f}", rate, f"{rate / base_watch:.1f}")
+            for name, (seconds, rate) in measured.items()
         ),
     )
+
+
+def _title(name: str) -> str:
+    return name if name in {"json.loads", "proa.kube"} else f"{name} {version(name)}"
+
+
+def _body(pods: list[dict[str, object]]) -> bytes:
+    return msgspec.json.encode({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": pods})
+
+
+def _lines(pods: list[dict[str, object]]) -> list[bytes]:
+    return [msgspec.json.encode({"type": "MODIFIED", "object": pod}) for pod in pods]
+
+
+def _kilobytes(name: str) -> float:
+    """Resident memory that one pod of a list takes, in a process of its own."""
+    count = FEW * 4 if name in SLOW else PODS
+    code = f"from bench.client import held; print(held({name!r}, {count}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def held(name: str, count: int) -> float:
+    """Return the KB by which this process grows for each pod that it holds."""
+    body = _body([_pod(number) for number in range(count)])
+    decode, _ = CLIENTS[name]()
+    decode(_body([_pod(0)]))
+    gc.collect()
+    before = _resident()
+    objects = decode(body)
+    gc.collect()
+    grown = _resident() - before
+    assert objects
+    return grown / count / 1e3
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _import(code: str) -> tuple[str, str]:
+    """CPU milliseconds and megabytes that an import takes, of a bare interpreter's; the best of a few."""
+    program = (
+        "import time, os; b = time.process_time(); m = int(open('/proc/self/statm').read().split()[1])\n"
+        f"{code}\n"
+        "print(time.process_time() - b, (int(open('/proc/self/statm').read().split()[1]) - m) * 4096)"
+    )
+    found = []
+    for _ in range(ROUNDS):
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+        seconds, size = done.stdout.split()
+        found.append((float(seconds), float(size)))
+    return f"{min(seconds for seconds, _ in found) * 1e3:.0f}", f"{min(size for _, size in found) / 1e6:.1f}"
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -72,7 +217,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _pod(number: int) -> dict[str, object]:
-    """A pod as a Deployment makes it: 6.7 KB, a third of it managed fields."""
+    """A pod as a Deployment makes it: 6.7 KB, two fifths of it managed fields."""
     name = f"service-5d4f8c7b9-{number:05}"
     environment = [{"name": f"SETTING_{index}", "value": f"value-{index}"} for index in range(12)]
     mount = {"name": "token", "readOnly": True, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
@@ -94,7 +239,7 @@ def _pod(number: int) -> dict[str, object]:
     state = {"running": {"startedAt": time_}}
     digest = "sha256:" + "0123456789abcdef" * 4
     status = {"ready": True, "restartCount": 0, "started": True, "state": state, "lastState": {}}
-    fields = {f"f:field{index}": {".": {}, f"f:inner{index}": {}} for index in range(45)}
+    fields: dict[str, object] = {f"f:field{index}": {".": {}, f"f:inner{index}": {}} for index in range(34)}
     owner = {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from proa.app import settings
 from proa.cli._commands import COMMANDS
+from proa.cli._controller_manager import ControllerManagerSettings
 from proa.cli._process import with_process_settings
 from proa.cli._registry import RegistrySettings
 from proa.cli._run import RunSettings
+from proa.cli._scheduler import SchedulerSettings
 from proa.cli._up import UpSettings
 from proa.controlplane import ApiServerSettings
 from proa.kubelet import KubeletSettings
@@ -29,11 +31,20 @@ USAGES = {
     "registry": "proa registry",
     "run": "proa run FILE [--env K=V] [OPTIONS] [-- ARGS]",
     "push": "proa push FILE REF",
+    "apply": "proa apply -f FILE [--prune SELECTOR] [OPTIONS]",
+    "get": "proa get RESOURCE [NAME] [-o table|wide|name|yaml|json] [OPTIONS]",
+    "delete": "proa delete -f FILE | RESOURCE NAME... [OPTIONS]",
+    "logs": "proa logs POD [-f] [OPTIONS]",
+    "exec": "proa exec POD [-i] [-t] [OPTIONS] -- COMMAND",
+    "crd": "proa crd generate MODULE:CLASS... [--storage VERSION]",
+    "statemachine": "proa statemachine draw MODULE:NAME [--format mermaid|svg] [--output FILE]",
     "version": "proa version",
 }
 SETTINGS: dict[str, type] = {
     "up": with_process_settings(UpSettings),
     "apiserver": with_process_settings(ApiServerSettings),
+    "scheduler": with_process_settings(SchedulerSettings),
+    "controller-manager": with_process_settings(ControllerManagerSettings),
     "kubelet": with_process_settings(KubeletSettings),
     "registry": with_process_settings(RegistrySettings),
     "run": RunSettings,

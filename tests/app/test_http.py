@@ -151,6 +151,43 @@ async def test_an_idle_connection_does_not_delay_the_exit(client: aiohttp.Client
         await writer.wait_closed()
 
 
+async def test_a_plain_handler_is_cancelled_when_its_client_goes() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def handle(_request: web.BaseRequest) -> web.StreamResponse:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return web.Response()
+
+    async with asyncio.timeout(10), http.listen(handle) as server:
+        _, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await started.wait()
+        writer.close()
+        await ended.wait()
+        await writer.wait_closed()
+
+
+async def test_a_plain_handler_has_its_own_limit_and_is_told_of_the_end(
+    client: aiohttp.ClientSession,
+) -> None:
+    told: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
+    async with http.listen(handle, max_body=10, on_shutdown=lambda: told.append("end")) as server:
+        async with client.post(server.url, data=b"x" * 10) as response:
+            assert await response.read() == b"x" * 10
+        async with client.post(server.url, data=b"x" * 11) as response:
+            assert response.status == 413
+        assert not told
+    assert told == ["end"]
+
+
 async def test_readyz_lists_checks_as_kubernetes_does(client: aiohttp.ClientSession) -> None:
     health = Health()
     health.add_readiness("storage", lambda: True)

@@ -94,6 +94,16 @@ def test_every_type_is_read_from_flags() -> None:
     )
 
 
+def test_a_list_of_choices_may_come_in_one_flag_or_in_several() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Parts:
+        without: tuple[Literal["one", "two"], ...] = setting((), help="parts")
+
+    for words in (["--without", "one,two"], ["--without", "one", "--without", "two"]):
+        assert settings.load(Parts, arguments=words, environ={}).without == ("one", "two")
+    assert "one, two" in problems_of(Parts, "--without", "one,three")[0]
+
+
 def test_every_type_is_read_from_the_environment() -> None:
     loaded = load(
         PROA_VERBOSE="Yes",

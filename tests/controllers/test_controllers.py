@@ -70,7 +70,8 @@ async def rolled_out(client: Client) -> Deployment:
     def complete(seen: Deployment) -> bool:
         wanted, status = seen.spec.replicas, seen.status
         settled = status.observed_generation == seen.metadata.generation
-        return settled and status.replicas == status.updated_replicas == status.available_replicas == wanted
+        counts = {status.replicas or 0, status.updated_replicas or 0, status.available_replicas or 0}
+        return settled and counts == {wanted}
 
     return await eventually(look, complete)
 

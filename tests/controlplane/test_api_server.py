@@ -199,7 +199,9 @@ async def test_a_node_may_do_what_a_kubelet_needs_and_no_more(server: ApiServer)
     kubeconfig = await asyncio.to_thread(server.kubeconfig_for, "system:node:n", ["system:nodes"])
     async with Client(Config.from_kubeconfig(kubeconfig)) as client:
         await Api(client, Node).create(Node(metadata=ObjectMeta(name="n")))
-        assert [one async for one in Api(client, Pod).list()] == []
+        assert [one async for one in Api(client, Pod).list(field_selector="spec.nodeName=n")] == []
+        with pytest.raises(ForbiddenError):
+            assert [one async for one in Api(client, Pod).list()] == []
         with pytest.raises(ForbiddenError):
             await Api(client, Namespace).delete("default")
 

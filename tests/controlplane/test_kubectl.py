@@ -1,12 +1,17 @@
 """Real kubectl against the API server."""
 
 import asyncio
+import base64
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proa.controlplane import ApiServer
 
@@ -29,6 +34,29 @@ kind: Pod
 metadata: {name: hello}
 spec: {containers: [{name: main, image: "registry.test/app:1"}]}
 """
+
+ROLE = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: maps, namespace: default}
+rules: [{apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}]
+"""
+CSR = """
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata: {name: NAME}
+spec:
+  request: REQUEST
+  signerName: kubernetes.io/kube-apiserver-client
+  usages: [client auth, digital signature]
+"""
+
+
+def signing_request(name: str) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+    return base64.b64encode(request.public_bytes(Encoding.PEM)).decode()
 
 
 class Kubectl:
@@ -116,3 +144,101 @@ async def test_the_api_explains_itself(kubectl: Kubectl) -> None:
     assert "sts" in resources
     assert "Server Version: v1.36" in await kubectl("version")
     assert "readyz check passed" in await kubectl("get", "--raw", "/readyz?verbose")
+
+
+async def test_rights_are_granted_and_asked_for(kubectl: Kubectl) -> None:
+    assert await kubectl("auth", "can-i", "list", "pods", "--as", "ann", code=1) == "no\n"
+    await kubectl("create", "rolebinding", "viewers", "--clusterrole=view", "--user=ann")
+    assert await kubectl("auth", "can-i", "list", "pods", "--as", "ann") == "yes\n"
+    listed = await kubectl("auth", "can-i", "--list", "--as", "ann")
+    assert "pods/log" in listed
+    assert "secrets" not in listed
+    assert "cannot list resource" in await kubectl("get", "secrets", "--as", "ann", code=1)
+    await kubectl("create", "role", "maps", "--verb=get,list", "--resource=configmaps")
+    assert "reconciled" in await kubectl("auth", "reconcile", "-f", "-", stdin=ROLE)
+    assert "system:kube-scheduler" in await kubectl("get", "clusterroles")
+
+
+async def test_certificates_are_approved_and_denied(kubectl: Kubectl) -> None:
+    for name in ("good", "bad"):
+        request = await asyncio.to_thread(signing_request, name)
+        manifest = CSR.replace("NAME", name).replace("REQUEST", request)
+        await kubectl("create", "-f", "-", stdin=manifest)
+    assert "Pending" in await kubectl("get", "csr", "good")
+    await kubectl("certificate", "approve", "good")
+    await kubectl("wait", "--for=jsonpath={.status.certificate}", "csr/good", "--timeout=20s")
+    assert "Approved,Issued" in await kubectl("get", "csr", "good")
+    await kubectl("certificate", "deny", "bad")
+    assert "Denied" in await kubectl("get", "csr", "bad")
+
+
+async def test_server_side_apply_creates_changes_and_tells_of_conflicts(kubectl: Kubectl) -> None:
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    await kubectl("scale", "deployment/web", "--replicas", "5")
+    with pytest.raises(AssertionError, match="conflict"):
+        await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    await kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=MANIFEST)
+    assert await kubectl("get", "deployment/web", "-o", "jsonpath={.spec.replicas}") == "2"
+
+
+async def test_what_was_applied_by_the_client_can_be_applied_by_the_server(kubectl: Kubectl) -> None:
+    await kubectl("apply", "-f", "-", stdin=MANIFEST)
+    changed = MANIFEST.replace("app:1", "app:2")
+    assert "serverside-applied" in await kubectl("apply", "--server-side", "-f", "-", stdin=changed)
+    shown = await kubectl("get", "deployment/web", "-o", "yaml", "--show-managed-fields")
+    assert "manager: kubectl\n    operation: Apply" in shown
+    assert "kubectl-client-side-apply" not in shown
+
+
+CRD = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: mooses.animals.test}
+spec:
+  group: animals.test
+  scope: Namespaced
+  names: {plural: mooses, kind: Moose, shortNames: [mo], categories: [all]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns: [{name: Height, type: number, jsonPath: .spec.height}]
+    subresources: {status: {}, scale: {specReplicasPath: .spec.count, statusReplicasPath: .status.count}}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [height]
+            properties:
+              height: {type: number, minimum: 0.5, description: How tall it is.}
+              count: {type: integer, default: 1}
+            x-kubernetes-validations: [{rule: self.height < 4.0, message: no moose is so tall}]
+"""
+CUSTOM = """
+apiVersion: animals.test/v1
+kind: Moose
+metadata: {name: a}
+spec: {height: 1.5}
+"""
+
+
+async def test_custom_resources_are_as_good_as_built_in_ones(kubectl: Kubectl) -> None:
+    await kubectl("create", "-f", "-", stdin=CRD)
+    await kubectl("wait", "--for=condition=Established", "crd/mooses.animals.test", "--timeout=20s")
+    await kubectl("apply", "-f", "-", stdin=CUSTOM)
+    shown = (await kubectl("get", "mo")).split()
+    assert shown == ["NAME", "HEIGHT", "a", "1.5"]
+    assert "moose.animals.test/a" in await kubectl("get", "all", "-o", "name")
+    assert "How tall it is." in await kubectl("explain", "moose.spec")
+    assert "mooses" in await kubectl("api-resources", "--api-group=animals.test")
+    tall = CUSTOM.replace("1.5", "5")
+    assert "no moose is so tall" in await kubectl("apply", "-f", "-", stdin=tall, code=1)
+    wrong = CUSTOM.replace("height", "heigth")
+    assert 'unknown field "spec.heigth"' in await kubectl("apply", "-f", "-", stdin=wrong, code=1)
+    await kubectl("scale", "moose/a", "--replicas=3")
+    assert await kubectl("get", "moose", "a", "-o", "jsonpath={.spec.count}") == "3"
+    await kubectl("delete", "crd", "mooses.animals.test", "--timeout=20s")
+    assert "NotFound" in await kubectl("get", "mooses", code=1)

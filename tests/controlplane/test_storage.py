@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from proa.controlplane import ControlPlaneError
+from proa.controlplane._expiry import EventExpiry
 from proa.controlplane.storage import CompactedError, Database, Event, History, Key, Store, Stored
 from proa.controlplane.storage._store import StorageError
 
@@ -186,3 +187,35 @@ async def check(directory: Path, names: list[str]) -> None:
             assert store.get(Key("pods", "default", name)), f"{name} was acknowledged and is lost"
         for stored in store.scan("pods"):
             assert stored.document()["check"] == "x" * 2000 + stored.key.name
+
+
+async def test_traces_of_removed_objects_do_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proa.controlplane.storage._database.TRACES_KEPT", 50)
+    async with Store(tmp_path) as store:
+        for number in range(200):
+            key = Key("pods", "default", f"p{number}")
+            await store.put(key, document(f"p{number}"))
+            await store.remove(key, document(f"p{number}"))
+        last = store.revision
+        with sqlite3.connect(tmp_path / "objects.db") as connection:
+            assert connection.execute("SELECT COUNT(*) FROM objects").fetchone()[0] <= 51
+        connection.close()
+    async with Store(tmp_path) as again:
+        assert again.revision == last
+
+
+async def test_events_go_an_hour_after_they_were_last_written(store: Store) -> None:
+    now = 0.0
+    async with EventExpiry(store, ttl=3600, clock=lambda: now) as expiry:
+        for name in ("once", "again"):
+            await store.put(Key("events", "default", name), document(name))
+        now = 1800.0
+        await store.put(Key("events", "default", "again"), document("again"))
+        now = 3600.0
+        await expiry.sweep()
+        assert [stored.key.name for stored in store.scan("events")] == ["again"]
+        now = 5400.0
+        await expiry.sweep()
+        assert not list(store.scan("events"))

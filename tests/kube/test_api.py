@@ -249,7 +249,7 @@ async def test_a_silent_watch_is_given_up(server: Any, monkeypatch: pytest.Monke
         return response
 
     server.handler = handler
-    monkeypatch.setattr("proa.kube.api.WATCH_GRACE", -0.9)
+    monkeypatch.setattr("proa.kube._reading.WATCH_GRACE", -0.9)
     async with Client(Config(server=server.url)) as client:
         watch = Api(client, Pod).watch("1", timeout=1)
         assert (await anext(watch)).type == "ADDED"

@@ -8,7 +8,9 @@ import pytest
 
 from proa.kube import Config, ConfigError
 from proa.kube.config import kubeconfig_paths
+from proa.kube.identity import Impersonation
 
+V1 = "client.authentication.k8s.io/v1"
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = b"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"
 B64_PEM = base64.b64encode(PEM).decode()
@@ -90,6 +92,49 @@ users:
 - name: clusterAdmin
   user: {{client-certificate-data: {B64_PEM}, client-key-data: {B64_KEY}, token: 0123abcd}}
 """
+AKS_ENTRA = f"""
+apiVersion: v1
+kind: Config
+clusters:
+- name: prod
+  cluster: {{certificate-authority-data: {B64_PEM}, server: "https://prod-1.hcp.westeurope.azmk8s.io:443"}}
+contexts:
+- name: prod
+  context: {{cluster: prod, user: clusterUser_group_prod}}
+current-context: prod
+users:
+- name: clusterUser_group_prod
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      args: [get-token, --environment, AzurePublicCloud, --server-id, 6dae42f8-4368-4678-94ff-3960e28e3630]
+      command: kubelogin
+      env: [{{name: AAD_LOGIN_METHOD, value: azurecli}}]
+      provideClusterInfo: false
+"""
+FULL = """
+clusters:
+- name: c
+  cluster: {server: "https://one.example", tls-server-name: inside, proxy-url: "socks5://proxy.example:1080"}
+users:
+- name: u
+  user:
+    username: me
+    password: it
+    as: root
+    as-groups: [admins, ops]
+    as-uid: "7"
+    as-user-extra: {scopes: [a, b]}
+    auth-provider:
+      name: oidc
+      config:
+        idp-issuer-url: https://id.example
+        idp-certificate-authority: ca.crt
+        client-id: kubernetes
+        refresh-token: again
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+"""
 PLAIN = """
 clusters: [{name: c, cluster: {server: "https://one.example"}}]
 users: [{name: u, user: {token: one}}]
@@ -121,15 +166,38 @@ def test_kubeconfigs_as_clusters_write_them(directory: Path, text: str) -> None:
     assert config.token == ("0123abcd" if text is AKS else None)
 
 
-@pytest.mark.parametrize("text", [GKE, EKS])
-def test_programs_for_credentials_are_refused_with_a_way_out(directory: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "command"), [(GKE, "gke-gcloud-auth-plugin"), (EKS, "aws"), (AKS_ENTRA, "kubelogin")]
+)
+def test_programs_for_credentials_as_clouds_configure_them(directory: Path, text: str, command: str) -> None:
     path = written(directory, text)
-    with pytest.raises(
-        ConfigError, match=r"user '.*prod' of context '.*prod': exec: .* not supported yet; give"
-    ) as caught:
-        Config.from_kubeconfig(path)
-    assert str(path) in str(caught.value)
-    assert caught.value.exit_code == 2
+    program = Config.from_kubeconfig(path).exec
+    assert program
+    assert (program.command, program.api_version) == (command, "client.authentication.k8s.io/v1beta1")
+    assert program.where.startswith(f"{path}: user ")
+    if text is EKS:
+        assert program.args == ("eks", "get-token", "--cluster-name", "prod")
+    if text is AKS_ENTRA:
+        assert program.env == {"AAD_LOGIN_METHOD": "azurecli"}
+        assert program.cluster is None
+    else:
+        assert program.cluster
+        assert program.cluster["certificate-authority-data"] == B64_PEM
+
+
+def test_everything_that_a_user_and_a_cluster_can_say(directory: Path) -> None:
+    config = Config.from_kubeconfig(written(directory, FULL))
+    assert (config.username, config.password) == ("me", "it")
+    assert config.tls_server_name == "inside"
+    assert config.proxy_url == "socks5://proxy.example:1080"
+    assert config.impersonate == Impersonation(
+        user="root", groups=("admins", "ops"), uid="7", extra={"scopes": ("a", "b")}
+    )
+    assert config.oidc
+    assert (config.oidc.issuer_url, config.oidc.client_id) == ("https://id.example", "kubernetes")
+    assert (config.oidc.refresh_token, config.oidc.ca_data) == ("again", PEM)
+    assert "again" not in repr(config)
+    assert "'it'" not in repr(config)
 
 
 def test_nothing_secret_is_shown_in_a_repr(directory: Path) -> None:
@@ -189,8 +257,8 @@ def test_no_configuration_at_all_says_what_was_tried(tmp_path: Path) -> None:
         ('"https://one.example"', "7", r"server: must be text, not int"),
         (
             '"https://one.example"}',
-            '"https://a", proxy-url: "http://p"}',
-            r"proxy-url: proxies are not supported yet",
+            '"https://a", proxy-url: "ftp://p"}',
+            r"cluster 'c' of context 'x': proxy-url: 'ftp://p' is no URL of one of the schemes http, https",
         ),
         (
             '"https://one.example"}',
@@ -215,9 +283,22 @@ def test_no_configuration_at_all_says_what_was_tried(tmp_path: Path) -> None:
         ("token: one", "client-key-data: TUlJ", r"user 'u' of context 'x': client-certificate: is missing"),
         ("token: one", "client-certificate-data: TUlJ", r"user 'u' of context 'x': client-key: is missing"),
         ("token: one", "tokenFile: nowhere", r"user 'u' of context 'x': tokenFile: cannot read .*/nowhere"),
-        ("token: one", "username: me, password: it", r"username: .* not supported yet"),
-        ("token: one", "auth-provider: {name: oidc}", r"auth-provider: .* not supported yet"),
-        ("token: one", "token: one, as: root", r"as: impersonation is not supported yet"),
+        ("token: one", "auth-provider: {name: oidc}", r"auth-provider: config: idp-issuer-url: is missing"),
+        ("token: one", "auth-provider: {name: gcp}", r"auth-provider: name: 'gcp' is gone .*gke-gcloud"),
+        ("token: one", "exec: {}, auth-provider: {}", r"exec: contradicts auth-provider"),
+        ("token: one", "exec: {command: x}", r"user 'u' of context 'x': exec: apiVersion: None is none of"),
+        ("token: one", f"exec: {{apiVersion: {V1}}}", r"exec: command: is missing"),
+        ("token: one", f"exec: {{apiVersion: {V1}, command: x, args: [1]}}", r"exec: args: must be a list"),
+        ("token: one", f"exec: {{apiVersion: {V1}, command: x, env: [a]}}", r"exec: env\[0\]: must have"),
+        (
+            "token: one",
+            f"exec: {{apiVersion: {V1}, command: x, interactiveMode: Maybe}}",
+            r"exec: interactiveMode: 'Maybe' is none of Never",
+        ),
+        ("token: one", "exec: 7", r"exec: must be a map"),
+        ("token: one", "token: one, as-groups: [a]", r"as-groups: needs `as`"),
+        ("token: one", "token: one, as: a, as-groups: b", r"as-groups: must be a list of texts"),
+        ("token: one", "token: one, as: a, as-user-extra: {b: 1}", r"as-user-extra: b: must be a list"),
         ("[{name: u, user: {token: one}}]", "{u: {token: one}}", r"users: must be a list"),
         ("[{name: u, user: {token: one}}]", "[7]", r"users\[0\]: must have a name"),
         ("[{name: u, user: {token: one}}]", "[{name: u, user: [7]}]", r"users\[0\]\.user: must be a map"),
@@ -263,5 +344,7 @@ def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
 def test_a_configuration_by_hand_is_checked_too() -> None:
     with pytest.raises(ConfigError, match="is no URL"):
         Config(server="localhost:6443")
+    with pytest.raises(ConfigError, match="the proxy 'nonsense' is no URL"):
+        Config(server="https://a", proxy_url="nonsense")
     with pytest.raises(ConfigError, match="only work together"):
         Config(server="https://a", client_certificate_data=PEM)

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proa.kube import Client, Config, ConfigError, ConnectError
+from proa.kube import Client, Config, ConfigError, ConnectError, TlsError, encode
 from proa.kube._tls import ssl_context
+from proa.kube.identity import ExecPlugin
 
 PRIVATE = ec.EllipticCurvePrivateKey
 
@@ -28,7 +29,9 @@ class Identity:
     key: bytes
 
 
-def signed(name: str, key: PRIVATE, issuer: str, issuer_key: PRIVATE, *, authority: bool = False) -> bytes:
+def signed(
+    name: str, key: PRIVATE, issuer: str, issuer_key: PRIVATE, *, authority: bool = False, hours: float = 1
+) -> bytes:
     moment = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -36,8 +39,8 @@ def signed(name: str, key: PRIVATE, issuer: str, issuer_key: PRIVATE, *, authori
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(moment - datetime.timedelta(hours=1))
-        .not_valid_after(moment + datetime.timedelta(hours=1))
+        .not_valid_before(moment - datetime.timedelta(hours=9))
+        .not_valid_after(moment + datetime.timedelta(hours=hours))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
     if not authority:
@@ -125,7 +128,7 @@ async def test_the_name_to_expect_can_be_given(elsewhere: str) -> None:
 async def test_a_token_file_is_read_again_and_kept_while_it_cannot_be(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proa.kube._aiohttp.TOKEN_LIFETIME", 0.0)
+    monkeypatch.setattr("proa.kube._credentials.TOKEN_FILE_LIFETIME", 0.0)
     path = tmp_path / "token"
     path.write_text("one\n")
     async with Client(Config(server=server, ca_data=CA, token="zero", token_file=path)) as client:
@@ -156,3 +159,37 @@ def test_unusable_certificates_are_errors_that_say_which() -> None:
 async def test_plain_http_spoken_to_a_tls_port_and_the_reverse(server: str) -> None:
     with pytest.raises(Exception, match=r"400|connection broke|cannot connect"):
         await whoami(Config(server=server.replace("https:", "http:")))
+
+
+async def test_an_expired_client_certificate_is_named_as_the_reason(server: str) -> None:
+    expired = signed("me", CLIENT_KEY, "ca", CA_KEY, hours=-2)
+    config = Config(
+        server=server, ca_data=CA, client_certificate_data=expired, client_key_data=pem(CLIENT_KEY)
+    )
+    with pytest.raises(TlsError, match=r"the client certificate expired on \d{4}-.* UTC: renew it"):
+        await whoami(config)
+
+
+async def test_client_certificates_of_a_program_are_presented_and_renewed(
+    server: str, tmp_path: Path
+) -> None:
+    def issue(name: str, seconds: float) -> None:
+        until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+        status = {
+            "clientCertificateData": signed(name, CLIENT_KEY, "ca", CA_KEY).decode(),
+            "clientKeyData": pem(CLIENT_KEY).decode(),
+            "expirationTimestamp": until.isoformat(),
+        }
+        credential = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "status": status}
+        (tmp_path / "credential").write_bytes(encode(credential))
+
+    plugin = ExecPlugin(command="cat", args=(str(tmp_path / "credential"),))
+    config = Config(server=server, ca_data=CA, exec=plugin)
+    issue("first", 0)
+    async with Client(config) as client:
+        first = (await client.request_raw("GET", "/whoami")).body
+        issue("second", 3600)
+        second = (await client.request_raw("GET", "/whoami")).body
+        issue("third", 3600)
+        third = (await client.request_raw("GET", "/whoami")).body
+    assert (first, second, third) == (b"first None", b"second None", b"second None")

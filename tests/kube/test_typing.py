@@ -3,10 +3,22 @@
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar, assert_type
 
-from proa.kube import Api, Bookmark, Client, Page, Resource, WatchEvent
-from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec
+from proa.kube import (
+    Api,
+    Bookmark,
+    Client,
+    DynamicObject,
+    Page,
+    PartialObjectMetadata,
+    Resource,
+    WatchEvent,
+    crd,
+)
+from proa.kube.models import Cluster, Model, Namespaced, Quantity
+from proa.kube.models.apps_v1 import Deployment
+from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, ServiceAccount
 from proa.kube.models.meta_v1 import ObjectMeta, Status
+from proa.kube.streams import Exit
 
 K = TypeVar("K", bound=Resource)
 
@@ -17,6 +29,13 @@ async def scopes(client: Client) -> None:
     assert_type(Api(client, Node), Api[Node])
     Api(client, Node, namespace="default")  # type: ignore[type-var]
     Api(client, ObjectMeta)  # type: ignore[type-var]
+    assert_type(Api(client, Widget, namespace="default"), Api[Widget])
+    assert_type(Api(client, Gadget), Api[Gadget])
+    Api(client, Gadget, namespace="default")  # type: ignore[type-var]
+    partial = PartialObjectMetadata.of(Pod)
+    assert_type(Api(client, partial, namespace="default"), Api[PartialObjectMetadata])
+    dynamic = DynamicObject.of(Node)
+    assert_type(await Api(client, dynamic).get("a"), DynamicObject)
 
 
 async def results(pods: Api[Pod]) -> None:
@@ -47,6 +66,43 @@ def incomplete() -> Container:
 
 def complete() -> Pod:
     return Pod(metadata=ObjectMeta(name="a"), spec=PodSpec(containers=[Container(name="c", image="i")]))
+
+
+async def subresources(
+    pods: Api[Pod], nodes: Api[Node], deployments: Api[Deployment], accounts: Api[ServiceAccount]
+) -> None:
+    assert_type((await deployments.scale("a", 3)).spec.replicas, int | None)
+    assert_type(await deployments.restart("a"), Deployment)
+    assert_type(await nodes.cordon("a"), Node)
+    assert_type((await accounts.create_token("a")).status.token, str | None)
+    assert_type(await pods.entry("a").modify(lambda pod: pod.metadata.labels.clear()).commit(), Pod)
+    async with pods.exec("a", ["ls"]) as process:
+        assert_type(await process.communicate(), tuple[bytes, bytes, Exit])
+    await nodes.evict("a")  # type: ignore[misc]
+    await pods.restart("a")  # type: ignore[misc]
+    await pods.cordon("a")  # type: ignore[misc]
+    await pods.create_token("a")  # type: ignore[misc]
+    await pods.create(complete(), dryrun=True)  # type: ignore[call-arg]
+    await pods.create(complete(), field_validation="strict")  # type: ignore[arg-type]
+
+
+class GadgetSpec(Model, kw_only=True):
+    size: int
+
+
+@crd.resource(group="example.com", version="v1")
+class Widget(Namespaced, kw_only=True):
+    spec: GadgetSpec
+
+
+@crd.resource(group="example.com", version="v1")
+class Gadget(Cluster, kw_only=True):
+    spec: GadgetSpec
+
+
+async def custom(widgets: Api[Widget]) -> None:
+    assert_type((await widgets.get("a")).spec.size, int)
+    Widget()  # type: ignore[call-arg]
 
 
 async def generic(api: Api[K], seen: list[str]) -> AsyncIterator[K]:

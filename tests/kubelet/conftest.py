@@ -28,7 +28,7 @@ K = TypeVar("K", bound=Namespaced)
 NODE = "node-1"
 PATIENCE = 30.0
 QUICK = Backoff(initial=0.05, maximum=0.2)
-PAUSES = Pauses(restart=QUICK, pull=QUICK, configuration=QUICK)
+PAUSES = Pauses(restart=QUICK, pull=QUICK, configuration=QUICK, storage=0.1)
 
 GUEST = r"""
 #include <stdio.h>
@@ -57,6 +57,7 @@ int main(int argc, char **argv) {
             memset(memory, 1, size);
             printf("%d\n", memory[size / 2]);
         }
+        else if (!strcmp(verb, "echo")) for (int c; (c = getchar()) != EOF;) putchar(c);
         else if (!strcmp(verb, "count")) for (int n = 0; n < atoi(object); n++) printf("%d\n", n);
         else if (!strcmp(verb, "tick"))
             for (int n = 0; ; usleep(1000 * atoi(object))) printf("tick %d\n", n++);
@@ -64,6 +65,20 @@ int main(int argc, char **argv) {
             FILE *file = fopen(object, "r"); char text[200];
             if (!file) { perror(object); return 7; }
             while (fgets(text, sizeof text, file)) fputs(text, stdout);
+            fclose(file);
+        } else if (!strcmp(verb, "until")) { /* PATH=TEXT: wait until the file begins with the text */
+            char path[200], text[200] = ""; strcpy(path, object);
+            char *wanted = strchr(path, '='); *wanted++ = 0;
+            while (strncmp(text, wanted, strlen(wanted))) {
+                FILE *file = fopen(path, "r");
+                if (file) { if (!fgets(text, sizeof text, file)) *text = 0; fclose(file); }
+                usleep(20000);
+            }
+        } else if (!strcmp(verb, "fill")) {
+            FILE *file = fopen(object, "w"); static char block[1 << 16];
+            if (!file) { perror(object); return 8; }
+            memset(block, 1, sizeof block);
+            for (int n = 0; n < 64; n++) fwrite(block, 1, sizeof block, file);
             fclose(file);
         } else if (!strcmp(verb, "write")) {
             FILE *file = fopen(object, "w");

@@ -10,7 +10,7 @@ import pytest
 
 from proa.kubelet import _cri, _log_reader
 from proa.kubelet._log_options import LogOptions
-from proa.kubelet._log_writer import LogFile
+from proa.kubelet._log_writer import LogFile, LogLimits
 from proa.kubelet._server import while_connected
 from proa.kubelet.errors import LogQueryError
 
@@ -38,8 +38,8 @@ class Guest:
 
 
 @asynccontextmanager
-async def logging_to(path: Path) -> AsyncIterator[tuple[Guest, LogFile]]:
-    guest, log = Guest(), LogFile(path)
+async def logging_to(path: Path, limits: LogLimits | None = None) -> AsyncIterator[tuple[Guest, LogFile]]:
+    guest, log = Guest(), LogFile(path, limits or LogLimits())
     copying = asyncio.create_task(log.copy(*guest.read_ends))
     try:
         yield guest, log
@@ -241,3 +241,48 @@ def test_a_query_is_read_as_kubernetes_means_it() -> None:
 def test_a_wrong_query_is_explained(query: dict[str, str], problem: str) -> None:
     with pytest.raises(LogQueryError, match=problem.replace("[", r"\[")):
         LogOptions.parse(query, NOW)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+SMALL = LogLimits(max_bytes=64 * 1024, max_files=3)
+
+
+async def test_a_flood_takes_no_more_disk_than_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    async with logging_to(path, SMALL) as (guest, _):
+        for number in range(400):
+            await asyncio.to_thread(guest.write, b"%05d " % number + b"x" * 4000 + b"\n")
+    files = contents(tmp_path)
+    assert files.keys() == {"0.log", "0.log.1", "0.log.2"}
+    assert max(map(len, files.values())) < 2 * SMALL.max_bytes
+    assert (await text(path)).splitlines()[-1].startswith(b"00399")
+
+
+async def test_who_follows_a_log_follows_it_through_rotations(tmp_path: Path) -> None:
+    path, received = tmp_path / "0.log", bytearray()
+    async with logging_to(path, SMALL) as (guest, log):
+        guest.write(b"begin\n")
+        await log.next_change.wait()
+        pieces = _log_reader.read(path, LogOptions(follow=True), log)
+        for number in range(100):
+            line = b"%05d " % number + b"x" * 4000 + b"\n"
+            await asyncio.to_thread(guest.write, line)
+            while line not in received:
+                received += await anext(pieces)
+        await pieces.aclose()
+    lines = [line[:5] for line in received.splitlines()]
+    assert lines == [b"begin", *(b"%05d" % number for number in range(100))]
+
+
+async def test_a_rotated_log_is_continued_by_the_next_kubelet(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    for _ in range(2):
+        async with logging_to(path, SMALL) as (guest, _):
+            for _ in range(20):
+                await asyncio.to_thread(guest.write, b"x" * 4000 + b"\n")
+    files = contents(tmp_path)
+    assert sum(content.count(b"\n") for content in files.values()) >= 40
+    assert "0.log.1" in files

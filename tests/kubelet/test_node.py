@@ -10,12 +10,12 @@ from proa.app import settings as app_settings
 from proa.kube.models.core_v1 import Container, NodeCondition, NodeStatus, Pod, PodSpec
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kubelet import KubeletError, KubeletSettings, _certificates, _machine, _node
+from proa.kubelet._access import subject
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._images import pull_policy
 from proa.kubelet._machine import Machine
 from proa.kubelet._pod_directory import PodDirectory
 from proa.kubelet._sandbox_host import SandboxName
-from proa.kubelet._server import subject
 
 GIB = 1024**3
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)

@@ -51,7 +51,7 @@ def condition(status: PodStatus, kind: str) -> PodCondition:
         (facts(NEW), "Pending"),
         (facts(RUNNING, NEW), "Pending"),
         (facts(RUNNING, RUNNING), "Running"),
-        (facts(RUNNING, init=(NEW,)), "Pending"),
+        (facts(NEW, init=(NEW,)), "Pending"),
         (facts(RUNNING, init=(ended(0),)), "Running"),
         (facts(ended(0), RUNNING), "Running"),
         (facts(ended(1)), "Running"),

@@ -23,14 +23,12 @@ from proa.kube.models.core_v1 import (
     Node,
     ObjectFieldSelector,
     Pod,
-    Probe,
     ProjectedVolumeSource,
     ResourceRequirements,
     Secret,
     SecretVolumeSource,
     ServiceAccount,
     ServiceAccountTokenProjection,
-    TCPSocketAction,
     Volume,
     VolumeMount,
     VolumeProjection,
@@ -337,9 +335,9 @@ async def test_the_image_of_a_running_pod_can_be_mended(node: Cluster) -> None:
 
 
 async def test_what_is_ignored_is_said(node: Cluster) -> None:
-    await node.run("say", "x", readiness_probe=Probe(tcp_socket=TCPSocketAction(port=80)))
+    await node.run("say", "x", tty=True)
     await node.until_phase("Succeeded")
-    await node.until_event("Unsupported", having="readinessProbe of main")
+    await node.until_event("Unsupported", having="tty of main")
 
 
 async def test_pods_beyond_the_limit_are_refused(cluster: Cluster) -> None:

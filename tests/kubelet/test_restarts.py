@@ -2,7 +2,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from proa.kube.models.core_v1 import Container, ContainerStateTerminated, PodSpec
+from proa.kube.models.core_v1 import (
+    Container,
+    ContainerRestartRule,
+    ContainerRestartRuleOnExitCodes,
+    ContainerStateTerminated,
+    PodSpec,
+)
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -48,3 +54,21 @@ def test_an_init_container_is_not_run_again_after_it_ended_well() -> None:
 def test_a_container_may_have_a_policy_of_its_own() -> None:
     container = Container(name="c", restart_policy="Never")
     assert restart_policy(PodSpec(restart_policy="Always"), container, init=False) == "Never"
+
+
+def test_a_rule_that_fits_restarts_whatever_the_policy() -> None:
+    def rule(operator: str) -> list[ContainerRestartRule]:
+        codes = ContainerRestartRuleOnExitCodes(operator=operator, values=[42])
+        return [ContainerRestartRule(action="Restart", exit_codes=codes)]
+
+    assert restarts("Never", 42, rule("In"))
+    assert not restarts("Never", 41, rule("In"))
+    assert restarts("Never", 41, rule("NotIn"))
+    assert not restarts("Never", 42, rule("NotIn"))
+
+
+def test_a_containers_own_policy_goes_before_the_pods() -> None:
+    own = Container(name="c", restart_policy="Never")
+    assert restart_policy(PodSpec(containers=[], restart_policy="Always"), own, init=False) == "Never"
+    sidecar = Container(name="c", restart_policy="Always")
+    assert restart_policy(PodSpec(containers=[], restart_policy="Never"), sidecar, init=True) == "Always"

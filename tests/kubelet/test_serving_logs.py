@@ -1,6 +1,7 @@
 """Logs as the API server fetches them from the kubelet, and who else may."""
 
 import asyncio
+import json
 import ssl
 from contextlib import aclosing
 from typing import Any
@@ -8,9 +9,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proa.kube import Config
+from proa.kube import Api, Config, decode
 from proa.kube.errors import BadRequestError
+from proa.kube.models.authentication_v1 import TokenRequest, TokenRequestSpec
+from proa.kube.models.core_v1 import ServiceAccount
+from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kubelet import Kubelet
+from proa.kubelet._access import Access, Caller
 
 Cluster = Any
 
@@ -81,7 +86,11 @@ async def test_a_flood_reaches_the_reader_complete(node: Cluster) -> None:
     assert await node.logs() == b"\n".join(b"%d" % number for number in range(20000))
 
 
-async def fetch(kubelet: Kubelet, path: str, config: Config | None = None) -> int:
+async def fetch(kubelet: Kubelet, path: str, config: Config | None = None, token: str = "") -> int:
+    return (await ask(kubelet, path, config, token))[0]
+
+
+async def ask(kubelet: Kubelet, path: str, config: Config | None = None, token: str = "") -> tuple[int, str]:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if config is not None:
@@ -89,8 +98,12 @@ async def fetch(kubelet: Kubelet, path: str, config: Config | None = None) -> in
         certificate.write_bytes((config.client_certificate_data or b"") + (config.client_key_data or b""))
         context.load_cert_chain(certificate)
     url = f"https://127.0.0.1:{kubelet.port}{path}"
-    async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
-        return response.status
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, ssl=context, headers=headers) as response,
+    ):
+        return response.status, await response.text()
 
 
 async def test_only_the_api_server_and_administrators_are_let_in(cluster: Cluster) -> None:
@@ -105,3 +118,57 @@ async def test_only_the_api_server_and_administrators_are_let_in(cluster: Cluste
         assert await fetch(kubelet, "/metrics", admin) == 200
         assert await fetch(kubelet, "/containerLogs/default/none/main", admin) == 404
         assert await fetch(kubelet, "/none", admin) == 404
+
+
+async def token_of_a_service_account(cluster: Cluster) -> str:
+    accounts = Api(cluster.client, ServiceAccount, namespace="default")
+    await accounts.create(ServiceAccount(metadata=ObjectMeta(name="metrics")))
+    request = TokenRequest(spec=TokenRequestSpec(audiences=[]))
+    answer = decode(await accounts.create_subresource("metrics", "token", request), TokenRequest)
+    return answer.status.token or ""
+
+
+async def test_a_token_says_who_asks_and_the_api_server_what_they_may(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await token_of_a_service_account(cluster)
+    asked: list[tuple[str, str, str]] = []
+
+    async def may(self: Access, caller: Caller, verb: str, subresource: str) -> bool:
+        asked.append((caller.name, verb, subresource))
+        return subresource == "metrics"
+
+    async with cluster.kubelet() as kubelet:
+        assert await fetch(kubelet, "/metrics/resource", token="wrong") == 401
+        assert await fetch(kubelet, "/metrics/resource", token=token) == 403
+        monkeypatch.setattr(Access, "_may", may)
+        assert await fetch(kubelet, "/metrics/resource", token=token) == 200
+        assert await fetch(kubelet, "/stats/summary", token=token) == 403
+    who = "system:serviceaccount:default:metrics"
+    assert asked == [(who, "get", "metrics"), (who, "get", "stats")]
+
+
+async def test_what_pods_and_the_node_use_is_told(cluster: Cluster) -> None:
+    admin = Config.from_kubeconfig(cluster.server.kubeconfig)
+    async with cluster.kubelet() as kubelet:
+        await cluster.run("eat", "32", "forever", "")
+        await cluster.until_phase("Running")
+        labels = 'container="main",namespace="default",pod="pod"'
+        name = f"container_memory_working_set_bytes{{{labels}}}"
+
+        async def memory() -> float:
+            _, text = await ask(kubelet, "/metrics/resource", admin)
+            samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+            assert samples["resource_scrape_error"] == "0"
+            assert float(samples["node_cpu_usage_seconds_total"]) > 0
+            return float(samples.get(name, 0))
+
+        async with asyncio.timeout(20):
+            while await memory() < 32 << 20:
+                pass
+        _, text = await ask(kubelet, "/stats/summary", admin)
+        (pod,) = json.loads(text)["pods"]
+        assert (pod["podRef"]["name"], pod["containers"][0]["name"]) == ("pod", "main")
+        assert pod["memory"]["workingSetBytes"] >= 32 << 20
+        _, text = await ask(kubelet, "/configz", admin)
+        assert json.loads(text)["kubeletconfig"]["node_name"] == "node-1"

@@ -31,6 +31,7 @@ def test_the_life_of_a_container() -> None:
         "Creating": {"Running", "CreateFailing"},
         "CreateFailing": {"Pulling"},
         "Running": {"Ended", "Lost"},
+        "Stopping": {"Ended", "Lost"},
         "Lost": {"Ended"},
         "Ended": {"Pulling", "CrashLooping", "done"},
         "CrashLooping": {"Pulling"},

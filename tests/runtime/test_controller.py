@@ -233,6 +233,15 @@ async def test_a_controller_that_never_got_its_objects_stops_at_once() -> None:
 
 
 @virtual_time
+async def test_a_controller_stopped_before_it_began_stops_at_once() -> None:
+    source = FakeSource(ConfigMap)
+    source.failures += [ConnectError("refused") for _ in range(1000)]
+    async with Controller(source, Log()):
+        await asyncio.sleep(0)
+    assert asyncio.get_running_loop().time() < 1
+
+
+@virtual_time
 async def test_cancelling_leaves_nothing_behind() -> None:
     source = FakeSource(ConfigMap)
     await source.put(config("a"))

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from proa.app.testing import virtual_time
-from proa.kube import ConnectError
+from proa.kube import Api, ConnectError
 from proa.kube.models.core_v1 import Event, Node, ObjectReference, Pod
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kube.testing import Answer, ScriptedTransport, answer, scripted_client, status
 from proa.runtime import Recorder
+from proa.runtime.testing import MemoryServer
 
 POD = Pod(metadata=ObjectMeta(name="web", namespace="team", uid="u1"))
 
@@ -123,3 +124,34 @@ async def test_a_flood_is_bounded_and_leaving_does_not_wait_for_a_server_that_is
             assert recorder.dropped == 90
         assert asyncio.get_running_loop().time() == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@virtual_time
+async def test_what_happens_again_is_a_series_for_new_readers_and_a_count_for_old_ones() -> None:
+    server = MemoryServer()
+    async with server.client() as client, Recorder(client, "kubelet", host="n1") as recorder:
+        for _ in range(3):
+            recorder.event(POD, reason="BackOff", message="Back-off restarting")
+            await settle()
+        (event,) = [item async for item in Api(client, Event, namespace="team").list()]
+        assert event.series is not None
+        assert (event.series.count, event.count, event.action) == (3, 3, "BackOff")
+        assert event.event_time is not None
+        assert event.series.last_observed_time is not None
+        assert event.event_time <= event.series.last_observed_time
+        assert (event.reporting_component, event.reporting_instance) == ("kubelet", "n1")
+
+
+@virtual_time
+async def test_an_object_about_which_too_much_is_said_does_not_flood_the_server() -> None:
+    server = MemoryServer()
+    async with server.client() as client, Recorder(client, "kubelet") as recorder:
+        for number in range(100):
+            recorder.event(POD, reason="Odd", message=f"number {number}")
+        recorder.event(Node(metadata=ObjectMeta(name="n1")), reason="Odd", message="once")
+        await settle()
+        assert recorder.dropped == 75
+        await asyncio.sleep(900)
+        for number in range(100, 110):
+            recorder.event(POD, reason="Odd", message=f"number {number}")
+    assert len(server.documents("events")) == 25 + 1 + 3

@@ -137,7 +137,11 @@ async def test_a_fresh_list_tells_subscribers_only_what_differs() -> None:
         await source.put(config("changed", "red"))
         await source.remove("gone", "default")
         source.forget()
-        assert [told(await anext(events)) for _ in range(2)] == ["Apply changed", "Delete gone"]
+        assert [told(await anext(events)) for _ in range(3)] == [
+            "Apply changed",
+            "InitDone",
+            "Delete gone",
+        ]
 
 
 @virtual_time

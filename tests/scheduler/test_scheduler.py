@@ -13,7 +13,6 @@ from proa.controlplane.scheduler import Scheduler
 from proa.controlplane.testing import api_server
 from proa.kube import Api, Client, Config, Merge, Timeouts, TransportError
 from proa.kube._aiohttp import AiohttpTransport
-from proa.kube._tls import ssl_context
 from proa.kube.core.request import Request
 from proa.kube.core.response import Response
 from proa.kube.models import Quantity
@@ -163,7 +162,7 @@ class LosesAnAnswer(AiohttpTransport):
 async def test_a_binding_whose_answer_was_lost_still_counts(tmp_path: Path) -> None:
     async with api_server(tmp_path) as server:
         config = Config.from_kubeconfig(server.kubeconfig)
-        transport = LosesAnAnswer(config, Timeouts(), "test", ssl_context(config))
+        transport = LosesAnAnswer(config, Timeouts(), "test")
         async with Client(config, transport=transport) as client, Scheduler(client):
             await add_node(client, "node-1", cpu="1")
             pods = Api(client, Pod, namespace="default")

@@ -12,7 +12,7 @@ from blockbuster import blockbuster_ctx
 from proa.wagi.gateway import serve
 from proa.wagi.handlers import Handler, Limits
 from proa.wagi.testing import Site, Witness
-from proa.wasm import ModuleTerms, Sandboxes
+from proa.wasm import Sandboxes
 from proa.wasm.testing import cache_directory, compile_c, end_zygote
 
 
@@ -43,7 +43,7 @@ async def sandboxes(tmp_path: Path) -> AsyncIterator[Sandboxes]:
 @pytest.fixture
 async def site(sandboxes: Sandboxes, guest: Path) -> AsyncIterator[Site]:
     """Serve the handler at /..., with limits that tests can wait for at /limited."""
-    module = await sandboxes.compile(guest, terms=ModuleTerms(components=True))
+    module = await sandboxes.compile(guest)
     handlers = [
         Handler(route="/limited", module=module, limits=Limits(seconds=0.3, memory=32 << 20, body=100_000)),
         Handler(route="/one/...", module=module, limits=Limits(concurrency=1)),

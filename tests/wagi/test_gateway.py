@@ -306,7 +306,6 @@ async def test_what_cannot_be_served_is_refused_before_it_is(sandboxes: Sandboxe
     path.write_bytes(wat2wasm('(module (import "env" "f" (func)) (func (export "x")))'))
     with pytest.raises(InvalidModuleError, match="env::f"):
         await sandboxes.compile(path, terms=ModuleTerms(exports=("x",)))
-    await sandboxes.compile(path, terms=ModuleTerms(exports=("x",), offered=("env",)))
 
 
 async def test_a_request_with_more_headers_than_a_handler_can_be_given_is_431(site: Site) -> None:

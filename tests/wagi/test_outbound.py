@@ -8,10 +8,10 @@ import pytest
 from aiohttp import ClientSession, web
 
 from proa.app import http
-from proa.wagi._outbound import is_allowed
 from proa.wagi.gateway import serve
 from proa.wagi.handlers import Handler
 from proa.wasm import CompiledModule, ModuleTerms, Sandboxes
+from proa.wasm._outbound import is_allowed
 from proa.wasm.testing import compile_c
 
 
@@ -47,7 +47,7 @@ async def _run(sandboxes: Sandboxes, module: CompiledModule, query: str, *hosts:
 
 
 async def _compile(sandboxes: Sandboxes, path: Path) -> CompiledModule:
-    return await sandboxes.compile(path, terms=ModuleTerms(offered=("wasi_experimental_http",)))
+    return await sandboxes.compile(path, terms=ModuleTerms(http=True))
 
 
 async def test_the_whole_interface(sandboxes: Sandboxes, client_guest: Path, peer: str) -> None:

@@ -1,6 +1,7 @@
 """Sandboxes for tests: a zygote for each test, and a guest that does what it is told."""
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def run(sandboxes: Sandboxes, module: CompiledModule) -> Run:
 
     async def start(*args: str, stdin: int | None = None, **spec: Any) -> Sandbox:
         name = spec.pop("id", f"sandbox-{next(numbers)}")
+        spec.setdefault("user", os.geteuid())  # The directories of tests are this user's alone.
         return await sandboxes.start(
             SandboxSpec(id=name, module=module, args=("guest", *args), **spec), stdin=stdin
         )

@@ -8,7 +8,7 @@ import enum
 import math
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -57,7 +57,7 @@ def converter_for(annotation: Any) -> Converter:
     if origin is Literal:
         return _choice({str(value): value for value in arguments})
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        return _tuple_of(converter_for(arguments[0]))
+        return _tuple_of(converter_for(arguments[0]), split=get_origin(arguments[0]) is Literal)
     if origin is dict and arguments == (str, str):
         return _MAPPING
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
@@ -212,7 +212,12 @@ def _optional(arguments: tuple[Any, ...]) -> Converter:
     return dataclasses.replace(inner, show=lambda value: "" if value is None else inner.show(value))
 
 
-def _tuple_of(item: Converter) -> Converter:
+def _parts(raws: Iterable[str]) -> Iterable[str]:
+    return [part.strip() for raw in raws for part in raw.split(",") if part.strip()]
+
+
+def _tuple_of(item: Converter, *, split: bool) -> Converter:
+    """A list; with `split` a flag may name several at once (`a,b`), as none of the choices has a comma."""
     expected = f"a list, each {item.expected}"
 
     def each(convert: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
@@ -227,7 +232,7 @@ def _tuple_of(item: Converter) -> Converter:
         expected=expected,
         metavar=item.metavar,
         text=lambda text: each(item.text)(part.strip() for part in text.split(",") if part.strip()),
-        flag=each(item.flag),
+        flag=lambda raws: each(item.flag)(_parts(raws) if split else raws),
         document=document,
         show=lambda values: ",".join(map(item.show, values)),
         repeats=True,

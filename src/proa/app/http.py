@@ -5,9 +5,9 @@ import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proa.app.errors import ProaError
 from proa.app.health import Health, Report
@@ -53,9 +53,13 @@ class Server:
         return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
+Handler = Callable[["web.BaseRequest"], Awaitable["web.StreamResponse"]]
+"""Answers every request itself: for those who do their own routing."""
+
+
 @contextlib.asynccontextmanager
 async def listen(
-    application: "web.Application | web.Server",
+    application: "web.Application | Handler",
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -63,20 +67,28 @@ async def listen(
     ssl_context: ssl.SSLContext | None = None,
     name: str = "http",
     shutdown_timeout: float = 5.0,
+    max_body: int = 1024**2,
+    on_shutdown: Callable[[], None] | None = None,
 ) -> AsyncIterator[Server]:
-    """Serve an aiohttp application while the context is open.
+    """Serve an aiohttp application, or a plain handler, while the context is open.
+
+    A plain handler saves the 25 µs that aiohttp's routing takes of every request, and is cancelled when its
+    client goes away. An application has its own `client_max_size` and `on_shutdown`; `max_body` and the
+    `on_shutdown` here are the handler's.
 
     On exit the port closes first, then the application's `on_shutdown` runs (end long-lived responses such as
     watches there), then requests under way get `shutdown_timeout` seconds before they are cancelled.
 
     Args:
-        application: The application; it can be listened on once. Or a bare server of requests.
+        application: The application, which can be listened on once, or the handler.
         host: An address or name of this machine. Of a name with several addresses one is used, IPv4 first.
         port: 0 picks a free one.
         listener: A socket that listens already, instead of host and port; it is closed on exit.
         ssl_context: Serve HTTPS with it.
         name: What error messages call the server.
         shutdown_timeout: Seconds that requests under way may still take on exit.
+        max_body: Bytes that a request to a handler may have; more raises `HTTPRequestEntityTooLarge` there.
+        on_shutdown: Called on exit once the port is closed: ends a handler's long-lived responses.
 
     Raises:
         PortInUseError: The port is taken.
@@ -89,15 +101,30 @@ async def listen(
     if isinstance(application, web.Application):
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
     else:
-        runner = web.ServerRunner(application, shutdown_timeout=shutdown_timeout)
+        runner = _handler_runner(application, max_body, shutdown_timeout)
     try:
         await runner.setup()
         await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
         bound_host, bound_port = listener.getsockname()[:2]
         yield Server(name, bound_host, bound_port, "https" if ssl_context else "http")
     finally:
+        for site in runner.sites:
+            await site.stop()
+        if on_shutdown is not None:
+            on_shutdown()
         await runner.cleanup()
         listener.close()
+
+
+def _handler_runner(handler: Handler, max_body: int, shutdown_timeout: float) -> "web.ServerRunner":
+    from aiohttp import web
+
+    def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=max_body)
+
+    loop = asyncio.get_running_loop()
+    server = web.Server(handler, request_factory=request, handler_cancellation=True, access_log=None)
+    return web.ServerRunner(server, shutdown_timeout=shutdown_timeout)
 
 
 async def _bind(name: str, host: str, port: int) -> socket.socket:

@@ -42,17 +42,17 @@ async def cluster_client(kubeconfig: Path | None) -> AsyncIterator[Client]:
         raise NoClusterError(f"{error}; `proa up` starts a cluster") from error
 
 
-def cluster_config(kubeconfig: Path | None) -> Config:
+def cluster_config(kubeconfig: Path | None, context: str | None = None) -> Config:
     """The cluster that a command means.
 
     That of the kubeconfig given, else of `$KUBECONFIG`, else of the `proa up` of this folder, else what
     kubectl would take.
     """
     if kubeconfig is not None:
-        return Config.from_kubeconfig(kubeconfig)
+        return Config.from_kubeconfig(kubeconfig, context)
     if not os.environ.get("KUBECONFIG") and LOCAL_KUBECONFIG.exists():
-        return Config.from_kubeconfig(LOCAL_KUBECONFIG)
-    return Config.from_env()
+        return Config.from_kubeconfig(LOCAL_KUBECONFIG, context)
+    return Config.from_env(context)
 
 
 def registry_config_map(host: str) -> ConfigMap:

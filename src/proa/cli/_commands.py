@@ -12,10 +12,23 @@ COMMANDS = {
     "up": ("proa.cli._up", "start a whole small cluster: control plane, node and registry"),
     "run": ("proa.cli._run", "run a WebAssembly file as a pod, stream its log, return its exit code"),
     "push": ("proa.cli._push", "push a WebAssembly file to a registry"),
+    "apply": ("proa.cli._apply", "apply manifests of any kinds to a cluster, in order of dependency"),
+    "get": ("proa.cli._get", "print objects of a cluster"),
+    "delete": ("proa.cli._delete", "delete objects of a cluster"),
+    "logs": ("proa.cli._logs", "print what a container has printed"),
+    "exec": ("proa.cli._exec", "run a command in a container"),
+    "crd": ("proa.cli._crd", "print the definition of a custom resource made of Python types"),
     "apiserver": ("proa.cli._apiserver", "start the embedded control plane alone"),
+    "scheduler": ("proa.cli._scheduler", "start the scheduler alone, for any Kubernetes API server"),
+    "controller-manager": (
+        "proa.cli._controller_manager",
+        "start the controllers alone, for any Kubernetes API server",
+    ),
     "kubelet": ("proa.cli._kubelet", "start a node that runs WebAssembly pods for any Kubernetes API server"),
+    "bindle": ("proa.cli.bindle", "store, fetch, sign and serve bindles: signed aggregates of objects"),
     "registry": ("proa.cli._registry", "start the OCI registry alone"),
     "wagi": ("proa.cli._wagi", "serve WebAssembly modules over HTTP, an instance a request"),
+    "statemachine": ("proa.cli._statemachine", "draw a state machine as Mermaid text or SVG"),
     "version": ("proa.cli._version", "print the version"),
 }
 ALIASES = {"--version": "version"}
@@ -60,7 +73,7 @@ def _suggestion(name: str) -> str:
 
 
 def _help() -> str:
-    lines = [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:<12} {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         (
             "usage: proa COMMAND [OPTIONS]",

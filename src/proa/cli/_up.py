@@ -6,16 +6,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from proa.app import App
 from proa.app.settings import setting
 from proa.cli._cluster import registry_config_map
 from proa.cli._process import serve
-from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Scheduler
+from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.kube import AlreadyExistsError, Api, Client, Config
-from proa.kube.models.core_v1 import ConfigMap
+from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
+from proa.runtime import Apply, InitApply, watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +29,19 @@ class UpSettings:
     port: int = setting(6443, help="port of the API server; 0 picks a free one")
     registry_port: int = setting(5050, help="port of the registry; 0 picks a free one")
     kubelet_port: int = setting(10250, help="port of the node; 0 picks a free one")
+    ingress_port: int = setting(
+        8090, help="port of Ingresses and NAME.NAMESPACE.localhost; 0 picks a free one"
+    )
+    dns_port: int = setting(10053, help="port of the cluster's name server; 0 picks a free one")
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
+    service_account_admission: bool = setting(
+        True, help="give every pod its service account, and a volume with the account's token"
+    )
     token_auth_file: Path | None = setting(None, help="users' tokens, in Kubernetes' CSV form")
+    without: tuple[Literal["scheduler", "controllers"], ...] = setting(
+        (), help="parts to leave to others: scheduler,controllers"
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,13 +51,13 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _up(app: App, chosen: UpSettings) -> None:
     """Keep a cluster up on loopback until SIGTERM or Ctrl-C: control plane, node and registry."""
-    server, registry = await _start(app, chosen)
-    sys.stdout.write(_greeting(server, registry))
+    server, registry, network = await _start(app, chosen)
+    sys.stdout.write(_greeting(server, registry, network))
     sys.stdout.flush()
     await app.run_until_stopped()
 
 
-async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
+async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Network]:
     """Start the parts in the order in which they need each other; they stop in the reverse one."""
     server = ApiServer(
         ApiServerSettings(
@@ -53,20 +65,46 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry]:
             bind=chosen.bind,
             port=chosen.port,
             token_auth_file=chosen.token_auth_file,
+            service_account_admission=chosen.service_account_admission,
         )
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
     await app.start_all({"registry": registry, "API server": server})
-    client = await app.start("client", Client(Config.from_kubeconfig(server.kubeconfig)))
+    # The network writes Ingresses' status and reads TLS Secrets: no role of Kubernetes' own allows both.
+    client = await app.start("client of the network", Client(Config.from_kubeconfig(server.kubeconfig)))
     await _publish(client, f"localhost:{registry.port}")
+    network = Network(client, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
-        {
-            "scheduler": Scheduler(client),
-            "controllers": ControllerManager(client),
-            "node": _node(chosen, server),
-        }
+        {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
     )
-    return server, registry
+    if chosen.service_account_admission and "controllers" not in chosen.without:
+        await _until_pods_can_be_made(client)
+    return server, registry, network
+
+
+async def _loops(app: App, chosen: UpSettings, server: ApiServer) -> dict[str, Scheduler | ControllerManager]:
+    """The parts of the control plane besides its API that were not left out, each with its own rights."""
+    parts: dict[str, Scheduler | ControllerManager] = {}
+    if "scheduler" not in chosen.without:
+        client = await app.start("client of the scheduler", _client(server, "system:kube-scheduler"))
+        parts["scheduler"] = Scheduler(client)
+    if "controllers" not in chosen.without:
+        user = "system:kube-controller-manager"
+        client = await app.start("client of the controllers", _client(server, user))
+        parts["controllers"] = ControllerManager(client)
+    return parts
+
+
+async def _until_pods_can_be_made(client: Client) -> None:
+    """Wait for the service account that pods use unless they say otherwise."""
+    async for event in watcher(Api(client, ServiceAccount, namespace="default")):
+        if isinstance(event, InitApply | Apply) and event.obj.metadata.name == "default":
+            return
+
+
+def _client(server: ApiServer, user: str) -> Client:
+    """A client of one part of the control plane, which may do what its role says and no more."""
+    return Client(Config.from_kubeconfig(server.kubeconfig_for(user)))
 
 
 def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
@@ -92,11 +130,13 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.replace(wanted)
 
 
-def _greeting(server: ApiServer, registry: Registry) -> str:
+def _greeting(server: ApiServer, registry: Registry, network: Network) -> str:
     return (
         f"The cluster is up after {_age():.1f} s. Ctrl-C stops it.\n"
         f"  API server  {server.url}\n"
         f"  registry    localhost:{registry.port}\n"
+        f"  services    http://NAME.NAMESPACE.localhost:{network.ingress.port}/\n"
+        f"  names       dig @{network.dns.host} -p {network.dns.port} NAME.NAMESPACE.svc.cluster.local\n"
         f"  export KUBECONFIG={server.kubeconfig.resolve()}\n"
     )
 

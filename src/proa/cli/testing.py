@@ -50,8 +50,10 @@ class Up:
     kubeconfig: Path
     registry: str
 
-    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """Run kubectl against the cluster and return what it printed.
+    def kubectl(
+        self, *arguments: str | Path, stdin: str | None = None, seconds: float = COMMAND_SECONDS
+    ) -> str:
+        """Run kubectl against the cluster, for at most `seconds`, and return what it printed.
 
         Raises:
             AssertionError: It failed; the message is its own.
@@ -62,7 +64,7 @@ class Up:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
         )
         assert result.returncode == 0, f"kubectl {' '.join(map(str, arguments))}: {result.stderr}"
@@ -84,7 +86,9 @@ def up(data_dir: Path, *options: str) -> Iterator[Up]:
     """
     log = data_dir.with_suffix(".log")
     command = [sys.executable, "-m", "proa.cli", "up", "--data-dir", str(data_dir)]
-    command += ["--port", "0", "--registry-port", "0", "--kubelet-port", "0", *options]
+    for port in ("port", "registry-port", "kubelet-port", "ingress-port", "dns-port"):
+        command += [f"--{port}", "0"]
+    command += options
     with log.open("ab") as output:
         start = output.tell()
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)

@@ -7,9 +7,10 @@
 - `registry`: the resources, what is special about each (strategies), and how objects are written.
 - `schema`: types and their defaults; `patch`: the patch formats; `selectors`: label and field selectors.
 - `storage`: durable objects with one revision counter, an index in memory, and the recent past.
-- `security`: certificates, tokens, who may do what; `admission`: what depends on other objects.
+- `security`: certificates, tokens, who may do what; `admission`: what depends on other objects and on others.
+- `customresources`: definitions and what they define; `cel`: the rules of both, in CEL.
 - `presentation`: discovery, tables, OpenAPI.
-- `scheduler`, `controllers`: clients of the API like any other, on `proa.runtime`.
+- `scheduler`, `controllers`, `network`: clients of the API like any other, on `proa.runtime`.
 - `testing`: a server for tests.
 """
 
@@ -19,16 +20,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._errors import ControlPlaneError
     from .controllers import ControllerManager
+    from .network import Network
     from .scheduler import Scheduler
     from .server import ApiServer, ApiServerSettings
 
-__all__ = ["ApiServer", "ApiServerSettings", "ControlPlaneError", "ControllerManager", "Scheduler"]
+__all__ = ["ApiServer", "ApiServerSettings", "ControlPlaneError", "ControllerManager", "Network", "Scheduler"]
 
 _HOMES = {
     "ApiServer": "server",
     "ApiServerSettings": "server",
     "ControlPlaneError": "_errors",
     "ControllerManager": "controllers",
+    "Network": "network",
     "Scheduler": "scheduler",
 }
 

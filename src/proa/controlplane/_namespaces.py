@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -29,7 +30,9 @@ class NamespaceCleaner:
     def __init__(self, registry: Registry, catalogue: Catalogue) -> None:
         self._registry = registry
         self._store = registry.store
-        self._resources = {one.storage: one for one in catalogue if one.namespaced and one.is_stored}
+        self._catalogue = catalogue
+        self._resources: dict[str, Resource] = {}
+        self._ends: list[Callable[[], None]] = []
         self._namespaces = catalogue.find("", "namespaces")
         self._terminating: set[str] = set()
         self._woken = asyncio.Event()
@@ -39,8 +42,9 @@ class NamespaceCleaner:
     async def __aenter__(self) -> Self:
         for stored in self._store.scan("namespaces"):
             self._notice(stored.key.name, stored.document())
-        self._ends = [self._store.subscribe("namespaces", self._on_namespace)]
-        self._ends += [self._store.subscribe(name, self._on_content) for name in self._resources]
+        self._ends.append(self._store.subscribe("namespaces", self._on_namespace))
+        self._follow()
+        self._catalogue.on_change(self._follow)
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -52,6 +56,14 @@ class NamespaceCleaner:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+
+    def _follow(self) -> None:
+        """Notices which resources namespaces can have by now."""
+        known = {one.storage: one for one in self._catalogue if one.namespaced and one.is_stored}
+        for storage in known.keys() - self._resources.keys():
+            self._ends.append(self._store.subscribe(storage, self._on_content))
+        self._resources = known | {name: one for name, one in self._resources.items() if name not in known}
+        self._woken.set()
 
     def _notice(self, name: str, namespace: Document) -> None:
         if "deletionTimestamp" in namespace["metadata"]:

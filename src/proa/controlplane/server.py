@@ -11,26 +11,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
-from proa.controlplane import _protobuf as protobuf
+from proa.controlplane import protobuf
 from proa.controlplane.schema import definitions
+from proa.controlplane.schema._definitions import zero_omitted
 
+from ._aggregation import RoleAggregator
 from ._bootstrap import bootstrap, objects
+from ._certifier import Certifier
+from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
-from .admission import Admission
-from .registry import Registry, catalogue
-from .security import Authenticator, Pki, TokenIssuer, User, load_tokens
+from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
+from .customresources import Conversions, CustomResources
+from .registry import Catalogue, Registry, catalogue
+from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
+from .serving._audit import AuditLog
 from .serving._bodies import MAX_BODY
 from .serving._logs import LogService
+from .serving._measurements import Measurements
 from .serving._objects import ObjectService
 from .serving._paths import PathService
 from .serving._reviews import ReviewService
+from .serving._streams import StreamService
 from .serving._subresources import SubresourceService
+from .serving._token_requests import TokenRequestService
 from .serving._watch import WatchService
 from .storage import Store
 
@@ -46,11 +53,18 @@ class ApiServerSettings:
     bind: str = setting("127.0.0.1", help="address to listen on")
     port: int = setting(6443, help="port to listen on; 0 picks a free one")
     token_auth_file: Path | None = setting(None, help='file with lines of token,user,uid,"group1,group2"')
+    service_account_admission: bool = setting(
+        False, help="give every pod its service account, and a volume with the account's token"
+    )
+    audit_log: Path | None = setting(None, help="file for a line about each request; by default, none")
+    audit_log_megabytes: int = setting(16, help="size at which the audit log is begun anew; one old is kept")
 
     def validate(self) -> Iterable[str]:
         """What is wrong with the settings."""
         if not 0 <= self.port <= 65535:
             yield "port: must be from 0 to 65535"
+        if self.audit_log_megabytes < 1:
+            yield "audit_log_megabytes: must be at least 1"
 
 
 class ApiServer:
@@ -126,23 +140,58 @@ class ApiServer:
         tokens = await asyncio.to_thread(self._load)
         store = await stack.enter_async_context(Store(settings.data_dir))
         self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
-        registry = Registry(store, Admission(store))
+        authoriser = Authoriser(store)
+        known = catalogue()
+        client = WebhookClient(store)
+        stack.push_async_callback(client.close)
+        conversions = Conversions(client, known)
+        chain = self._admission(store, known, authoriser, client)
+        chain.converts(conversions.convert)
+        registry = Registry(store, chain)
+        await stack.enter_async_context(CustomResources(registry, known, conversions))
         watches = await stack.enter_async_context(WatchService(store))
-        application = self._application(stack, registry, watches, tokens)
+        watches.measure(self.metrics)
+        audit = await self._audit_log(stack)
+        dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
             http.listen(
-                application, host=settings.bind, port=settings.port, ssl_context=context, name="API server"
+                dispatcher.handle,
+                host=settings.bind,
+                port=settings.port,
+                ssl_context=context,
+                name="API server",
+                max_body=MAX_BODY,
+                on_shutdown=watches.end_all,
             )
         )
         host = _ANY.get(settings.bind, self._server.host)
-        await bootstrap(registry, catalogue(), objects(host, self._server.port, SERVICE_ADDRESS))
-        await stack.enter_async_context(NamespaceCleaner(registry, catalogue()))
+        await bootstrap(registry, known, objects(host, self._server.port, SERVICE_ADDRESS))
+        await stack.enter_async_context(EventExpiry(store))
+        await stack.enter_async_context(NamespaceCleaner(registry, known))
+        await stack.enter_async_context(QuotaKeeper(store, known))
+        await stack.enter_async_context(RoleAggregator(registry, known))
+        await stack.enter_async_context(Certifier(registry, known, authoriser, self._pki))
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
+
+    def _admission(
+        self, store: Store, known: Catalogue, authoriser: Authoriser, client: WebhookClient
+    ) -> Chain:
+        webhooks, policies = Webhooks(store, client), Policies(store, known)
+        webhooks.follow()
+        policies.follow()
+        accounts = self.settings.service_account_admission
+        return admission(store, authoriser, webhooks, policies, service_accounts=accounts)
+
+    async def _audit_log(self, stack: AsyncExitStack) -> AuditLog | None:
+        path = self.settings.audit_log
+        if path is None:
+            return None
+        return await stack.enter_async_context(AuditLog(path, self.settings.audit_log_megabytes * 1_000_000))
 
     def _load(self) -> dict[str, User]:
         """The users by token; loads the package's data on the way, so that no request waits for that."""
-        catalogue(), definitions(), protobuf.messages()
+        catalogue(), definitions(), protobuf.messages(), zero_omitted("")
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 
@@ -150,21 +199,29 @@ class ApiServer:
         bound = [self.settings.bind] if self.settings.bind not in _ANY else []
         return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
 
-    def _application(
-        self, stack: AsyncExitStack, registry: Registry, watches: WatchService, tokens: dict[str, User]
-    ) -> web.Application:
+    def _dispatcher(
+        self,
+        stack: AsyncExitStack,
+        known: Catalogue,
+        registry: Registry,
+        authoriser: Authoriser,
+        watches: WatchService,
+        tokens: dict[str, User],
+        audit: AuditLog | None,
+    ) -> Dispatcher:
         issuer = TokenIssuer(self._pki.service_account_key)
-        authenticator = Authenticator(tokens, issuer)
+        authenticator = Authenticator(tokens, issuer, registry.store)
+        authoriser.follow()
         service = ObjectService(registry)
-        reviews = ReviewService(registry, authenticator, issuer)
+        reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
+        streams = StreamService(registry, self._pki.kubelet_context)
         stack.push_async_callback(container_logs.close)
-        dispatcher = Dispatcher(
-            catalogue(),
+        return Dispatcher(
+            known,
             authenticator,
-            PathService(
-                catalogue(), lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
-            ),
+            authoriser,
+            PathService(known, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics),
             verbs={
                 "get": service.get,
                 "list": service.list_objects,
@@ -177,16 +234,12 @@ class ApiServer:
             },
             subresources={
                 **SubresourceService(registry, service).answers(),
-                "serviceaccounts/token": reviews.issue_token,
+                "serviceaccounts/token": TokenRequestService(registry, issuer).issue,
                 "pods/log": container_logs.answer,
+                "pods/exec": streams.answer("exec"),
+                "pods/attach": streams.answer("attach"),
             },
             virtual=reviews.answers(),
+            measurements=Measurements(self.metrics),
+            audit=audit,
         )
-        application = web.Application(client_max_size=MAX_BODY)
-        application.router.add_route("*", "/{path:.*}", dispatcher.handle)
-
-        async def end_watches(_application: web.Application) -> None:
-            watches.end_all()
-
-        application.on_shutdown.append(end_watches)
-        return application

@@ -4,112 +4,181 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
-from proa.kube._tls import ssl_context
+from proa.kube._credentials import Credential, credentials_of
+from proa.kube._proxy import proxy_of
+from proa.kube._sessions import RefusedError, Sessions, lowered, translated
+from proa.kube._tls import expired, ssl_context
 from proa.kube.config import Config
 from proa.kube.core.request import Request
 from proa.kube.core.response import Response
-from proa.kube.errors import ConnectError, RequestTimeoutError, TransportError
-from proa.kube.transport import Timeouts
+from proa.kube.errors import TlsError, TransportError
+from proa.kube.transport import Socket, Stream, Timeouts
 
-TOKEN_LIFETIME = 60.0
-CHUNK = 2**18
+LARGEST_MESSAGE = 2**24
+PING_EVERY = 30.0
 
 
 class AiohttpTransport:
-    """Keeps connections open between requests."""
+    """Keeps connections open between requests, and the credentials fresh."""
 
     @classmethod
     async def open(cls, config: Config, timeouts: Timeouts, user_agent: str) -> Self:
         """Load the credentials; raises ConfigError if they cannot be used."""
-        tls = await asyncio.to_thread(ssl_context, config) if config.server.startswith("https:") else None
-        return cls(config, timeouts, user_agent, tls)
+        self = cls(config, timeouts, user_agent)
+        await self._sessions_for(None)
+        return self
 
-    def __init__(
-        self, config: Config, timeouts: Timeouts, user_agent: str, tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, config: Config, timeouts: Timeouts, user_agent: str) -> None:
         self._config = config
         self._timeouts = timeouts
-        self._token = _Token(config)
-        self._tls = tls
-        # Streams last: sharing a bounded pool with them, requests would wait for ever.
-        self._requests = self._session(100, user_agent)
-        self._streams = self._session(0, user_agent)
-
-    def _session(self, connections: int, user_agent: str) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=connections, ssl=self._tls or True, socket_factory=_kept_alive)
-        return aiohttp.ClientSession(
-            connector=connector,
-            headers={"User-Agent": user_agent},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=CHUNK,
-        )
+        self._user_agent = user_agent
+        self._credentials = credentials_of(config)
+        self._proxy = proxy_of(config, os.environ)
+        self._impersonation = config.impersonate.headers() if config.impersonate else []
+        self._sessions: Sessions | None = None
+        self._certificate: tuple[bytes, bytes] | None = None
+        self._retired: list[Sessions] = []
 
     async def request(self, request: Request) -> Response:
         """See `Transport.request`."""
-        timeout = aiohttp.ClientTimeout(total=self._timeouts.total, sock_connect=self._timeouts.connect)
-        with self._translated(request, f"no answer within {self._timeouts.total:g} s"):
-            async with self._requests.request(**await self._arguments(request, timeout)) as answer:
-                return Response(answer.status, _lowered(answer), await answer.read())
-        raise AssertionError  # for mypy, which takes the context manager for one that swallows exceptions
+        response, credential = await self._request(request)
+        if response.status == 401:
+            if hint := expired(self._config.client_certificate_data):
+                raise TlsError(f"{self._config.server} did not accept us: {hint}")
+            if self._credentials.reject(credential):
+                response, _ = await self._request(request)
+        return response
+
+    async def _request(self, request: Request) -> tuple[Response, Credential]:
+        timeout = aiohttp.ClientTimeout(
+            total=self._timeouts.total,
+            sock_connect=self._timeouts.connect,
+            sock_read=self._timeouts.silence,
+        )
+        credential = await self._credentials.get()
+        arguments = self._arguments(request, credential) | {"timeout": timeout}
+        with (
+            (await self._sessions_for(credential.certificate)).used() as sessions,
+            self._translated(request, f"no answer within {self._patience():g} s"),
+        ):
+            async with sessions.requests.request(**arguments) as answer:
+                return Response(answer.status, lowered(answer), await answer.read()), credential
+        raise AssertionError  # for mypy, which takes the context managers for ones that swallow exceptions
+
+    def _patience(self) -> float:
+        return min(self._timeouts.total, self._timeouts.silence)
 
     @asynccontextmanager
-    async def stream(self, request: Request, *, silence: float | None) -> AsyncIterator[_Stream]:
+    async def stream(self, request: Request, *, silence: float | None) -> AsyncIterator[Stream]:
         """See `Transport.stream`."""
         timeout = aiohttp.ClientTimeout(sock_connect=self._timeouts.connect, sock_read=silence)
-        translated = partial(self._translated, request, f"silent for {silence} s")
-        with translated():
-            answer = await self._streams.request(**await self._arguments(request, timeout))
-        try:
-            yield _Stream(answer, translated)
-        finally:
-            answer.close()
+        translated_ = partial(self._translated, request, f"silent for {silence} s")
+        for last in (False, True):
+            credential = await self._credentials.get()
+            arguments = self._arguments(request, credential) | {"timeout": timeout}
+            with (await self._sessions_for(credential.certificate)).used() as sessions:
+                with translated_():
+                    answer = await sessions.streams.request(**arguments)
+                if answer.status == 401 and not last and self._credentials.reject(credential):
+                    answer.close()
+                    continue
+                try:
+                    yield _Stream(answer, translated_)
+                finally:
+                    answer.close()
+                return
+
+    @asynccontextmanager
+    async def connect(self, request: Request, protocols: Sequence[str]) -> AsyncIterator[Socket | Response]:
+        """See `Transport.connect`."""
+        credential = await self._credentials.get()
+        arguments = self._arguments(replace(request, accept="*/*"), credential)
+        for unused in ("data", "allow_redirects", "server_hostname"):
+            arguments.pop(unused)
+        translated_ = partial(self._translated, request, f"no answer within {self._timeouts.connect:g} s")
+        with (await self._sessions_for(credential.certificate)).used() as sessions:
+            try:
+                with translated_():
+                    async with asyncio.timeout(self._timeouts.total):
+                        opened = await sessions.sockets.ws_connect(
+                            **arguments,
+                            protocols=protocols,
+                            heartbeat=PING_EVERY,
+                            max_msg_size=LARGEST_MESSAGE,
+                            server_hostname=self._server_name(),
+                        )
+            except RefusedError as refused:
+                self._credentials.reject(credential)
+                yield refused.response
+                return
+            try:
+                yield _Socket(opened, translated_)
+            finally:
+                await opened.close()
 
     async def close(self) -> None:
         """See `Transport.close`."""
-        await self._requests.close()
-        await self._streams.close()
+        for sessions in (*self._retired, self._sessions):
+            if sessions is not None:
+                await sessions.close()
 
-    async def _arguments(self, request: Request, timeout: aiohttp.ClientTimeout) -> dict[str, Any]:
-        headers = {"Accept": request.accept}
+    async def _sessions_for(self, certificate: tuple[bytes, bytes] | None) -> Sessions:
+        """Return the connections for a client certificate; others are closed once nobody uses them."""
+        if self._sessions is None or certificate != self._certificate:
+            tls = await asyncio.to_thread(self._trust, certificate)
+            if self._sessions is not None:
+                self._retired.append(self._sessions)
+            self._sessions = Sessions(tls, self._proxy, self._user_agent)
+            self._certificate = certificate
+        retired, self._retired = self._retired, []
+        for old in retired:
+            if not await old.retire():
+                self._retired.append(old)
+        return self._sessions
+
+    def _trust(self, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext | None:
+        if not self._config.server.startswith("https:"):
+            return None
+        if certificate is None:
+            return ssl_context(self._config)
+        return ssl_context(
+            replace(self._config, client_certificate_data=certificate[0], client_key_data=certificate[1])
+        )
+
+    def _arguments(self, request: Request, credential: Credential) -> dict[str, Any]:
+        headers = CIMultiDict(self._impersonation)
+        headers["Accept"] = request.accept
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        if token := await self._token.get():
-            headers["Authorization"] = f"Bearer {token}"
+        if credential.authorization:
+            headers["Authorization"] = credential.authorization
         url = URL(self._config.server + request.path, encoded=True)
         return {
             "method": request.method,
-            "url": url.with_query(dict(request.query)) if request.query else url,
+            "url": url.with_query(request.pairs()) if request.query else url,
             "data": request.body,
             "headers": headers,
-            "timeout": timeout,
             "allow_redirects": False,
-            "server_hostname": self._config.tls_server_name if self._tls else None,
+            "proxy": None if self._proxy is None or self._proxy.startswith("socks") else self._proxy,
+            "server_hostname": self._server_name(),
         }
 
-    @contextmanager
-    def _translated(self, request: Request, slow: str) -> Iterator[None]:
-        """Raise what aiohttp raises as errors of this package."""
-        what = f"{request.method} {self._config.server}{request.path}"
-        try:
-            yield
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            raise ConnectError(f"cannot connect to {self._config.server}: {_reason(error)}") from error
-        except TimeoutError as error:
-            raise RequestTimeoutError(f"{what}: {slow}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise TransportError(f"{what}: the connection broke: {_reason(error)}") from error
+    def _server_name(self) -> str | None:
+        return self._config.tls_server_name if self._config.server.startswith("https:") else None
+
+    def _translated(self, request: Request, slow: str) -> AbstractContextManager[None]:
+        return translated(self._config, f"{request.method} {self._config.server}{request.path}", slow)
 
 
 class _Stream:
@@ -119,7 +188,7 @@ class _Stream:
         self, answer: aiohttp.ClientResponse, translated: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self.status = answer.status
-        self.headers = _lowered(answer)
+        self.headers: Mapping[str, str] = lowered(answer)
         self._answer = answer
         self._translated = translated
 
@@ -130,53 +199,34 @@ class _Stream:
                 yield chunk
 
 
-class _Token:
-    """The bearer token; one from a file is read again each minute, and kept while the file cannot be read."""
+class _Socket:
+    """A WebSocket of aiohttp's."""
 
-    def __init__(self, config: Config) -> None:
-        self._file = config.token_file
-        self._token = config.token
-        self._fresh_until = 0.0
+    def __init__(
+        self,
+        opened: aiohttp.ClientWebSocketResponse,
+        translated: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self.protocol = opened.protocol or ""
+        self._opened = opened
+        self._translated = translated
 
-    async def get(self) -> str | None:
-        if self._file is not None and time.monotonic() >= self._fresh_until:
-            self._fresh_until = time.monotonic() + TOKEN_LIFETIME
-            self._token = await asyncio.to_thread(_read_token, self._file) or self._token
-        return self._token
+    async def send(self, message: bytes) -> None:
+        """See `Socket.send`."""
+        with self._translated():
+            await self._opened.send_bytes(message)
 
-
-def _read_token(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
-
-
-def _kept_alive(address: Any) -> socket.socket:
-    """Make a socket that notices a vanished peer, for streams that may rightly be silent for hours."""
-    family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return made
-
-
-def _lowered(answer: aiohttp.ClientResponse) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in answer.headers.items()}
-
-
-def _reason(error: BaseException) -> str:
-    """Say in a few words why a connection failed."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        certificate = error.certificate_error
-        return getattr(certificate, "verify_message", "") or str(certificate)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS: {cause.reason or cause}"
-        return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause)
-    if isinstance(error, TimeoutError):
-        return "no connection in time"
-    return str(error) or type(error).__name__
+    async def receive(self) -> bytes | None:
+        """See `Socket.receive`."""
+        with self._translated():
+            message = await self._opened.receive()
+            if message.type is aiohttp.WSMsgType.BINARY:
+                return bytes(message.data)
+            if message.type is aiohttp.WSMsgType.TEXT:
+                return str(message.data).encode()
+            if message.type is aiohttp.WSMsgType.ERROR:
+                raise TransportError(f"the connection broke: {self._opened.exception() or 'bad message'}")
+            if self._opened.close_code not in {None, 1000, 1005}:
+                raise TransportError(f"the connection broke: closed with code {self._opened.close_code}")
+            return None
+        raise AssertionError  # for mypy, which takes the context manager for one that swallows exceptions

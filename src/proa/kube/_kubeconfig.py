@@ -5,82 +5,17 @@ Follows https://kubernetes.io/docs/concepts/configuration/organize-cluster-acces
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proa.kube._kubeconfig_entry import Entry
+from proa.kube._kubeconfig_users import exec_plugin, oidc
+from proa.kube.config import PROXIES, is_url
 from proa.kube.errors import ConfigError
+from proa.kube.identity import Impersonation
 
 SECTIONS = ("clusters", "users", "contexts")
-UNSUPPORTED = {
-    "exec": "credentials from a program are not supported yet; give a token, tokenFile or client certificate",
-    "auth-provider": "auth providers are not supported yet; give a token, tokenFile or client certificate",
-    "username": "user name and password are not supported yet; give a token, tokenFile or client certificate",
-    "as": "impersonation is not supported yet",
-    "as-groups": "impersonation is not supported yet",
-    "as-uid": "impersonation is not supported yet",
-    "as-user-extra": "impersonation is not supported yet",
-    "proxy-url": "proxies are not supported yet",
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A cluster, user or context, with the file it stands in."""
-
-    file: Path
-    label: str
-    """How messages call it: `user "admin" of context "dev"`."""
-    values: Mapping[str, Any]
-
-    def fail(self, name: str, problem: str) -> ConfigError:
-        """Return the error for one of its fields."""
-        return ConfigError(f"{self.file}: {self.label}: {name}: {problem}")
-
-    def text(self, name: str) -> str | None:
-        """Return a field that must be text; an empty one counts as absent."""
-        value = self.values.get(name)
-        if value is not None and not isinstance(value, str):
-            raise self.fail(name, f"must be text, not {type(value).__name__}")
-        return value or None
-
-    def flag(self, name: str) -> bool:
-        """Return a field that must be true or false; absent is false."""
-        value = self.values.get(name) or False
-        if not isinstance(value, bool):
-            raise self.fail(name, "must be true or false")
-        return value
-
-    def path(self, name: str) -> Path | None:
-        """Return a file name, relative to the file that it stands in."""
-        text = self.text(name)
-        return self.file.absolute().parent / text if text else None
-
-    def data(self, name: str) -> bytes | None:
-        """Return `NAME-data`, decoded, or else what the file `NAME` holds."""
-        if encoded := self.text(f"{name}-data"):
-            try:
-                return base64.b64decode("".join(encoded.split()), validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise self.fail(f"{name}-data", f"is not base64 ({error})") from error
-        path = self.path(name)
-        return None if path is None else self.read(name, path)
-
-    def read(self, name: str, path: Path) -> bytes:
-        """Return what a file holds that a field names."""
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise self.fail(name, f"cannot read {path}: {error.strerror}") from error
-
-    def refuse_unsupported(self) -> None:
-        """Raise for a field that would change who we are or how the server is reached."""
-        for name, problem in UNSUPPORTED.items():
-            if self.values.get(name):
-                raise self.fail(name, problem)
 
 
 class Merged:
@@ -147,12 +82,11 @@ def load(files: Sequence[Path], context_name: str | None) -> dict[str, Any]:
     if user_name:
         label = f"user {user_name!r} of context {name!r}"
         user = merged.find("users", user_name, label, lambda problem: context.fail("user", problem))
-        arguments |= _user(user)
+        arguments |= _user(user, cluster, arguments)
     return arguments
 
 
 def _cluster(cluster: Entry) -> dict[str, Any]:
-    cluster.refuse_unsupported()
     server = cluster.text("server")
     if not server:
         raise cluster.fail("server", "is missing")
@@ -163,16 +97,19 @@ def _cluster(cluster: Entry) -> dict[str, Any]:
         raise cluster.fail(
             "insecure-skip-tls-verify", "contradicts certificate-authority: give one of the two"
         )
+    proxy = cluster.text("proxy-url")
+    if proxy and not is_url(proxy, PROXIES):
+        raise cluster.fail("proxy-url", f"{proxy!r} is no URL of one of the schemes {', '.join(PROXIES)}")
     return {
         "server": server.rstrip("/"),
         "ca_data": ca_data,
         "insecure_skip_tls_verify": insecure,
         "tls_server_name": cluster.text("tls-server-name"),
+        "proxy_url": proxy,
     }
 
 
-def _user(user: Entry) -> dict[str, Any]:
-    user.refuse_unsupported()
+def _user(user: Entry, cluster: Entry, arguments: Mapping[str, Any]) -> dict[str, Any]:
     certificate, key = user.data("client-certificate"), user.data("client-key")
     if (certificate is None) != (key is None):
         present, absent = ("client-certificate", "client-key")[:: 1 if certificate else -1]
@@ -180,12 +117,32 @@ def _user(user: Entry) -> dict[str, Any]:
     token_file = user.path("tokenFile")
     if token_file:
         user.read("tokenFile", token_file)
+    program, provider = user.within("exec"), user.within("auth-provider")
+    if program and provider:
+        raise user.fail("exec", "contradicts auth-provider: give one of the two")
     return {
         "client_certificate_data": certificate,
         "client_key_data": key,
         "token": user.text("token"),
         "token_file": token_file,
+        "username": user.text("username"),
+        "password": user.text("password"),
+        "exec": exec_plugin(program, cluster, arguments) if program else None,
+        "oidc": oidc(provider) if provider else None,
+        "impersonate": _impersonation(user),
     }
+
+
+def _impersonation(user: Entry) -> Impersonation | None:
+    name, groups, uid = user.text("as"), user.texts("as-groups"), user.text("as-uid")
+    extra = user.within("as-user-extra")
+    if not name:
+        for field_, given in (("as-groups", groups), ("as-uid", uid), ("as-user-extra", extra)):
+            if given:
+                raise user.fail(field_, "needs `as`: the user to act as")
+        return None
+    fields = {key: extra.texts(key) for key in extra.values} if extra else {}
+    return Impersonation(user=name, groups=groups, uid=uid, extra=fields)
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -53,3 +53,20 @@ def _present(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
 def _refuse_password() -> str:
     """Answer for the terminal, where OpenSSL would else ask for the password of an encrypted key."""
     raise ConfigError("the client key is encrypted with a password: decrypt it first")
+
+
+def expired(certificate: bytes | None) -> str | None:
+    """Return a sentence for the user if a client certificate is past its time; None if it is not."""
+    if certificate is None:
+        return None
+    from datetime import UTC, datetime
+
+    from cryptography import x509
+
+    try:
+        end = x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    except ValueError:
+        return None
+    if end > datetime.now(UTC):
+        return None
+    return f"the client certificate expired on {end:%Y-%m-%d %H:%M} UTC: renew it"

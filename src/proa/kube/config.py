@@ -15,9 +15,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from proa.kube.errors import ConfigError
+from proa.kube.identity import ExecPlugin, Impersonation, Oidc
 
 __all__ = ["Config"]
 
+PROXIES = ("http", "https", "socks5", "socks5h")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -39,11 +41,24 @@ class Config:
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     """A file with the bearer token, read again every minute; it goes before `token`."""
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    exec: ExecPlugin | None = None
+    """A program that prints credentials; used where there is no token and no user name."""
+    oidc: Oidc | None = None
+    """An OpenID Connect provider; used where there is nothing of the above."""
+    impersonate: Impersonation | None = None
+    """Whom to act as."""
+    proxy_url: str | None = None
+    """An http, https or socks5 proxy. Without one, the environment's `HTTPS_PROXY` and `NO_PROXY` count."""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.server)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not is_url(self.server, ("http", "https")):
             raise ConfigError(f"the server {self.server!r} is no URL such as https://127.0.0.1:6443")
+        if self.proxy_url is not None and not is_url(self.proxy_url, PROXIES):
+            raise ConfigError(
+                f"the proxy {self.proxy_url!r} is no URL of one of the schemes {', '.join(PROXIES)}"
+            )
         if (self.client_certificate_data is None) != (self.client_key_data is None):
             raise ConfigError("a client certificate and its key only work together: one of them is missing")
 
@@ -106,6 +121,15 @@ class Config:
             ca_data=ca_data,
             token_file=token_file,
         )
+
+
+def is_url(text: str, schemes: Sequence[str]) -> bool:
+    """Tell whether a text is a URL of one of the schemes, with a host."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def kubeconfig_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:

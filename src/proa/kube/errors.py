@@ -3,9 +3,12 @@
     KubeError
     ├── ConfigError             a kubeconfig or the in-cluster files: names file, context and field
     ├── InvalidRequestError     refused before anything was sent (also a ValueError)
+    ├── ManifestError           a file of objects that cannot be read: names file and document
+    ├── UnknownResourceError    the server offers no such resource or kind
     ├── DecodeError             an answer that is not the type asked for: names type and JSON path
     ├── TransportError          no complete answer came; the request may or may not have been carried out
-    │   ├── ConnectError        nothing was sent: refused, unknown host, failed TLS handshake
+    │   ├── ConnectError        nothing was sent: refused, unknown host
+    │   │   └── TlsError        the TLS handshake failed: wrong authority, expired certificate, wrong name
     │   └── RequestTimeoutError too slow, or a stream silent for too long (also a TimeoutError)
     └── ApiError                the server answered with a Status
         ├── BadRequestError           400
@@ -50,6 +53,7 @@ __all__ = [
     "InvalidError",
     "InvalidRequestError",
     "KubeError",
+    "ManifestError",
     "MethodNotAllowedError",
     "NotAcceptableError",
     "NotFoundError",
@@ -57,9 +61,11 @@ __all__ = [
     "RequestTooLargeError",
     "ServerTimeoutError",
     "ServiceUnavailableError",
+    "TlsError",
     "TooManyRequestsError",
     "TransportError",
     "UnauthorizedError",
+    "UnknownResourceError",
     "UnsupportedMediaTypeError",
     "api_error",
 ]
@@ -79,6 +85,16 @@ class InvalidRequestError(KubeError, ValueError):
     """A request that no server would accept, refused before it was sent."""
 
 
+class ManifestError(KubeError):
+    """A file of objects that cannot be read, or an object that cannot be applied."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UnknownResourceError(KubeError):
+    """A resource or kind that the server does not offer."""
+
+
 class DecodeError(KubeError):
     """Bytes that are not JSON of the expected type."""
 
@@ -89,6 +105,15 @@ class TransportError(KubeError):
 
 class ConnectError(TransportError):
     """No connection could be made; nothing was sent."""
+
+    retryable: ClassVar[bool] = True
+    """Whether another attempt may succeed without any change."""
+
+
+class TlsError(ConnectError):
+    """One of the two sides does not accept the other's certificate; the message says which and why."""
+
+    retryable: ClassVar[bool] = False
 
 
 class RequestTimeoutError(TransportError, TimeoutError):

@@ -1,4 +1,4 @@
-"""A transport with scripted answers, for tests of programs that use `proa.kube`. No server, no sockets.
+"""For tests of programs that use `proa.kube`: scripted answers without a network, and a server with faults.
 
     transport = ScriptedTransport(answer(Pod(...)), status(409, "Conflict"), answer(chunks=[b'{"ty', ...]))
     async with scripted_client(transport) as client:
@@ -7,35 +7,38 @@
 
 Each request takes the next step of the script; a step is an answer, or an exception to raise. A request
 beyond the end of the script fails the test with an AssertionError that names the request.
+
+`FaultServer` plays such a script on a real socket and knows what only networks do: connections refused, cut,
+or silent for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
+from proa.kube._fault_server import Answer, End, Fault, FaultServer, Step
 from proa.kube.client import Client
 from proa.kube.codec import encode
 from proa.kube.config import Config
 from proa.kube.core.request import Request
 from proa.kube.core.response import Response
+from proa.kube.core.retrying import Retry
 from proa.kube.models import Model
 
-__all__ = ["Answer", "ScriptedTransport", "answer", "event", "scripted_client", "status"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a scripted server says."""
-
-    status: int = 200
-    chunks: Sequence[bytes] = ()
-    """The body, in the pieces in which it arrives."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    error: Exception | None = None
-    """What goes wrong after the last chunk."""
+__all__ = [
+    "Answer",
+    "Fault",
+    "FaultServer",
+    "ScriptedSocket",
+    "ScriptedTransport",
+    "Step",
+    "answer",
+    "event",
+    "scripted_client",
+    "status",
+]
 
 
 def answer(
@@ -44,10 +47,14 @@ def answer(
     chunks: Iterable[bytes] | None = None,
     code: int = 200,
     error: Exception | None = None,
+    end: End = "end",
 ) -> Answer:
-    """Return an answer: an object, bytes, or a body in chunks that may break off with `error`."""
+    """Return an answer: an object, bytes, or a body in chunks that may break off with `error`.
+
+    `end` is for a `FaultServer`: whether it ends cleanly, cuts the connection or says no more.
+    """
     whole = body if isinstance(body, bytes) else encode(body)
-    return Answer(code, tuple(chunks) if chunks is not None else (whole,), error=error)
+    return Answer(code, tuple(chunks) if chunks is not None else (whole,), error=error, end=end)
 
 
 def status(code: int, reason: str, message: str = "", *, retry_after: int | None = None) -> Answer:
@@ -68,6 +75,7 @@ class ScriptedTransport:
     def __init__(self, *script: Answer | Exception) -> None:
         self._script = list(script)
         self.requests: list[Request] = []
+        self.sockets: list[ScriptedSocket] = []
         self.closed = False
 
     async def request(self, request: Request) -> Response:
@@ -82,6 +90,18 @@ class ScriptedTransport:
         """See `proa.kube.transport.Transport`."""
         del silence
         yield ScriptedStream(self._next(request))
+
+    @asynccontextmanager
+    async def connect(
+        self, request: Request, protocols: Sequence[str]
+    ) -> AsyncIterator[ScriptedSocket | Response]:
+        """See `proa.kube.transport.Transport`; the chunks of an answer with code 101 are its messages."""
+        step = self._next(request)
+        if step.status != 101:
+            yield Response(step.status, step.headers, b"".join(step.chunks))
+            return
+        self.sockets.append(ScriptedSocket(step.headers.get("sec-websocket-protocol", protocols[0]), step))
+        yield self.sockets[-1]
 
     async def close(self) -> None:
         """See `proa.kube.transport.Transport`."""
@@ -113,6 +133,28 @@ class ScriptedStream:
             raise self._step.error
 
 
-def scripted_client(transport: ScriptedTransport) -> Client:
-    """Return a client that speaks to a script."""
-    return Client(Config(server="https://scripted.invalid"), transport=transport)
+class ScriptedSocket:
+    """A WebSocket whose messages are scripted; what was sent is in `sent`."""
+
+    def __init__(self, protocol: str, step: Answer) -> None:
+        self.protocol = protocol
+        self.sent: list[bytes] = []
+        self._messages = list(step.chunks)
+        self._error = step.error
+
+    async def send(self, message: bytes) -> None:
+        """See `proa.kube.transport.Socket`."""
+        self.sent.append(message)
+
+    async def receive(self) -> bytes | None:
+        """See `proa.kube.transport.Socket`."""
+        if self._messages:
+            return self._messages.pop(0)
+        if self._error:
+            raise self._error
+        return None
+
+
+def scripted_client(transport: ScriptedTransport, *, retry: Retry | None = None) -> Client:
+    """Return a client that speaks to a script; by default it sends nothing twice."""
+    return Client(Config(server="https://scripted.invalid"), transport=transport, retry=retry)

@@ -1,24 +1,36 @@
 """One container of a pod: what is known of it, and what its states (`_container_states`) work with."""
 
 import asyncio
+import contextlib
 from datetime import datetime
 from typing import Literal
 
+from msgspec import structs
 from msgspec.structs import replace
 
 from proa.kube.models import now
 from proa.kube.models.core_v1 import Container as ContainerSpec
 from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus
-from proa.kubelet import _container_status, _environment, _mounts, _references
+from proa.kubelet import (
+    _container_status,
+    _environment,
+    _hooks,
+    _mounts,
+    _probes,
+    _references,
+    _termination_message,
+)
+from proa.kubelet._actions import Target
 from proa.kubelet._exits import container_id
 from proa.kubelet._expansion import expand
 from proa.kubelet._log_writer import LogFile
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
 from proa.oci import PulledModule, Reference
-from proa.wasm import CompiledModule, Sandbox, SandboxSpec
+from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
 
 
 class Container:
@@ -43,6 +55,8 @@ class Container:
         self.create_failures = pauses.configuration.start()
         self._restart_timer = RestartTimer(pauses.restart)
         self._spec = spec
+        self._started = asyncio.Event()
+        self._note_started()
 
     @property
     def name(self) -> str:
@@ -55,6 +69,16 @@ class Container:
         spec = self.context.pod.spec
         own = spec.init_containers if self.init else spec.containers
         return next((container for container in own if container.name == self.name), self._spec)
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it is a restartable init container: it runs beside the others until they have ended."""
+        return self.init and self._spec.restart_policy == "Always"
+
+    @property
+    def target(self) -> Target:
+        """It, for probes and hooks."""
+        return Target(self.spec, self.context.ip)
 
     @property
     def next_restart(self) -> int:
@@ -87,20 +111,50 @@ class Container:
         assert name is not None
         path = self.context.directory.log(self.name, name.restart)
         if self.log is None or self.log.path != path:
-            self.log = LogFile(path)
+            self.log = LogFile(path, self.context.services.log_limits)
             await self.context.directory.remove_old_logs(self.name, name.restart)
         identifier = container_id(sandbox.id)
         # A sandbox that was met before, adopted or ended, has its place in the status already.
         if self.status.container_id != identifier:
             started_at = sandbox.started_at.replace(microsecond=0)
-            await self._set(_container_status.running(self.status, identifier, name.restart, started_at))
+            started = not (_probes.supported(self.spec.startup_probe) or _hooks.post_start(self))
+            ready = started and not _probes.supported(self.spec.readiness_probe)
+            await self._set(
+                _container_status.running(
+                    self.status, identifier, name.restart, started_at, started=started, ready=ready
+                )
+            )
         return self.log
+
+    async def has_started(self) -> None:
+        """Its hook and its startup probe are done with; it is ready unless a readiness probe must say so."""
+        if not self.status.started:
+            ready = not _probes.supported(self.spec.readiness_probe)
+            await self._set(replace(self.status, started=True, ready=ready))
+
+    async def set_ready(self, *, ready: bool) -> None:
+        """It can do its work, or not."""
+        if self.status.ready != ready:
+            await self._set(replace(self.status, ready=ready))
+
+    async def until_started(self) -> None:
+        """Wait until an instance of it runs and has started."""
+        await self._started.wait()
+
+    def kill(self) -> None:
+        """End it at once; its state tells when it has ended."""
+        for sandbox in self.sandboxes():
+            sandbox.kill()
 
     async def end(self, end: ContainerStateTerminated) -> None:
         """It has ended; when this returns, that will not be forgotten."""
         if self.log is not None:
             self.log.close()
-        await self._set(_container_status.terminated(self.status, end, init=self.init))
+        own_words = await asyncio.to_thread(self._termination_message, end.exit_code)
+        if own_words:
+            end = replace(end, message=own_words)
+        once = self.init and not self.is_sidecar
+        await self._set(_container_status.terminated(self.status, end, init=once))
 
     def use_image(self, reference: Reference, image: PulledModule) -> None:
         """The next instance is of this image."""
@@ -110,7 +164,8 @@ class Container:
     def restart_at(self, end: ContainerStateTerminated) -> datetime | None:
         """When it is to be started again after it ended so; None for never."""
         policy = restart_policy(self.context.pod.spec, self.spec, init=self.init)
-        return self._restart_timer.wait_until(end, now()) if restarts(policy, end.exit_code) else None
+        again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
+        return self._restart_timer.wait_until(end, now()) if again else None
 
     async def sandbox_spec(self, module: CompiledModule) -> SandboxSpec:
         """What to run.
@@ -123,21 +178,66 @@ class Container:
         references = _references.of_container(spec)
         referenced = await _references.fetch(context.services.client, context.namespace, references)
         environment = _environment.environment(spec, referenced, context.fields)
-        mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment)
+        termination = context.directory.termination(self.name, self.next_restart)
+        copies = context.directory.copies(self.name)
+        mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment, copies)
+        own_mount = await asyncio.to_thread(_termination_message.own_mount, spec, termination)
         command = [expand(word, environment) for word in spec.command or [self.name]]
         return SandboxSpec(
             id=str(SandboxName(context.uid, self.name, self.next_restart)),
             module=module,
             args=(*command, *(expand(word, environment) for word in spec.args)),
             env=environment,
-            mounts=mounts,
+            mounts=(*mounts, own_mount) if own_mount else mounts,
             memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
+            user=guest_user(context.pod.spec, spec),
         )
+
+    def _termination_message(self, exit_code: int) -> str:
+        restart, directory = self.status.restart_count, self.context.directory
+        own = directory.termination(self.name, restart)
+        most = _termination_message.most(len(self.context.pod.spec.containers))
+        place = _termination_message.place(self.spec, own, self.context.volumes)
+        message = _termination_message.read(place, most) if place is not None else ""
+        if not message and exit_code and self.spec.termination_message_policy == "FallbackToLogsOnError":
+            return _termination_message.end_of_log(directory.log(self.name, restart), most)
+        return message
+
+    async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
+        """Run the module that this container runs with other arguments, in a sandbox of that name.
+
+        Raises:
+            proa.kubelet.errors.ContainerConfigError: The environment cannot be made, or the image is gone.
+            proa.kube.KubeError: The API server is away or refuses.
+            proa.wasm.WasmError: It cannot be started.
+        """
+        services = self.context.services
+        image = await services.images.find(Reference.parse(self.status.image_id))
+        if image is None:
+            raise ContainerConfigError(f"the image {self.status.image_id} is not on the node any more")
+        module = await services.sandboxes.compile(image.path, image.digest.rpartition(":")[2])
+        spec = await self.sandbox_spec(module)
+        own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
+        return await services.sandboxes.start(own, stdin)
+
+    async def end_command(self, sandbox: Sandbox) -> None:
+        """End what `start_command` started, and forget it."""
+        sandbox.kill()
+        with contextlib.suppress(WasmError):
+            await sandbox.wait()
+            await self.context.services.sandboxes.forget(sandbox.id)
 
     async def _set(self, status: ContainerStatus) -> None:
         self.status = status
+        self._note_started()
         await self.context.changed()
+
+    def _note_started(self) -> None:
+        if self.status.started:
+            self._started.set()
+        else:
+            self._started.clear()
 
 
 def _memory_limit(spec: ContainerSpec) -> int | None:

@@ -5,7 +5,7 @@
     Pulling ──▶ Creating ──▶ Running ──▶ Ended ──▶ (done)
        │            │           │          ├─────▶ Pulling, at once
        ▼            ▼           ▼          ╰─────▶ CrashLooping ──▶ Pulling
-    PullFailing  CreateFailing  Lost
+    PullFailing  CreateFailing  Lost   Stopping (when the pod ends: instead of any of them) ──▶ Ended
        │            │           │
        ▼            ▼           ▼
     Pulling      Pulling      Ended
@@ -23,7 +23,7 @@ from typing import Protocol
 from proa.kube import KubeError
 from proa.kube.models import now
 from proa.kube.models.core_v1 import ContainerStateTerminated
-from proa.kubelet import _container_status, _exits
+from proa.kubelet import _container_status, _exits, _minding
 from proa.kubelet._container import Container
 from proa.kubelet._images import pull_policy
 from proa.kubelet._log_writer import duplicates
@@ -160,6 +160,15 @@ class Running:
     sandbox: Sandbox
 
     async def next(self, container: Container) -> "Ended | Lost":
+        await container.run(self.sandbox)
+        async with asyncio.TaskGroup() as group:
+            minding = group.create_task(_minding.mind(container))
+            ended = await self.follow(container)
+            minding.cancel()
+        return ended
+
+    async def follow(self, container: Container) -> "Ended | Lost":
+        """Follow the guest to its end without looking after it, and remember how it ended."""
         end = await self._follow(container)
         if end is None:
             return Lost()
@@ -180,6 +189,21 @@ class Running:
             except ZygoteLostError:
                 sandbox = await container.context.services.sandboxes.find_again(sandbox)
         return None
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """The pod ends it: its `preStop` hook runs for at most the grace period, then it is killed."""
+
+    sandbox: Sandbox
+    grace_period: float
+
+    async def next(self, container: Container) -> "Ended | Lost":
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(_minding.end(container, self.grace_period))
+            ended = await Running(self.sandbox).follow(container)
+            ending.cancel()
+        return ended
 
 
 @dataclass(frozen=True)

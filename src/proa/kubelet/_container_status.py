@@ -51,17 +51,32 @@ def was_started(status: ContainerStatus) -> bool:
 
 
 def running(
-    status: ContainerStatus, container_id: str, restart: int, started_at: datetime
+    status: ContainerStatus,
+    container_id: str,
+    restart: int,
+    started_at: datetime,
+    *,
+    started: bool = True,
+    ready: bool = True,
 ) -> ContainerStatus:
-    """The container runs, for the `restart`-th time after the first."""
+    """The container runs, for the `restart`-th time after the first.
+
+    Args:
+        status: As it was.
+        container_id: Of this instance.
+        restart: Its number, from 0 on.
+        started_at: When its process began; whole seconds.
+        started: It has no startup probe and no `postStart` hook that come first.
+        ready: It has started, and no readiness probe comes first.
+    """
     return replace(
         status,
         state=ContainerState(running=ContainerStateRunning(started_at=started_at)),
         last_state=_last_state(status),
         container_id=container_id,
         restart_count=restart,
-        ready=True,
-        started=True,
+        ready=ready,
+        started=started,
     )
 
 

@@ -11,11 +11,14 @@ from typing import Self
 from proa.app import Health, Metrics, http, logs
 from proa.kube import Client, Config
 from proa.kubelet import _certificates, _machine, _node
+from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._images import Images
+from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
 from proa.kubelet._pod_context import Pauses, Services
 from proa.kubelet._pods import Pods
+from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
@@ -97,12 +100,14 @@ class Kubelet:
             node_ip=settings.address,
             allocatable=_node.capacity(machine, settings.max_pods),
             pauses=self._pauses,
+            log_limits=LogLimits(settings.log_bytes, settings.container_log_max_files),
+            watches=await parts.enter_async_context(ReferenceWatches.open(client)),
         )
         addresses = PodAddresses(settings.pod_cidr)
         pods = Pods(services, settings.name, settings.data_dir / "pods", addresses, settings.max_pods)
         self._observe(pods)
         context = await asyncio.to_thread(_certificates.ssl_context, settings, self._config.ca_data)
-        site = application(pods, self.health, self.metrics)
+        site = application(pods, Access(client, settings.name), self.health, self.metrics, settings)
         listening = http.listen(
             site, host=settings.bind, port=settings.port, ssl_context=context, name="kubelet"
         )

@@ -2,7 +2,8 @@
 
 import asyncio
 import mmap
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,7 +14,7 @@ from proa.kubelet._log_writer import LogFile
 _BLOCK: Final = 256 * 1024
 
 
-async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> AsyncIterator[bytes]:
+async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> AsyncGenerator[bytes, None]:
     """Give a log in pieces of bounded size.
 
     Args:
@@ -31,6 +32,8 @@ async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> 
             change = live.next_change if live is not None and not live.closed else None
             if piece := await asyncio.to_thread(excerpt.next_piece):
                 yield piece
+            elif options.follow and await asyncio.to_thread(excerpt.turn_over, path):
+                continue
             elif options.follow and change is not None:
                 await change.wait()
             else:
@@ -38,7 +41,7 @@ async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> 
         if rest := excerpt.rest():
             yield rest
     finally:
-        file.close()
+        excerpt.close()
 
 
 class _Excerpt:
@@ -53,8 +56,28 @@ class _Excerpt:
         self._options = options
         self._remaining = options.limit_bytes
         self._incomplete = b""
+        self._superseded = False
         self._held: dict[bytes, bytes] = {}
         self._begun: set[bytes] = set()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def turn_over(self, path: Path) -> bool:
+        """Whether this file was moved aside and another begun, so that there is more to read."""
+        try:
+            if os.path.samestat(path.stat(), os.fstat(self._file.fileno())):
+                return False
+            if not self._superseded:
+                # What was written between the last read and the move is still to be read.
+                self._superseded = True
+                return True
+            newer = path.open("rb")
+        except FileNotFoundError:
+            return False
+        self._file.close()
+        self._file, self._incomplete, self._superseded = newer, b"", False
+        return True
 
     @property
     def exhausted(self) -> bool:

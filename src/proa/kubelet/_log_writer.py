@@ -3,13 +3,17 @@
 A guest that prints faster than the disk takes it waits in its own write call, and one that floods its
 log gets a thread for a bounded piece at a time, so that others get theirs. When the disk is full, what
 was read waits in memory and is tried again: the guest stands still, its output is not cut.
+
+A log that has grown to its limit is moved aside and another is begun; the oldest of those moved are removed.
 """
 
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,14 +26,31 @@ _READS_A_TURN: Final = 32
 _DISK_TROUBLE: Final = Backoff(initial=0.5, maximum=15.0, jitter=0.0)
 
 
+@dataclass(frozen=True)
+class LogLimits:
+    """How much is kept of one container instance's log.
+
+    Attributes:
+        max_bytes: A file this large, or larger by what is written at a time, is moved aside.
+        max_files: How many files there are at most, with the one that is being written.
+    """
+
+    max_bytes: int = 10 * 1024 * 1024
+    max_files: int = 5
+
+
+_LIMITS: Final = LogLimits()
+
+
 class LogFile:
     """The log of one container instance while it is being written.
 
     Readers that follow wait on `next_change` and stop once `closed` is true and all is read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: LogLimits = _LIMITS) -> None:
         self.path = path
+        self._limits = limits
         self.closed = False
         self._changed = asyncio.Event()
 
@@ -48,13 +69,13 @@ class LogFile:
             stdout: Non-blocking read end; stays open.
             stderr: The same for standard error.
         """
-        file = await asyncio.to_thread(_open, self.path)
+        file = await asyncio.to_thread(_RotatedFile, self.path, self._limits)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(_Pipe(stdout, "stdout", file)))
                 group.create_task(self._pump(_Pipe(stderr, "stderr", file)))
         finally:
-            os.close(file)
+            file.close()
 
     def close(self) -> None:
         """Nothing more will be written: tell the readers."""
@@ -65,7 +86,7 @@ class LogFile:
         trouble = _DISK_TROUBLE.start()
         while not pipe.at_end:
             if pipe.drained:
-                await _readable(pipe.fd)
+                await readable(pipe.fd)
             try:
                 await _to_end(pipe.copy_some)
             except OSError as error:
@@ -83,7 +104,7 @@ class LogFile:
 class _Pipe:
     """One stream on its way into the file. `copy_some` blocks for a bounded piece of work only."""
 
-    def __init__(self, fd: int, stream: str, file: int) -> None:
+    def __init__(self, fd: int, stream: str, file: "_RotatedFile") -> None:
         self.fd = fd
         self.at_end = False
         self.drained = True
@@ -108,8 +129,51 @@ class _Pipe:
 
     def _flush(self) -> None:
         while self._unwritten:
-            written = os.write(self._file, self._unwritten)
+            written = self._file.write(self._unwritten)
             self._unwritten = self._unwritten[written:]
+
+
+class _RotatedFile:
+    """A file that both streams append to, from threads of their own."""
+
+    def __init__(self, path: Path, limits: LogLimits) -> None:
+        self._path = path
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._between_records = True
+        self._begin()
+
+    def write(self, records: bytes) -> int:
+        """Append; return how many bytes were taken, which are fewer on a disk that is full."""
+        with self._lock:
+            if self._size >= self._limits.max_bytes and self._between_records:
+                self._rotate()
+            written = os.write(self._file, records)
+            self._size += written
+            self._between_records = written == len(records)
+            return written
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _begin(self) -> None:
+        self._file = _open(self._path)
+        self._size = os.fstat(self._file).st_size
+
+    def _rotate(self) -> None:
+        kept = self._limits.max_files - 1
+        for number in range(kept, 0, -1):
+            newer = rotated(self._path, number - 1)
+            if newer.exists():
+                newer.replace(rotated(self._path, number))
+        previous = self._file
+        self._begin()
+        os.close(previous)
+
+
+def rotated(path: Path, number: int) -> Path:
+    """The name of a log after so many rotations."""
+    return path.with_name(f"{path.name}.{number}") if number else path
 
 
 def _open(path: Path) -> int:
@@ -129,7 +193,8 @@ def duplicates(*descriptors: int) -> Iterator[list[int]]:
             os.close(duplicate)
 
 
-async def _readable(fd: int) -> None:
+async def readable(fd: int) -> None:
+    """Wait until a descriptor can be read without waiting, or is at its end."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(fd, ready.set)

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Coroutine, Iterable
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from proa.app import logs
 from proa.app.backoff import Backoff
@@ -12,26 +12,36 @@ from proa.kube import Api, ConflictError, KubeError, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.core_v1 import Container as ContainerSpec
 from proa.kube.models.core_v1 import ContainerStatus, Pod, PodStatus
-from proa.kubelet import _container_status
+from proa.kubelet import _container_status, _storage
 from proa.kubelet._container import Container
-from proa.kubelet._container_states import Lost, Running
+from proa.kubelet._container_states import Lost, Running, Stopping
 from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
 from proa.kubelet._pod_states import Admitting, PodState
 from proa.kubelet._pod_status import TERMINAL_PHASES, PodFacts, pod_status
-from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet._sidecars import Sidecars
 from proa.kubelet._status_writer import StatusWriter
-from proa.wasm import Sandbox
+from proa.kubelet._volume_updates import keep_current
 
 _log = logs.get_logger(__name__)
 _RETRY: Final = Backoff(initial=0.2, maximum=10.0, jitter=0.5)
 
 
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """Why a pod must end before its time, and how many seconds its hooks have until then."""
+
+    reason: str
+    message: str
+    grace_period: float
+
+
 class PodWorker:
     """Runs one pod.
 
-    Deletion ends its containers at once, without waiting for the grace period: a guest of WASI preview 1
-    cannot be sent a signal, so there is nothing that it could do with that time.
+    Deletion ends its containers as soon as their `preStop` hooks have ended, which may take the grace period
+    at most. The rest of it is not waited for: a guest of WASI cannot be sent a signal, so there is nothing
+    that it could do with the time.
 
     Args:
         services: The node's.
@@ -59,6 +69,7 @@ class PodWorker:
             pod.spec.init_containers, known.init_container_statuses, init=True
         )
         self.containers = self._containers(pod.spec.containers, known.container_statuses, init=False)
+        self.sidecars = Sidecars()
         self.refusal = refusal
         self.status = known
         self._api = Api(services.client, Pod, namespace=self.context.namespace)
@@ -72,21 +83,24 @@ class PodWorker:
             reason=known.reason if over else None,
             message=known.message if over else None,
         )
+        self._sentence: Sentence | None = None
+        self._condemned = asyncio.Event()
         self._saving = asyncio.Lock()
         self._ending = asyncio.Event()
-        self._gone = asyncio.Event()
         self.update(pod)
 
     def update(self, pod: Pod) -> None:
         """The server has a newer version of the pod."""
-        self.context.pod = pod
+        before, self.context.pod = self.context.pod.metadata, pod
+        if (before.labels, before.annotations) != (pod.metadata.labels, pod.metadata.annotations):
+            self.context.volumes_changed.set()
         self._writer.observe(pod)
         if pod.metadata.deletion_timestamp is not None:
             self._ending.set()
 
     def gone(self) -> None:
         """The server has the pod no longer."""
-        self._gone.set()
+        self.context.gone.set()
         self._ending.set()
 
     def renewed(self) -> "PodWorker":
@@ -95,25 +109,29 @@ class PodWorker:
         worker = PodWorker(
             context.services, context.pod, context.directory, context.ip, self.status, self.refusal
         )
-        if self._gone.is_set():
+        if self.context.gone.is_set():
             worker.gone()
         return worker
 
     async def run(self) -> None:
         """Live until the pod is gone. If cancelled, its containers run on for the next kubelet."""
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, self.sidecars:
             writing = group.create_task(self._writer.run(), name=f"status of {self.context.title}")
             await self._changed()
             if not self._ending.is_set():
-                life = group.create_task(self._live(), name=f"life of {self.context.title}")
-                await self._ending.wait()
-                life.cancel()
-                await asyncio.wait([life])
-            await self._stop()
+                await self._live()
+            await self._ending.wait()
+            await self._stop(self.context.grace_period)
             await self._delete()
-            await self._gone.wait()
+            await self.context.gone.wait()
             writing.cancel()
         await self.context.directory.remove()
+
+    def condemn(self, sentence: "Sentence") -> None:
+        """The pod must end now and counts as failed; one that has ended stays as it is."""
+        if not self._facts.finished and self._sentence is None:
+            self._sentence = sentence
+            self._condemned.set()
 
     def close_logs(self) -> None:
         """Nobody writes the logs any more: let go of those who follow them."""
@@ -141,6 +159,7 @@ class PodWorker:
 
     def sandbox_ready(self) -> None:
         """What the containers need is there."""
+        self.context.mounted.set()
         self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
         self._explain_waiting("")
 
@@ -157,49 +176,78 @@ class PodWorker:
     # Its life
 
     async def _live(self) -> None:
-        try:
-            async with asyncio.timeout(self._seconds_left()) as deadline:
-                state: PodState | None = Admitting()
-                while state is not None:
-                    state = await state.next(self)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            message = "Pod was active on the node longer than the specified deadline"
-            self.context.event("DeadlineExceeded", message)
-            self._facts = dataclasses.replace(self._facts, reason="DeadlineExceeded", message=message)
-            await self._stop()
-            await self.finish()
-
-    def _seconds_left(self) -> float | None:
-        seconds = self.context.pod.spec.active_deadline_seconds
-        if seconds is None or self.status.phase in TERMINAL_PHASES:
-            return None
-        return max(0.0, (self._facts.started_at + timedelta(seconds=seconds) - now()).total_seconds())
-
-    async def _stop(self) -> None:
-        """End every container that runs, and read its output to the end."""
+        """Go from state to state until the pod has ended for good, is condemned or is to be deleted."""
         async with asyncio.TaskGroup() as group:
-            for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
-                group.create_task(self._stop_one(sandbox))
-        for container in [*self.init_containers, *self.containers]:
-            if container.status.state.running is not None:
-                await Lost().next(container)
+            life = group.create_task(self._states(), name=f"life of {self.context.title}")
+            guards = [group.create_task(guard) for guard in self._guards()]
+            # What has ended for good needs none of them any more.
+            life.add_done_callback(lambda _: [guard.cancel() for guard in guards])
+            await _either(self._ending, self._condemned)
+            life.cancel()
+        if self._sentence is not None and not self._ending.is_set():
+            await self._execute(self._sentence)
+
+    async def _states(self) -> None:
+        state: PodState | None = Admitting()
+        while state is not None:
+            state = await state.next(self)
+
+    def _guards(self) -> "list[Coroutine[None, None, None]]":
+        if self.status.phase in TERMINAL_PHASES:
+            return []
+        return [keep_current(self.context), self._guard_deadline(), self._guard_storage()]
+
+    async def _guard_deadline(self) -> None:
+        seconds = self.context.pod.spec.active_deadline_seconds
+        if seconds is not None:
+            end = self._facts.started_at + timedelta(seconds=seconds)
+            await asyncio.sleep(max(0.0, (end - now()).total_seconds()))
+            message = "Pod was active on the node longer than the specified deadline"
+            self.condemn(Sentence("DeadlineExceeded", message, self.context.grace_period))
+
+    async def _guard_storage(self) -> None:
+        if limits := _storage.limits(self.context.pod.spec, self.context.directory):
+            message = await _storage.exceeded(limits, self.context.services.pauses.storage)
+            self.condemn(Sentence("Evicted", message, grace_period=0.0))
+
+    async def _execute(self, sentence: "Sentence") -> None:
+        self.context.event(sentence.reason, sentence.message, "Warning")
+        self._facts = dataclasses.replace(self._facts, reason=sentence.reason, message=sentence.message)
+        await self._stop(sentence.grace_period)
+        await self.finish()
+
+    async def stop_sidecars(self, seconds: float) -> None:
+        """End the sidecars, the last one first, within so many seconds in all."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        for container in reversed(self.init_containers):
+            if container.is_sidecar:
+                await self.sidecars.release(container)
+                await self._stop_one(container, max(0.0, deadline - loop.time()))
+
+    async def _stop(self, seconds: float) -> None:
+        """End all containers, sidecars after the others, and read their output to the end."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        async with asyncio.TaskGroup() as group:
+            for container in [*self.init_containers, *self.containers]:
+                if not container.is_sidecar:
+                    group.create_task(self._stop_one(container, seconds))
+        await self.stop_sidecars(max(0.0, deadline - loop.time()))
+        for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
+            sandbox.kill()  # Commands of `kubectl exec`: whoever runs them lets go of them.
         if self.has_started():
             await self.finish()
 
-    async def _stop_one(self, sandbox: Sandbox) -> None:
-        name = SandboxName.parse(sandbox.id)
-        container = self.container(name.container) if name is not None else None
-        running = sandbox.exit is None
-        sandbox.kill()
-        if container is None:
-            await sandbox.wait()
-            await self.context.services.sandboxes.forget(sandbox.id)
-            return
-        if running:
+    async def _stop_one(self, container: Container, seconds: float) -> None:
+        for sandbox in container.sandboxes():
+            if sandbox.exit is not None:
+                await Running(sandbox).follow(container)
+                continue
             container.event("Killing", f"Stopping container {container.name}")
-        await Running(sandbox).next(container)
+            await Stopping(sandbox, seconds).next(container)
+        if container.status.state.running is not None:
+            await Lost().next(container)
 
     def _explain_waiting(self, message: str) -> None:
         for container in [*self.init_containers, *self.containers]:
@@ -210,7 +258,7 @@ class PodWorker:
         """Tell the server how it ended, and that it may forget the pod."""
         backoff = _RETRY.start()
         await self._unless_gone(self._writer.settled())
-        while not self._gone.is_set():
+        while not self.context.gone.is_set():
             try:
                 await self._api.delete(
                     self.context.pod.metadata.name or "", grace_period=0, uid=self.context.uid
@@ -223,12 +271,7 @@ class PodWorker:
                 await asyncio.sleep(backoff.next())
 
     async def _unless_gone(self, work: Coroutine[None, None, None]) -> None:
-        waiting = {asyncio.create_task(work), asyncio.create_task(self._gone.wait())}
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
+        await _first(work, self.context.gone.wait())
 
     async def _changed(self) -> None:
         self._facts = dataclasses.replace(
@@ -254,3 +297,16 @@ class PodWorker:
             )
             for spec in specs
         ]
+
+
+async def _either(*events: asyncio.Event) -> None:
+    await _first(*(event.wait() for event in events))
+
+
+async def _first(*work: Coroutine[Any, Any, object]) -> None:
+    tasks = {asyncio.create_task(one) for one in work}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

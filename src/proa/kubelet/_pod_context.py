@@ -1,5 +1,6 @@
 """What the containers of one pod share, and what all pods of the node do."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -10,13 +11,18 @@ from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import ObjectReference, Pod
 from proa.kubelet._fields import PodFields
 from proa.kubelet._images import Images
+from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._restarts import CRASH_LOOP
 from proa.kubelet._sandbox_host import SandboxHost
+from proa.kubelet._service_account_tokens import Tokens
 from proa.kubelet._volumes import ProvidedVolume
 from proa.runtime import Recorder
 
 IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
+STORAGE: Final = 10.0
+_GRACE_PERIOD: Final = 30.0
 CONFIGURATION: Final = Backoff(initial=1.0, maximum=60.0, factor=2.0)
 
 
@@ -28,11 +34,13 @@ class Pauses:
         restart: Between restarts of a container; the first is at once.
         pull: After an image could not be had.
         configuration: After a config map, secret or volume was missing, or a container could not be created.
+        storage: Seconds between looks at how much disk a pod with a limit takes.
     """
 
     restart: Backoff = CRASH_LOOP
     pull: Backoff = IMAGE_PULL
     configuration: Backoff = CONFIGURATION
+    storage: float = STORAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,8 @@ class Services:
     node_ip: str
     allocatable: Mapping[str, Quantity]
     pauses: Pauses
+    watches: ReferenceWatches
+    log_limits: LogLimits
 
 
 @dataclass(kw_only=True)
@@ -57,8 +67,11 @@ class PodContext:
         pod: The newest version.
         directory: Where it is kept.
         ip: Its address.
+        gone: Set when the API server has the pod no longer: nothing more is waited for.
         changed: To be awaited after a container's status has changed; when it returns, that is on disk.
         volumes: Those that are there, by name.
+        mounted: Set when they are all there.
+        volumes_changed: Set when what the volumes hold may have become old.
     """
 
     services: Services
@@ -67,6 +80,13 @@ class PodContext:
     ip: str
     changed: Callable[[], Awaitable[None]]
     volumes: dict[str, ProvidedVolume] = field(default_factory=dict)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    mounted: asyncio.Event = field(default_factory=asyncio.Event)
+    volumes_changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Make what belongs to this pod alone."""
+        self.tokens = Tokens(self.services.client)
 
     @property
     def uid(self) -> str:
@@ -82,6 +102,15 @@ class PodContext:
     def title(self) -> str:
         """The pod as Kubernetes' messages call it."""
         return f"{self.pod.metadata.name}_{self.namespace}({self.uid})"
+
+    @property
+    def grace_period(self) -> float:
+        """How long a container may take to end once it is told to, in seconds."""
+        asked, usual = (
+            self.pod.metadata.deletion_grace_period_seconds,
+            self.pod.spec.termination_grace_period_seconds,
+        )
+        return next((seconds for seconds in (asked, usual) if seconds is not None), _GRACE_PERIOD)
 
     @property
     def fields(self) -> PodFields:

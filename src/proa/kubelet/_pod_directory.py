@@ -67,6 +67,14 @@ class PodDirectory:
         """The log of one container instance."""
         return self.path / container / f"{restart}.log"
 
+    def termination(self, container: str, restart: int) -> Path:
+        """Where one container instance leaves its termination message."""
+        return self.path / container / f"{restart}.end"
+
+    def copies(self, container: str) -> Path:
+        """Where single files of volumes are for a container."""
+        return self.path / container / "files"
+
     def load(self) -> PodStatus | None:
         """The status saved last; None when there is none that can be read. Blocks."""
         try:
@@ -86,8 +94,14 @@ class PodDirectory:
         await asyncio.to_thread(self._save, kube.encode(status))
 
     async def remove_old_logs(self, container: str, restart: int) -> None:
-        """Remove the logs before the previous instance's."""
-        await asyncio.to_thread(self.log(container, restart - 2).unlink, missing_ok=True)
+        """Remove what is left of the instances before the previous one."""
+        await asyncio.to_thread(self._remove_old, container, restart)
+
+    def _remove_old(self, container: str, restart: int) -> None:
+        old = self.log(container, restart - 2)
+        for path in (old, *old.parent.glob(f"{old.name}.*")):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.termination(container, restart - 1), ignore_errors=True)
 
     async def remove(self) -> None:
         """Remove everything."""

@@ -38,12 +38,6 @@ class Admitting:
             return None
         if pod.refusal is not None:
             return Rejected("OutOfpods", pod.refusal)
-        for container in pod.context.pod.spec.init_containers:
-            if container.restart_policy == "Always":
-                message = (
-                    f"init container {container.name}: Proa does not support restartable init containers yet"
-                )
-                return Rejected("UnsupportedPod", message)
         if not pod.has_started() and (fields := _unsupported.ignored(pod.context.pod.spec)):
             pod.context.event("Unsupported", f"Proa ignores for now: {', '.join(fields)}", "Warning")
         return Mounting()
@@ -72,7 +66,11 @@ class Mounting:
             volume = waiting[0]
             try:
                 provided = await _volumes.provide(
-                    context.services.client, volume, context.directory.volumes, context.fields
+                    context.services.client,
+                    volume,
+                    context.directory.volumes,
+                    context.fields,
+                    context.tokens,
                 )
             except (KubeletError, KubeError, OSError) as error:
                 message = f'MountVolume.SetUp failed for volume "{volume.name}": {error}'
@@ -88,12 +86,18 @@ class Mounting:
 
 @dataclass(frozen=True)
 class Initializing:
-    """Its init containers run, one after the other, each to a good end."""
+    """Its init containers run, one after the other, each to a good end; sidecars need only have started."""
 
     async def next(self, pod: "PodWorker") -> "RunningContainers | Finished":
-        if pod.has_started():
-            return RunningContainers()
+        was_initialized = pod.has_started()
         for container in pod.init_containers:
+            if container.is_sidecar:
+                pod.sidecars.start(container)
+                if not was_initialized:
+                    await container.until_started()
+                continue
+            if was_initialized:
+                continue
             await _container_states.live(container, _container_states.first_state(container))
             end = container.status.state.terminated
             if end is None or end.exit_code != 0:
@@ -117,7 +121,8 @@ class RunningContainers:
 
 @dataclass(frozen=True)
 class Finished:
-    """No container of it will run again."""
+    """Its containers have ended for good; now its sidecars are ended, and none of it will run again."""
 
     async def next(self, pod: "PodWorker") -> None:
+        await pod.stop_sidecars(pod.context.grace_period)
         await pod.finish()

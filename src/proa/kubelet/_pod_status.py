@@ -5,6 +5,7 @@ Endpoints understand a pod of Wasm containers as any other.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -54,7 +55,10 @@ def pod_status(pod: Pod, facts: PodFacts, previous: PodStatus, now: datetime) ->
             phase that is final stays.
         now: Whole seconds.
     """
-    phase = previous.phase if previous.phase in TERMINAL_PHASES else _phase(facts)
+    sidecars = frozenset(
+        container.name for container in pod.spec.init_containers if container.restart_policy == "Always"
+    )
+    phase = previous.phase if previous.phase in TERMINAL_PHASES else _phase(facts, sidecars)
     return replace(
         pod.status,
         observed_generation=pod.metadata.generation,
@@ -66,15 +70,21 @@ def pod_status(pod: Pod, facts: PodFacts, previous: PodStatus, now: datetime) ->
         pod_ip=facts.pod_ip,
         pod_ips=[PodIP(ip=facts.pod_ip)],
         start_time=facts.started_at,
-        conditions=_conditions(pod, facts, phase, previous, now),
+        conditions=_conditions(pod, facts, sidecars, phase, previous, now),
         init_container_statuses=list(facts.init_containers),
         container_statuses=list(facts.containers),
     )
 
 
-def initialized(facts: PodFacts) -> bool:
-    """Whether every init container has ended well."""
-    return all(_succeeded(status) for status in facts.init_containers)
+def uninitialized(facts: PodFacts, sidecars: AbstractSet[str]) -> list[str]:
+    """The init containers that still hold up the others: sidecars until they have started."""
+    if any(_has_run(status) for status in facts.containers):
+        return []
+    return [
+        status.name
+        for status in facts.init_containers
+        if not (status.started if status.name in sidecars else _succeeded(status))
+    ]
 
 
 def is_starting(status: PodStatus) -> bool:
@@ -85,12 +95,12 @@ def is_starting(status: PodStatus) -> bool:
     )
 
 
-def _phase(facts: PodFacts) -> str:
+def _phase(facts: PodFacts, sidecars: AbstractSet[str]) -> str:
     if facts.reason is not None:
         return "Failed"
     if facts.finished:
         return "Succeeded" if all(_succeeded(status) for status in facts.containers) else "Failed"
-    if not initialized(facts) or any(_never_started(status) for status in facts.containers):
+    if uninitialized(facts, sidecars) or not all(_has_run(status) for status in facts.containers):
         return "Pending"
     return "Running"
 
@@ -99,19 +109,19 @@ def _succeeded(status: ContainerStatus) -> bool:
     return status.state.terminated is not None and status.state.terminated.exit_code == 0
 
 
-def _never_started(status: ContainerStatus) -> bool:
-    return status.state.waiting is not None and status.last_state.terminated is None
+def _has_run(status: ContainerStatus) -> bool:
+    return status.state.waiting is None or status.last_state.terminated is not None
 
 
 def _conditions(
-    pod: Pod, facts: PodFacts, phase: str, previous: PodStatus, now: datetime
+    pod: Pod, facts: PodFacts, sidecars: AbstractSet[str], phase: str, previous: PodStatus, now: datetime
 ) -> list[PodCondition]:
-    uninitialized = [status.name for status in facts.init_containers if not _succeeded(status)]
-    unready = [status.name for status in facts.containers if not status.ready]
+    beside = [status for status in facts.init_containers if status.name in sidecars]
+    unready = [status.name for status in [*beside, *facts.containers] if not status.ready]
     containers_ready = _verdict("ContainersReady", phase, unready, "ContainersNotReady", "unready status")
     ours = [
         _plain("PodReadyToStartContainers", facts.sandbox_ready and phase not in TERMINAL_PHASES),
-        _initialized_verdict(phase, uninitialized),
+        _initialized_verdict(phase, uninitialized(facts, sidecars)),
         _ready_verdict(pod, containers_ready),
         containers_ready,
         _plain("PodScheduled", True),
@@ -126,12 +136,12 @@ def _plain(kind: str, holds: bool) -> PodCondition:
     return PodCondition(type=kind, status="True" if holds else "False")
 
 
-def _initialized_verdict(phase: str, uninitialized: list[str]) -> PodCondition:
+def _initialized_verdict(phase: str, holding_up: list[str]) -> PodCondition:
     if phase == "Succeeded":
         return PodCondition(type="Initialized", status="True", reason="PodCompleted")
-    if not uninitialized:
+    if not holding_up:
         return _plain("Initialized", True)
-    return _not("Initialized", "ContainersNotInitialized", "incomplete status", uninitialized)
+    return _not("Initialized", "ContainersNotInitialized", "incomplete status", holding_up)
 
 
 def _verdict(kind: str, phase: str, failing: list[str], reason: str, what: str) -> PodCondition:

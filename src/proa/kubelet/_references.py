@@ -19,6 +19,15 @@ class References:
     config_maps: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
 
+    @classmethod
+    def union(cls, several: "Iterable[References]") -> "References":
+        """All names of all of them."""
+        known = list(several)
+        return cls(
+            frozenset().union(*(one.config_maps for one in known)),
+            frozenset().union(*(one.secrets for one in known)),
+        )
+
 
 @dataclass(frozen=True)
 class Referenced:

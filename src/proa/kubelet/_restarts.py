@@ -1,10 +1,11 @@
 """When a container that has ended is started again. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from proa.app.backoff import Backoff
-from proa.kube.models.core_v1 import Container, ContainerStateTerminated, PodSpec
+from proa.kube.models.core_v1 import Container, ContainerRestartRule, ContainerStateTerminated, PodSpec
 
 CRASH_LOOP: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
 """Seconds between restarts, as Kubernetes has them; the very first restart is at once."""
@@ -14,14 +15,27 @@ RESET_AFTER: Final = timedelta(minutes=10)
 
 
 def restart_policy(pod: PodSpec, container: Container, *, init: bool) -> str:
-    """`Always`, `OnFailure` or `Never`; an init container that ended well has done its work for good."""
-    policy = container.restart_policy or pod.restart_policy or "Always"
+    """`Always`, `OnFailure` or `Never`: the container's own, else the pod's.
+
+    By the pod's, an init container that ended well has done its work for good; one with a policy `Always`
+    of its own is a sidecar.
+    """
+    if container.restart_policy is not None:
+        return container.restart_policy
+    policy = pod.restart_policy or "Always"
     return "OnFailure" if init and policy == "Always" else policy
 
 
-def restarts(policy: str, exit_code: int) -> bool:
-    """Whether the policy has a container that ended with this code started again."""
+def restarts(policy: str, exit_code: int, rules: Iterable[ContainerRestartRule] = ()) -> bool:
+    """Whether a container that ended with this code is started again: a rule that fits, else the policy."""
+    if any(rule.action == "Restart" and _fits(rule, exit_code) for rule in rules):
+        return True
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def _fits(rule: ContainerRestartRule, exit_code: int) -> bool:
+    codes = rule.exit_codes
+    return codes is not None and (exit_code in codes.values) == (codes.operator == "In")
 
 
 class RestartTimer:

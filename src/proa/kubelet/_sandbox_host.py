@@ -64,11 +64,11 @@ class SandboxHost:
         """Compile a module or find it in the cache; errors as of `Sandboxes.compile`."""
         return await self._insist(lambda sandboxes: sandboxes.compile(path, sha256))
 
-    async def start(self, spec: SandboxSpec) -> Sandbox:
+    async def start(self, spec: SandboxSpec, stdin: int | None = None) -> Sandbox:
         """Start a sandbox, or give the one that has this id already; errors as of `Sandboxes.start`."""
 
         async def start(sandboxes: Sandboxes) -> Sandbox:
-            return _find(sandboxes, spec.id) or await sandboxes.start(spec)
+            return _find(sandboxes, spec.id) or await sandboxes.start(spec, stdin)
 
         return await self._insist(start)
 

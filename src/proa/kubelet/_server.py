@@ -1,42 +1,56 @@
 """What the kubelet serves over HTTPS: logs for the API server, its pods, health and metrics.
 
-A client shows who it is by a certificate of the cluster's CA. Those let in are the API server and
-administrators: the groups `system:masters` and `kubeadm:cluster-admins`, and the user
-`kube-apiserver-kubelet-client`. Any other has no business here: it asks the API server, which knows its
-rights. Without a certificate only `/healthz` answers.
+`_access` says who may ask what. Without saying who asks, only `/healthz` answers.
 """
 
 import asyncio
 import contextlib
+import dataclasses
+import json
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from msgspec.structs import replace
 
 from proa import kube
 from proa.app import Health, Metrics
 from proa.app.http import add_operations
 from proa.kube.models.core_v1 import ContainerStatus, PodList
-from proa.kubelet import _log_reader
+from proa.kubelet import _exec, _log_reader, _machine, _usage
+from proa.kubelet._access import Access, Handler
 from proa.kubelet._container import Container
 from proa.kubelet._log_options import LogOptions
 from proa.kubelet._pods import Pods
+from proa.kubelet._settings import KubeletSettings
 from proa.kubelet.errors import LogQueryError
-
-_GROUPS: Final = frozenset({"system:masters", "kubeadm:cluster-admins"})
-_USERS: Final = frozenset({"kube-apiserver-kubelet-client"})
-_OPEN: Final = frozenset({"/healthz"})
 
 _LOOK_EVERY: Final = 5.0
 """Seconds between looks whether a client is still there."""
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-
-def application(pods: Pods, health: Health, metrics: Metrics) -> web.Application:
+def application(
+    pods: Pods, access: Access, health: Health, metrics: Metrics, settings: KubeletSettings
+) -> web.Application:
     """The server's routes."""
+
+    async def resource_metrics(_request: web.Request) -> web.Response:
+        node, each = await asyncio.to_thread(lambda: (_usage.of_node(), _usage.of_pods(pods.workers())))
+        return web.Response(text=_usage.resource_metrics(node, each))
+
+    async def summary(_request: web.Request) -> web.Response:
+        def look() -> dict[str, Any]:
+            machine = _machine.observe(settings.data_dir)
+            return _usage.summary(settings.name, machine, _usage.of_node(), _usage.of_pods(pods.workers()))
+
+        return web.json_response(await asyncio.to_thread(look))
+
+    async def configuration(_request: web.Request) -> web.Response:
+        # Nothing in it is secret: keys and tokens are files, of which it holds the names.
+        known = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+        return web.json_response({"kubeletconfig": known}, dumps=lambda value: json.dumps(value, default=str))
 
     async def container_logs(request: web.Request) -> web.StreamResponse:
         return await _container_logs(request, pods)
@@ -45,39 +59,39 @@ def application(pods: Pods, health: Health, metrics: Metrics) -> web.Application
         items = [replace(worker.context.pod, status=worker.status) for worker in pods.workers()]
         return web.Response(body=kube.encode(PodList(items=items)), content_type="application/json")
 
-    site = web.Application(middlewares=[_authenticate])
+    async def execute(request: web.Request) -> web.StreamResponse:
+        container = _running(_container(request, pods))
+        command = request.query.getall("command", [])
+        if not command:
+            raise web.HTTPBadRequest(text="you must specify at least one command for the container\n")
+        stdin = request.query.get("stdin", "") in {"1", "true"}
+        return await _exec.execute(request, container, command, stdin=stdin)
+
+    async def attach(request: web.Request) -> web.StreamResponse:
+        return await _exec.attach(request, _running(_container(request, pods)))
+
+    site = web.Application(middlewares=[_guard(access)])
+    site.router.add_get("/exec/{namespace}/{pod}/{container}", execute)
+    site.router.add_get("/attach/{namespace}/{pod}/{container}", attach)
     site.router.add_get("/containerLogs/{namespace}/{pod}/{container}", container_logs)
     site.router.add_get("/pods", list_pods)
+    site.router.add_get("/metrics/resource", resource_metrics)
+    site.router.add_get("/stats/summary", summary)
+    site.router.add_get("/configz", configuration)
     add_operations(site, health, metrics)
     return site
 
 
-@web.middleware
-async def _authenticate(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    if request.path not in _OPEN:
-        certificate = request.get_extra_info("peercert")
-        if not certificate:
-            raise web.HTTPUnauthorized(text="Unauthorized: show a client certificate of the cluster's CA\n")
-        names = subject(certificate)
-        if names.get("commonName", [""])[0] not in _USERS and not _GROUPS.intersection(
-            names.get("organizationName", [])
-        ):
-            raise web.HTTPForbidden(
-                text="Forbidden: only the API server and administrators may ask the kubelet\n"
-            )
-    return await handler(request)
+def _guard(access: Access) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await access.check(request)
+        return await handler(request)
+
+    return guard
 
 
-def subject(certificate: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The names in the subject of a certificate, as `ssl` gives it, by their kind."""
-    names: dict[str, list[str]] = {}
-    for relative in certificate.get("subject", ()):
-        for kind, value in relative:
-            names.setdefault(kind, []).append(value)
-    return names
-
-
-async def _container_logs(request: web.Request, pods: Pods) -> web.StreamResponse:
+def _container(request: web.Request, pods: Pods) -> Container:
     namespace, pod_name, name = (request.match_info[key] for key in ("namespace", "pod", "container"))
     pod = pods.find(namespace, pod_name)
     container = pod.container(name) if pod is not None else None
@@ -85,6 +99,18 @@ async def _container_logs(request: web.Request, pods: Pods) -> web.StreamRespons
         raise web.HTTPNotFound(text=f'pod "{pod_name}" in namespace "{namespace}" is not on this node\n')
     if container is None:
         raise web.HTTPNotFound(text=f'container "{name}" not found in pod "{pod_name}"\n')
+    return container
+
+
+def _running(container: Container) -> Container:
+    if container.status.state.running is None:
+        raise web.HTTPBadRequest(text=f"container {container.name} is not running\n")
+    return container
+
+
+async def _container_logs(request: web.Request, pods: Pods) -> web.StreamResponse:
+    container = _container(request, pods)
+    pod_name = request.match_info["pod"]
     try:
         options = LogOptions.parse(request.query, time.time_ns())
         restart = instance(container.status, pod_name, previous=options.previous)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from proa.app.settings import setting
+from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Taint
 
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -53,6 +54,8 @@ class KubeletSettings:
     tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
     tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
     client_ca_file: Path | None = setting(None, help="CA of client certificates; by default the kubeconfig's")
+    container_log_max_size: str = setting("10Mi", help="size at which a container's log is rotated")
+    container_log_max_files: int = setting(5, help="most files that are kept of a container's log")
     stop_pods_on_exit: bool = setting(
         False, help="end all containers on exit; else they run on for the next start"
     )
@@ -67,6 +70,10 @@ class KubeletSettings:
             yield f"port: {self.port} is no port"
         if self.max_pods < 1:
             yield f"max_pods: {self.max_pods} is less than 1"
+        if self.container_log_max_files < 2:
+            yield f"container_log_max_files: {self.container_log_max_files} is less than 2"
+        if not _is_size(self.container_log_max_size):
+            yield f"container_log_max_size: {self.container_log_max_size!r} is no quantity such as 10Mi"
         yield from self._wrong_network()
         for key, value in self.node_labels.items():
             if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
@@ -85,6 +92,11 @@ class KubeletSettings:
             yield f"pod_cidr: {error}"
 
     @property
+    def log_bytes(self) -> int:
+        """The size at which a log is rotated."""
+        return int(Quantity(self.container_log_max_size))
+
+    @property
     def name(self) -> str:
         """The node's name."""
         return self.node_name or default_node_name()
@@ -93,6 +105,13 @@ class KubeletSettings:
     def address(self) -> str:
         """The node's address."""
         return self.node_ip or self.bind
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return int(Quantity(text)) > 0
+    except ValueError:
+        return False
 
 
 def _is_address_of_one_machine(text: str) -> bool:

@@ -1,8 +1,12 @@
-"""What a pod asks for that Proa does not do yet, so that it is said and not silently ignored. Pure."""
+"""What a pod asks for that Proa does not do, so that it is said and not silently ignored. Pure.
+
+Probes and hooks by `exec` are refused for good: a guest holds one program and no shell to run another in.
+"""
 
 from collections.abc import Iterator
 
-from proa.kube.models.core_v1 import Container, PodSpec
+from proa.kube.models.core_v1 import Container, Lifecycle, LifecycleHandler, PodSpec, Probe
+from proa.kubelet import _hooks, _probes
 
 
 def ignored(spec: PodSpec) -> list[str]:
@@ -16,14 +20,23 @@ def ignored(spec: PodSpec) -> list[str]:
 
 
 def _ignored_of(container: Container) -> Iterator[str]:
+    lifecycle = container.lifecycle or Lifecycle()
     given = {
-        "livenessProbe": container.liveness_probe,
-        "readinessProbe": container.readiness_probe,
-        "startupProbe": container.startup_probe,
-        "lifecycle": container.lifecycle,
+        "livenessProbe": _refused_probe(container.liveness_probe),
+        "readinessProbe": _refused_probe(container.readiness_probe),
+        "startupProbe": _refused_probe(container.startup_probe),
+        "postStart": _refused_hook(lifecycle.post_start),
+        "preStop": _refused_hook(lifecycle.pre_stop),
         "stdin": container.stdin,
         "tty": container.tty,
-        "restartPolicyRules": container.restart_policy_rules,
         "volumeDevices": container.volume_devices,
     }
     return (name for name, value in given.items() if value)
+
+
+def _refused_probe(probe: Probe | None) -> bool:
+    return probe is not None and _probes.supported(probe) is None
+
+
+def _refused_hook(handler: LifecycleHandler | None) -> bool:
+    return handler is not None and _hooks.supported(handler) is None

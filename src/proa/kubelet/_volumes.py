@@ -1,11 +1,10 @@
 """A pod's volumes as directories of the host.
 
-Files come from the API once, before the first container starts. A restarted kubelet finds the directories
-of its pods again by their names and leaves what is in them alone.
+Files that come from the API are there before the first container starts, and are kept new by
+`_volume_updates`. A restarted kubelet finds the directories of its pods again by their names.
 """
 
 import asyncio
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,12 @@ import msgspec
 
 from proa.kube import Client
 from proa.kube.models.core_v1 import HostPathVolumeSource, ProjectedVolumeSource, Volume
-from proa.kubelet import _references, _service_account_tokens, _volume_files
+from proa.kubelet import _atomic_files, _claims, _references, _volume_files
+from proa.kubelet._claims import claim_name
 from proa.kubelet._fields import PodFields
 from proa.kubelet._references import Referenced
+from proa.kubelet._service_account_tokens import Tokens
+from proa.kubelet._users import owner
 from proa.kubelet._volume_files import File
 from proa.kubelet.errors import VolumeError
 
@@ -26,14 +28,18 @@ class ProvidedVolume:
 
     Attributes:
         path: Its directory on the host.
-        read_only: What the API has put there is not the guest's to change.
+        read_only: It is not the guest's to change.
+        is_from_api: Its files come from the API, laid out as `_atomic_files` does.
     """
 
     path: Path
     read_only: bool = False
+    is_from_api: bool = False
 
 
-async def provide(client: Client, volume: Volume, directory: Path, fields: PodFields) -> ProvidedVolume:
+async def provide(
+    client: Client, volume: Volume, directory: Path, fields: PodFields, tokens: Tokens
+) -> ProvidedVolume:
     """Make a volume's directory and what belongs in it.
 
     Args:
@@ -41,6 +47,7 @@ async def provide(client: Client, volume: Volume, directory: Path, fields: PodFi
         volume: What is wanted.
         directory: Where the pod's own volumes are kept; this one gets a directory of its name in it.
         fields: The pod's facts, for the downward API.
+        tokens: The pod's.
 
     Raises:
         VolumeError: It cannot be had: something is missing, or the kind is not supported.
@@ -49,18 +56,47 @@ async def provide(client: Client, volume: Volume, directory: Path, fields: PodFi
     """
     if volume.host_path is not None:
         return ProvidedVolume(await asyncio.to_thread(_host_path, volume.host_path))
+    if (claim := claim_name(volume, fields.pod.metadata.name or "")) is not None:
+        return await _claimed(client, volume, claim, fields)
     path = directory / volume.name
-    kind = _kind(volume)
-    read_only = kind != "emptyDir"
-    if await asyncio.to_thread(path.is_dir):
-        return ProvidedVolume(path, read_only)
-    if not read_only:
-        await asyncio.to_thread(path.mkdir, parents=True, mode=0o700)
+    if _kind(volume) == "emptyDir":
+        await asyncio.to_thread(_empty, path)
         return ProvidedVolume(path)
+    if not await asyncio.to_thread(_atomic_files.is_written, path):
+        await fill(client, volume, path, fields, tokens)
+    return ProvidedVolume(path, read_only=True, is_from_api=True)
+
+
+def is_from_api(volume: Volume) -> bool:
+    """Whether what is in it comes from the API server, and so may change."""
+    return _kind(volume) in {"configMap", "secret", "downwardAPI", "projected"}
+
+
+async def fill(client: Client, volume: Volume, path: Path, fields: PodFields, tokens: Tokens) -> None:
+    """Make a volume's directory hold what the API server has for it now.
+
+    Raises:
+        VolumeError, proa.kubelet.errors.ContainerConfigError, proa.kube.KubeError: As of `provide`.
+    """
     referenced = await _references.fetch(client, fields.namespace, _references.of_volume(volume))
-    files = _files(volume, referenced, fields) + await _service_account_tokens.files(client, volume, fields)
-    await asyncio.to_thread(_fill, path, files)
-    return ProvidedVolume(path, read_only)
+    files = _files(volume, referenced, fields)
+    files += await tokens.files(volume, fields)
+    await asyncio.to_thread(_atomic_files.write, path, files, owner(fields.pod))
+
+
+async def _claimed(client: Client, volume: Volume, claim: str, fields: PodFields) -> ProvidedVolume:
+    ephemeral = volume.ephemeral is not None
+    path, read_only = await _claims.directory(client, claim, fields, ephemeral=ephemeral)
+    if not await asyncio.to_thread(path.is_dir):
+        raise VolumeError(f"persistentvolumeclaim {claim}: there is no directory {path} on the node")
+    asked = volume.persistent_volume_claim
+    return ProvidedVolume(path, read_only or bool(asked and asked.read_only))
+
+
+def _empty(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Whoever the guest runs as; the pod's directory around it is closed to all others.
+    path.chmod(0o777)
 
 
 def _kind(volume: Volume) -> str:
@@ -132,16 +168,3 @@ def _host_path(source: HostPathVolumeSource) -> Path:
     if not path.is_dir():
         raise VolumeError(f"hostPath {path}: there is no such directory on the node")
     return path
-
-
-def _fill(path: Path, files: list[File]) -> None:
-    # Made aside and moved into place whole: a guest never sees half a volume, a crash leaves no half one.
-    unfinished = path.with_name(f".{path.name}.new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True, mode=0o700)
-    for file in files:
-        target = unfinished / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.content)
-        target.chmod(file.mode & 0o777)
-    unfinished.rename(path)

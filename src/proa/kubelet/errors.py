@@ -5,6 +5,7 @@
     KubeletError
     ├── ContainerConfigError   a container's environment, arguments or mounts cannot be made
     ├── VolumeError            a volume cannot be provided
+    ├── ActionError            a probe or a hook did not succeed
     ├── ImageNeverPullError    the image is not here and must not be pulled
     └── LogQueryError          a log request that makes no sense
 """
@@ -22,6 +23,10 @@ class ContainerConfigError(KubeletError):
 
 class VolumeError(KubeletError):
     """A volume cannot be provided, now or ever. Tried again with back-off."""
+
+
+class ActionError(KubeletError):
+    """What a probe or hook asked for was refused, failed or not to be had."""
 
 
 class ImageNeverPullError(KubeletError):

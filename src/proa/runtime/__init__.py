@@ -3,30 +3,37 @@
 Parts, from the bottom up; each is usable alone:
 
 - `watcher`: the objects of one kind as an endless stream of events, over every failure.
-- `Reflector` and its `Store`: the same, kept as a cache with indexes that any number of subscribers share.
+- `Reflector` and its `Store`: the same, kept as a cache that any number of subscribers share; `indexes` to
+  look objects up by. `Reflectors`: one watch for each resource and selection in a process.
 - `Controller`: calls your reconciler for each object that something happened to: one run at a time for an
-  object,
-  retried with back-off, told to stop gracefully.
+  object, retried with back-off, told to stop gracefully. `predicates`: which changes matter to it.
 - `Dispatcher`: the controller's queue and hands alone, for keys of your own.
+- `Finalizer`: keeps objects from vanishing before they are cleaned up after.
+- `conditions`: waiting until an object is as one wants it. `LeaderElection`: of several processes, one works.
 - `Recorder`: Events about objects, for people; `background`: tasks that end with their owner.
 
 Start reading at `Controller`. The decisions are made by pure modules (`_machine`, `_known`, `_pacing`,
 `_queue`, `_triggers`); the others only connect them to a server and a clock.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from proa.runtime._background import background
 from proa.runtime._controller import Action, Controller, Reconciler, Statistics
 from proa.runtime._dispatcher import Dispatcher
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
+from proa.runtime._finalizer import Finalizer
 from proa.runtime._object import ObjectRef
 from proa.runtime._reflector import Reflector, Subscription
+from proa.runtime._sharing import Reflectors
 from proa.runtime._store import Index, Store, StoreClosedError
+from proa.runtime._trace import Reason, Run
 from proa.runtime._triggers import Mapper
-from proa.runtime._watcher import ErrorHandler, Source, watcher
+from proa.runtime._watcher import ErrorHandler, Source, Transform, watcher
 
 if TYPE_CHECKING:
+    from proa.runtime._leader import LeaderElection, LeadershipLostError, Terms
     from proa.runtime._recorder import Recorder
 
 __all__ = [
@@ -37,29 +44,43 @@ __all__ = [
     "Dispatcher",
     "ErrorHandler",
     "Event",
+    "Finalizer",
     "Index",
     "Init",
     "InitApply",
     "InitDone",
+    "LeaderElection",
+    "LeadershipLostError",
     "Mapper",
     "ObjectRef",
+    "Reason",
     "Reconciler",
     "Recorder",
     "Reflector",
+    "Reflectors",
+    "Run",
     "Source",
     "Statistics",
     "Store",
     "StoreClosedError",
     "Subscription",
+    "Terms",
+    "Transform",
     "background",
     "watcher",
 ]
 
 
 def __getattr__(name: str) -> object:
-    # The recorder needs the types of core/v1, ten times as much to load as all the rest.
-    if name != "Recorder":
+    # These need types of Kubernetes that take ten times as long to load as all the rest.
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from proa.runtime._recorder import Recorder
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
 
-    return Recorder
+
+_LAZY = {
+    "LeaderElection": "_leader",
+    "LeadershipLostError": "_leader",
+    "Recorder": "_recorder",
+    "Terms": "_leader",
+}

@@ -16,11 +16,13 @@ Work: TypeAlias = Callable[[Key], Awaitable[float | None]]
 class Dispatcher(Generic[Key]):
     """Runs `work` for the keys of a `WorkQueue`, by the running event loop's clock."""
 
-    def __init__(self, work: Work[Key], *, concurrency: int, backoff: Backoff, grace: float) -> None:
+    def __init__(
+        self, work: Work[Key], *, concurrency: int, backoff: Backoff, grace: float, debounce: float = 0.0
+    ) -> None:
         self._work = work
         self._concurrency = concurrency
         self._grace = grace
-        self._queue: WorkQueue[Key] = WorkQueue(backoff)
+        self._queue: WorkQueue[Key] = WorkQueue(backoff, debounce)
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -34,6 +36,11 @@ class Dispatcher(Generic[Key]):
     def running(self) -> int:
         """The number of keys that are worked on."""
         return self._queue.running
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
 
     def add(self, key: Key, delay: float = 0.0) -> None:
         """Ask for work on `key` in `delay` seconds."""

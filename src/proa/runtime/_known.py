@@ -53,7 +53,7 @@ class Known(Generic[K]):
             yield Delete(before)
 
     def _vanished(self) -> Iterator[Delete[K]]:
-        gone = self._objects.keys() - self._listed
+        gone = [ref for ref in self._objects if ref not in self._listed]
         self._listed.clear()
         for ref in gone:
             yield Delete(self._objects.pop(ref))

@@ -6,6 +6,9 @@
       ▲   ╰────────────last page─────────────▲  │
       ╰──────── 410, or no resourceVersion ─────╯
 
+Where the server streams lists (KEP-3157), Streaming takes the place of Empty and Listing: one watch begins
+with all there is and goes on from there.
+
 A failed list page is asked for again, and a failed watch is resumed where it stood: only a resourceVersion or
 continue token that the server has forgotten (410 Gone) leads back to a fresh list.
 """
@@ -33,13 +36,18 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Streaming:
+    """A watch that begins with all there is is wanted, or has not told all of it yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Watching:
     """A watch from `resource_version` is wanted, or open."""
 
     resource_version: str
 
 
-State: TypeAlias = Empty | Listing | Watching
+State: TypeAlias = Empty | Listing | Streaming | Watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,11 @@ class Listed(Generic[K]):
     items: Sequence[K]
     resource_version: str | None
     continue_: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A watch that begins with all there is was opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +83,28 @@ class Bookmarked:
     """The watch said that everything up to `resource_version` has been sent."""
 
     resource_version: str | None
+    initial_end: bool = False
+    """Whether it ends what a streamed list begins with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """The server no longer knows the resourceVersion or the continue token (410 Gone)."""
-
-
-Input: TypeAlias = Listed[K] | Changed[K] | Deleted[K] | Bookmarked | Expired
+Input: TypeAlias = Listed[K] | Began | Changed[K] | Deleted[K] | Bookmarked
 
 
 def step(state: State, received: Input[K]) -> tuple[State, list[Event[K]]]:
     """Return the state that follows `state` when the server said `received`, and the events it amounts to.
 
-    The clean end of a watch and any failure other than 410 change nothing, so they are no inputs.
+    The clean end of a watch and most failures change nothing, so they are no inputs; 410 Gone means to begin
+    anew.
     """
     match received:
+        case Began():
+            return state, [Init()]
+        case Changed(obj) if isinstance(state, Streaming):
+            return state, [InitApply(obj)]
+        case Bookmarked(resource_version, initial_end) if isinstance(state, Streaming):
+            return (_advanced(state, resource_version), [InitDone()]) if initial_end else (state, [])
+        case Deleted() if isinstance(state, Streaming):
+            return Empty(), []  # it should not come before the end: what was streamed cannot be relied on
         case Changed(obj):
             return _advanced(state, obj.metadata.resource_version), [Apply(obj)]
         case Bookmarked(resource_version):
@@ -94,8 +113,6 @@ def step(state: State, received: Input[K]) -> tuple[State, list[Event[K]]]:
             return _advanced(state, obj.metadata.resource_version), [Delete(obj)]
         case Listed():
             return _listed(state, received)
-        case Expired():
-            return Empty(), []
 
 
 def _listed(state: State, page: Listed[K]) -> tuple[State, list[Event[K]]]:

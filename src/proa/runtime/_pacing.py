@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from proa.app import Backoff
 
 FLOOR = 1.0
@@ -16,7 +18,8 @@ class Pacing:
     """
 
     def __init__(self, backoff: Backoff) -> None:
-        self._timer = backoff.start()
+        # Drawn from the common generator, so that a simulation can repeat it.
+        self._timer = backoff.start(random.getrandbits(32))
         self._began = 0.0
         self._delivered = False
 

@@ -28,8 +28,17 @@ class WorkQueue(Generic[Key]):
     - A key that fails is due again after a delay that doubles with each failure in a row.
     """
 
-    def __init__(self, backoff: Backoff) -> None:
+    def __init__(self, backoff: Backoff, debounce: float = 0.0) -> None:
+        """Make an empty queue.
+
+        Args:
+            backoff: The delays of keys that failed.
+            debounce: Seconds of quiet to wait for: a key asked for at once is due so much later, and pushed
+                back by each further request, but by no more than ten times as long in all.
+        """
         self._backoff = backoff
+        self._debounce = debounce
+        self._pushed: dict[Key, float] = {}
         self._order = itertools.count()
         self._heap: list[tuple[float, int, Key]] = []
         self._waiting: dict[Key, tuple[float, int]] = {}
@@ -53,11 +62,11 @@ class WorkQueue(Generic[Key]):
             self._held[key] = min(at, self._held.get(key, at))
             return
         waiting = self._waiting.get(key)
-        if waiting is None or at < waiting[0]:
-            entry = (at, next(self._order))
-            self._waiting[key] = entry
-            heapq.heappush(self._heap, (*entry, key))
-            self._compact()
+        if self._debounce and delay <= 0:
+            latest = self._pushed.setdefault(key, now + 10 * self._debounce)
+            self._place(key, min(now + self._debounce, latest))
+        elif waiting is None or at < waiting[0]:
+            self._place(key, at)
 
     def take(self, now: float) -> Key | None:
         """Return the key that is due for longest and mark it as worked on; None if no key is due."""
@@ -66,6 +75,7 @@ class WorkQueue(Generic[Key]):
             return None
         _, _, key = heapq.heappop(self._heap)
         del self._waiting[key]
+        self._pushed.pop(key, None)
         self._running.add(key)
         return key
 
@@ -90,6 +100,12 @@ class WorkQueue(Generic[Key]):
         delay = self._backoff.delay(attempt)
         self._release(key, now, delay)
         return delay
+
+    def _place(self, key: Key, at: float) -> None:
+        entry = (at, next(self._order))
+        self._waiting[key] = entry
+        heapq.heappush(self._heap, (*entry, key))
+        self._compact()
 
     def _compact(self) -> None:
         # An entry overtaken by an earlier one stays in the heap until its time: far too long for a delay of

@@ -7,17 +7,17 @@ import secrets
 from collections import OrderedDict
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from proa.app import Backoff, logs
 from proa.kube import Api, ApiError, Client, KubeError, Merge, NotFoundError
-from proa.kube.models import Resource
-from proa.kube.models import now as current_time
-from proa.kube.models.core_v1 import Event, EventSource, ObjectReference
+from proa.kube.models import MicroTime, Resource
+from proa.kube.models.core_v1 import Event, EventSeries, EventSource, ObjectReference
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.runtime._background import background
+from proa.runtime._spam import SpamFilter
 
 __all__ = ["Recorder"]
 
@@ -29,6 +29,8 @@ MESSAGE_LENGTH = 1024
 FLUSH_SECONDS = 2.0
 RETRY = Backoff(initial=0.5, maximum=10.0, factor=2.0, jitter=0.5)
 ATTEMPTS = 6
+SERIES = timedelta(minutes=6)
+"""What happens again later than that after the last time is a new Event, not one more of a series."""
 
 
 class _Subject(NamedTuple):
@@ -51,8 +53,8 @@ class _Occurrences:
     """How often something happened, and when."""
 
     count: int
-    first: datetime
-    last: datetime
+    first: MicroTime
+    last: MicroTime
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class _Recorded:
 
 
 class Recorder:
-    """Records what happens to objects as core/v1 Events; the same thing happening again raises their count.
+    """Records what happens to objects as Events; the same happening again makes a series of them.
 
     ::
 
@@ -73,12 +75,17 @@ class Recorder:
 
     `event` only queues: it never waits and never raises, also when the server is gone. Events that cannot be
     delivered within some attempts, or that exceed the queue, are dropped and counted in `dropped`: Events are
-    best effort in all of Kubernetes.
+    best effort in all of Kubernetes. So are those of an object that more than 25 different things happen to
+    in a short time, beyond one in five minutes.
+
+    Events are written as core/v1 with the fields of events.k8s.io/v1 (`eventTime`, `series`, `action`,
+    `reportingInstance`) and the counts of old: they are the same objects, and every reader finds what it
+    knows. https://github.com/kubernetes/enhancements/tree/master/keps/sig-instrumentation/383-new-event-api-ga-graduation
 
     Args:
         client: Where to record.
         component: Who reports, such as "kubelet".
-        host: The node that it reports from.
+        host: The node that it reports from, or the name of this instance of the component.
         capacity: How many different events may wait.
     """
 
@@ -92,6 +99,7 @@ class Recorder:
         self._capacity = capacity
         self._pending: OrderedDict[_Subject, _Occurrences] = OrderedDict()
         self._recorded: OrderedDict[_Subject, _Recorded] = OrderedDict()
+        self._spam: SpamFilter[tuple[str, ...]] = SpamFilter()
         self._changed = asyncio.Event()
         self._closing = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -113,16 +121,18 @@ class Recorder:
             reason: Why, in one CamelCase word, such as "FailedScheduling".
             message: A sentence for people.
             type: "Warning" for what needs attention.
-            action: What was done or tried, in one CamelCase word.
+            action: What was done or tried, in one CamelCase word; by default the reason.
         """
         if self._closing.is_set():
             return
-        now = current_time()
+        now = _now()
         subject = _subject(regarding, type, reason, message[:MESSAGE_LENGTH], action)
         pending = self._pending.get(subject)
         if pending is not None:
             pending.count += 1
             pending.last = now
+        elif not self._spam.admits(subject[:5], asyncio.get_running_loop().time()):
+            self._drop("too many events about one object")
         elif len(self._pending) < self._capacity:
             self._pending[subject] = _Occurrences(1, now, now)
             self._changed.set()
@@ -173,10 +183,10 @@ class Recorder:
     async def _record(self, subject: _Subject, occurrences: _Occurrences) -> None:
         events = Api(self._client, Event, namespace=subject.namespace or "default")
         recorded = self._recorded.pop(subject, None)
-        if recorded is not None:
+        if recorded is not None and occurrences.first - recorded.occurrences.last < SERIES:
             total = _sum(recorded.occurrences, occurrences)
             try:
-                await events.patch(recorded.name, Merge({"count": total.count, "lastTimestamp": total.last}))
+                await events.patch(recorded.name, Merge(_again(total)))
             except NotFoundError:
                 pass  # Events expire; the next one starts anew
             else:
@@ -207,13 +217,15 @@ class Recorder:
             type=subject.type,
             reason=subject.reason,
             message=subject.message,
-            action=subject.action or None,
+            action=subject.action or subject.reason,
+            event_time=occurrences.first,
+            series=_series(occurrences) if occurrences.count > 1 else None,
             count=occurrences.count,
-            first_timestamp=occurrences.first,
-            last_timestamp=occurrences.last,
+            first_timestamp=_seconds(occurrences.first),
+            last_timestamp=_seconds(occurrences.last),
             source=EventSource(component=self._component, host=self._host),
             reporting_component=self._component,
-            reporting_instance=self._host,
+            reporting_instance=self._host or self._component,
         )
 
     def _drop(self, why: str) -> None:
@@ -237,6 +249,22 @@ def _subject(
         message=message,
         action=action or "",
     )
+
+
+def _again(total: _Occurrences) -> dict[str, Any]:
+    return {"count": total.count, "lastTimestamp": _seconds(total.last), "series": _series(total)}
+
+
+def _series(total: _Occurrences) -> EventSeries:
+    return EventSeries(count=total.count, last_observed_time=total.last)
+
+
+def _now() -> MicroTime:
+    return MicroTime.fromtimestamp(datetime.now(UTC).timestamp(), UTC)
+
+
+def _seconds(time: datetime) -> datetime:
+    return datetime.fromtimestamp(int(time.timestamp()), UTC)
 
 
 def _sum(before: _Occurrences, more: _Occurrences) -> _Occurrences:

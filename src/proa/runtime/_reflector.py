@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Generic, Self
-from weakref import WeakSet
+from typing import Generic, Self, TypeAlias
+from weakref import WeakValueDictionary
 
 from proa.app import Backoff
 from proa.runtime._background import background
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
 from proa.runtime._object import K, ObjectRef
 from proa.runtime._store import Store, StoreWriter
-from proa.runtime._watcher import BACKOFF, ErrorHandler, Source, watcher
+from proa.runtime._watcher import BACKOFF, ErrorHandler, Source, Transform, watcher
 
 BATCH = 500
 """After so many events in a row a subscriber lets others have a turn; more would stall the loop."""
+
+
+_Pending: TypeAlias = tuple[ObjectRef, str | None] | None
 
 
 class Subscription(Generic[K]):
@@ -31,13 +35,15 @@ class Subscription(Generic[K]):
 
     def __init__(self, store: Store[K]) -> None:
         self._store = store
-        self._pending: OrderedDict[tuple[ObjectRef, str | None], Apply[K] | Delete[K]] = OrderedDict()
+        self._pending: OrderedDict[_Pending, Apply[K] | Delete[K] | InitDone] = OrderedDict()
         self._changed = asyncio.Event()
         self._open = True
 
-    def publish(self, change: Apply[K] | Delete[K]) -> None:
+    def publish(self, change: Apply[K] | Delete[K] | InitDone) -> None:
         """Add a change; for the reflector only."""
-        key = (ObjectRef.of(change.obj), change.obj.metadata.uid)
+        key: _Pending = None
+        if not isinstance(change, InitDone):
+            key = (ObjectRef.of(change.obj), change.obj.metadata.uid)
         self._pending.pop(key, None)
         self._pending[key] = change
         self._changed.set()
@@ -48,7 +54,11 @@ class Subscription(Generic[K]):
         self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[Event[K]]:
-        """Yield Init, InitApply for each object, InitDone, then Apply and Delete until the reflector ends."""
+        """Yield Init, InitApply for each object, InitDone, then Apply and Delete until the reflector ends.
+
+        A later InitDone, without an Init, says that the objects were listed anew: what differs has been told,
+        but what came and went meanwhile was never seen.
+        """
         await self._store.ready()
         self._pending.clear()
         objects = iter(self._store)
@@ -78,7 +88,10 @@ class Reflector(Generic[K]):
             async for event in pods.subscribe():
                 ...
 
-    Failures are reported as `watcher` reports them; the store keeps what it has meanwhile.
+    Failures are reported as `watcher` reports them; the store keeps what it has meanwhile. Where only
+    metadata is needed, `Reflector(Api(client, PartialObjectMetadata.of(Pod)))` asks for no more than that.
+
+    The arguments are those of `watcher`.
     """
 
     def __init__(
@@ -89,6 +102,8 @@ class Reflector(Generic[K]):
         field_selector: str | None = None,
         backoff: Backoff = BACKOFF,
         on_error: ErrorHandler | None = None,
+        transform: Transform[K] | None = None,
+        streaming: bool = False,
     ) -> None:
         self._events = watcher(
             source,
@@ -96,10 +111,13 @@ class Reflector(Generic[K]):
             field_selector=field_selector,
             backoff=backoff,
             on_error=on_error,
+            transform=transform,
+            streaming=streaming,
         )
         self.type = source.type
         self._store: StoreWriter[K] = StoreWriter()
-        self._subscriptions: WeakSet[Subscription[K]] = WeakSet()
+        self._subscriptions: WeakValueDictionary[int, Subscription[K]] = WeakValueDictionary()
+        self._numbers = itertools.count()
         self._stack = AsyncExitStack()
 
     @property
@@ -110,7 +128,7 @@ class Reflector(Generic[K]):
     def subscribe(self) -> Subscription[K]:
         """Return a new subscription; it is welcome at any time and dropped by dropping the reference."""
         subscription = Subscription(self._store)
-        self._subscriptions.add(subscription)
+        self._subscriptions[next(self._numbers)] = subscription
         return subscription
 
     async def __aenter__(self) -> Self:
@@ -125,11 +143,28 @@ class Reflector(Generic[K]):
     async def _run(self) -> None:
         try:
             async for event in self._events:
-                for change in self._store.write(event):
-                    for subscription in self._subscriptions:
-                        subscription.publish(change)
+                relisted = isinstance(event, InitDone) and self._store.is_ready
+                await self._publish(self._store.write(event))
+                if relisted:
+                    await self._publish([InitDone()])
+                    await self._free()
         finally:
             await self._events.aclose()
             self._store.close()
-            for subscription in tuple(self._subscriptions):
+            for subscription in tuple(self._subscriptions.values()):
                 subscription.close()
+
+    async def _publish(self, changes: Sequence[Apply[K] | Delete[K] | InitDone]) -> None:
+        for number, change in enumerate(changes, 1):
+            for subscription in self._subscriptions.values():
+                subscription.publish(change)
+            if number % BATCH == 0:
+                await asyncio.sleep(0)
+
+    async def _free(self) -> None:
+        """Let go of the objects that a fresh list has replaced, bit by bit."""
+        replaced = self._store.replaced
+        while replaced:
+            for _ in range(min(BATCH, len(replaced))):
+                replaced.popitem()
+            await asyncio.sleep(0)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic
 
 from proa.app import ProaError
+from proa.kube import Selector
 from proa.kube.models import Resource
+from proa.kube.models.meta_v1 import LabelSelector
 from proa.runtime._events import Apply, Delete, Event, Init, InitApply, InitDone
 from proa.runtime._object import K, ObjectRef
 
@@ -68,6 +70,19 @@ class Store(Generic[K]):
         """Return the object that `ref` names, or None."""
         return self._objects.get(ref)
 
+    def select(self, labels: str | Selector | LabelSelector, namespace: str | None = None) -> Iterator[K]:
+        """Yield the objects that a label selector selects; of all namespaces if none is given.
+
+        Raises:
+            InvalidRequestError: the selector cannot be read.
+        """
+        selector = Selector.of(labels)
+        return (
+            obj
+            for obj in self
+            if namespace in {None, obj.metadata.namespace} and selector.matches(obj.metadata.labels)
+        )
+
     def __iter__(self) -> Iterator[K]:
         """Iterate over the objects as they are at this instant."""
         return iter(tuple(self._objects.values()))
@@ -96,7 +111,7 @@ class Store(Generic[K]):
         return self._filled
 
     def index(self, values: Callable[[K], Iterable[Hashable]]) -> Index[K]:
-        """Return an index by `values`, a pure function such as `lambda pod: [pod.spec.node_name]`."""
+        """Return an index by `values`, a pure function such as `indexes.by_label("app")`."""
         index = Index(values)
         for ref, obj in self._objects.items():
             index.add(ref, obj)
@@ -110,6 +125,8 @@ class StoreWriter(Store[K]):
     def __init__(self) -> None:
         super().__init__()
         self._fresh: dict[ObjectRef, K] = {}
+        self.replaced: dict[ObjectRef, K] = {}
+        """What the last fresh list has replaced: freeing it all at once would block for long."""
 
     def write(self, event: Event[K]) -> list[Apply[K] | Delete[K]]:
         """Take in one event of a watcher and return what thereby changed in the store."""
@@ -134,6 +151,7 @@ class StoreWriter(Store[K]):
 
     def _swap(self) -> list[Apply[K] | Delete[K]]:
         before, self._objects, self._fresh = self._objects, self._fresh, {}
+        self.replaced = before
         for index in self._indexes:
             index.clear()
             for ref, obj in self._objects.items():

@@ -21,24 +21,29 @@ class Trigger(Generic[K]):
 
     def __init__(self, mapper: Mapper[K]) -> None:
         self._mapper = mapper
-        self._mapped: dict[ObjectRef, frozenset[ObjectRef]] = {}
+        self._mapped: dict[ObjectRef, tuple[ObjectRef, ...]] = {}
 
-    def refs(self, event: Event[K]) -> frozenset[ObjectRef]:
-        """Return the objects that `event` concerns."""
+    def refs(self, event: Event[K]) -> tuple[ObjectRef, ...]:
+        """Return the objects that `event` concerns, each once."""
         match event:
             case InitApply(obj) | Apply(obj):
-                return self._remember(ObjectRef.of(obj), frozenset(self._mapper(obj)))
+                return self._remember(ObjectRef.of(obj), tuple(self._mapper(obj)))
             case Delete(obj):
-                return self._mapped.pop(ObjectRef.of(obj), frozenset()) | frozenset(self._mapper(obj))
-        return frozenset()
+                return _distinct(self._mapped.pop(ObjectRef.of(obj), ()), tuple(self._mapper(obj)))
+        return ()
 
-    def _remember(self, ref: ObjectRef, now: frozenset[ObjectRef]) -> frozenset[ObjectRef]:
-        before = self._mapped.get(ref, frozenset())
+    def _remember(self, ref: ObjectRef, now: tuple[ObjectRef, ...]) -> tuple[ObjectRef, ...]:
+        before = self._mapped.get(ref, ())
         if now:
             self._mapped[ref] = now
         else:
             self._mapped.pop(ref, None)
-        return before | now
+        return _distinct(before, now)
+
+
+def _distinct(before: tuple[ObjectRef, ...], now: tuple[ObjectRef, ...]) -> tuple[ObjectRef, ...]:
+    # Not a set: its order would differ from process to process, and a run could not be repeated.
+    return now if before == now and len(now) < 2 else tuple(dict.fromkeys(before + now))
 
 
 def owners(obj: Resource, kind: ResourceInfo) -> tuple[ObjectRef, ...]:

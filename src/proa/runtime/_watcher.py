@@ -8,19 +8,21 @@ from contextlib import aclosing
 from typing import Generic, Protocol, TypeAlias
 
 from proa.app import Backoff, logs
-from proa.kube import Bookmark, GoneError, KubeError, Page, WatchEvent
+from proa.kube import Bookmark, GoneError, InvalidError, KubeError, Page, WatchEvent
+from proa.kube.errors import BadRequestError
 from proa.runtime._events import Event
 from proa.runtime._known import Known
 from proa.runtime._machine import (
+    Began,
     Bookmarked,
     Changed,
     Deleted,
     Empty,
-    Expired,
     Input,
     Listed,
     Listing,
     State,
+    Streaming,
     Watching,
     step,
 )
@@ -34,6 +36,10 @@ WATCH_SECONDS = 290
 BACKOFF = Backoff(initial=0.8, maximum=30.0, factor=2.0, jitter=0.5)
 
 ErrorHandler: TypeAlias = Callable[[KubeError], None]
+
+Transform: TypeAlias = Callable[[K], K]
+"""Makes of an object what is kept of it. It may change the object in place, but not its name, namespace, uid
+or resourceVersion."""
 
 
 class Source(Protocol[K]):
@@ -58,6 +64,7 @@ class Source(Protocol[K]):
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout: int = WATCH_SECONDS,
+        initial_events: bool = False,
     ) -> AsyncGenerator[WatchEvent[K] | Bookmark, None]: ...
 
 
@@ -68,6 +75,8 @@ async def watcher(
     field_selector: str | None = None,
     backoff: Backoff = BACKOFF,
     on_error: ErrorHandler | None = None,
+    transform: Transform[K] | None = None,
+    streaming: bool = False,
 ) -> AsyncGenerator[Event[K], None]:
     """List the objects of `source`, then follow their changes, forever.
 
@@ -86,14 +95,18 @@ async def watcher(
         field_selector: Which objects to follow, by field.
         backoff: The pauses after failures in a row.
         on_error: Called with each failure; must not raise.
+        transform: Applied to each object before anything keeps it, to drop what is not needed.
+        streaming: Let the server stream lists through the watch (KEP-3157, in Kubernetes 1.34 by default)
+            instead of asking for pages; a server that refuses is asked for pages.
     """
-    state: State = Empty()
+    fresh: State = Streaming() if streaming else Empty()
+    state = fresh
     known: Known[K] = Known()
     pacing = Pacing(backoff)
-    conversation: _Conversation[K] = _Conversation(source, label_selector, field_selector)
+    conversation: _Conversation[K] = _Conversation(source, label_selector, field_selector, transform)
     now = asyncio.get_running_loop().time
     while True:
-        watching = isinstance(state, Watching)
+        watching = isinstance(state, Watching | Streaming)
         pacing.began(now())
         try:
             async with aclosing(conversation.ask(state)) as answers:
@@ -103,10 +116,15 @@ async def watcher(
                     state, events = step(state, received)
                     for event in known.complete(events):
                         yield event
+                    if isinstance(state, Empty):
+                        break
             pause = pacing.ended(now()) if watching else 0.0
         except KubeError as error:
+            if isinstance(state, Streaming) and isinstance(error, InvalidError | BadRequestError):
+                fresh = state = Empty()
+                continue
             if isinstance(error, GoneError):
-                state, _ = step(state, Expired())
+                state = fresh
             pause = pacing.failed()
             _report(error, pause, pacing.failures, on_error)
         await asyncio.sleep(pause)
@@ -115,10 +133,17 @@ async def watcher(
 class _Conversation(Generic[K]):
     """Turns what the state machine wants into requests, and the answers into its inputs."""
 
-    def __init__(self, source: Source[K], label_selector: str | None, field_selector: str | None) -> None:
+    def __init__(
+        self,
+        source: Source[K],
+        label_selector: str | None,
+        field_selector: str | None,
+        transform: Transform[K] | None,
+    ) -> None:
         self._source = source
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._transform = transform
 
     async def ask(self, state: State) -> AsyncGenerator[Input[K], None]:
         match state:
@@ -126,6 +151,11 @@ class _Conversation(Generic[K]):
                 yield await self._list(None)
             case Listing(continue_):
                 yield await self._list(continue_)
+            case Streaming():
+                yield Began()
+                async with aclosing(self._watch("", initial_events=True)) as answers:
+                    async for answer in answers:
+                        yield answer
             case Watching(resource_version):
                 async with aclosing(self._watch(resource_version)) as answers:
                     async for answer in answers:
@@ -138,24 +168,28 @@ class _Conversation(Generic[K]):
             limit=PAGE_SIZE,
             continue_=continue_,
         )
-        return Listed(page.items, page.resource_version, page.continue_)
+        items = page.items if self._transform is None else [self._transform(obj) for obj in page.items]
+        return Listed(items, page.resource_version, page.continue_)
 
-    async def _watch(self, resource_version: str) -> AsyncGenerator[Input[K], None]:
+    async def _watch(
+        self, resource_version: str, *, initial_events: bool = False
+    ) -> AsyncGenerator[Input[K], None]:
         stream = self._source.watch(
             resource_version,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             timeout=WATCH_SECONDS,
+            initial_events=initial_events,
         )
         async with aclosing(stream) as events:
             async for event in events:
-                yield _understood(event)
+                yield self._understood(event)
 
-
-def _understood(event: WatchEvent[K] | Bookmark) -> Input[K]:
-    if isinstance(event, Bookmark):
-        return Bookmarked(event.resource_version)
-    return Deleted(event.object) if event.type == "DELETED" else Changed(event.object)
+    def _understood(self, event: WatchEvent[K] | Bookmark) -> Input[K]:
+        if isinstance(event, Bookmark):
+            return Bookmarked(event.resource_version, event.initial_events_end)
+        obj = event.object if self._transform is None else self._transform(event.object)
+        return Deleted(obj) if event.type == "DELETED" else Changed(obj)
 
 
 def _report(error: KubeError, pause: float, failures: int, on_error: ErrorHandler | None) -> None:

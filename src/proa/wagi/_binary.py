@@ -5,18 +5,11 @@ from typing import BinaryIO, Final
 
 from proa.wagi.errors import SourceError
 
-__all__ = ["exported_functions", "is_component"]
+__all__ = ["exported_functions"]
 
 _MODULE: Final = b"\0asm\1\0\0\0"
-_COMPONENT: Final = b"\0asm\x0d\0\1\0"
 _EXPORTS: Final = 7
 _FUNCTION: Final = 0
-
-
-def is_component(path: Path) -> bool:
-    """Whether a file is a component; raises OSError when it cannot be read."""
-    with path.open("rb") as file:
-        return file.read(8) == _COMPONENT
 
 
 def exported_functions(path: Path) -> frozenset[str]:

@@ -13,10 +13,10 @@ import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
-from wasmtime import Store, Trap, WasiConfig, WasmtimeError, component
+from wasmtime import ExitTrap, Store, Trap, WasiConfig, WasmtimeError, component
 
 from proa.wagi import _native
 from proa.wagi._messages import (
@@ -28,11 +28,9 @@ from proa.wagi._messages import (
     decode_invocation,
     encode,
 )
-from proa.wasm._engine import COMMAND_INTERFACE, GuestExit, Runtime
+from proa.wasm._engine import GuestExit, Runtime, component_start
+from proa.wasm._outbound import Outbound, is_imported
 from proa.wasm._process import one_line
-
-if TYPE_CHECKING:
-    from proa.wagi._outbound import Outbound
 
 _MAX_MODULES: Final = 256
 _MAX_TEXT: Final = 8 * 1024
@@ -96,7 +94,7 @@ class _Executor:
         self._stderr = _Output(_STDERR)
         self._modules: OrderedDict[str, _native.Prepared] = OrderedDict()
         self._components: dict[str, component.Component] = {}
-        self._component_linkers: dict[bool, component.Linker] = {}
+        self._component_linker: component.Linker | None = None
         self._outbound: Outbound | None = None
 
     def serve(self) -> None:
@@ -166,9 +164,7 @@ class _Executor:
 
     def _prepare(self, path: str) -> _native.Prepared:
         module = self._runtime.load(Path(path))
-        if self._outbound is None and any(item.module == "wasi_experimental_http" for item in module.imports):
-            from proa.wagi._outbound import Outbound
-
+        if self._outbound is None and is_imported(module):
             self._outbound = Outbound()
             self._outbound.define(self._runtime.linker)
         linked = self._runtime.linker.instantiate_pre(module)
@@ -184,28 +180,24 @@ class _Executor:
             guest = self._runtime.load_component(Path(invocation.module))
             self._components[invocation.module] = guest
         http = bool(invocation.allowed_hosts)
-        linker = self._component_linkers.get(http)
-        if linker is None:
-            linker = self._component_linkers[http] = self._runtime.component_linker(http=http)
+        linker = self._http_linker() if http else self._runtime.component_linker
         with Store(self._runtime.engine) as store:
             store.set_wasi(_component_config(invocation, descriptors))
             if http:
                 store.set_wasi_http()
             instance = linker.instantiate(store, guest)
-            exports = guest.type.exports(self._runtime.engine)
-            name = next(name for name in exports if name.startswith(COMMAND_INTERFACE))
-            index = instance.get_export_index(store, "run", instance.get_export_index(store, name))
-            run = instance.get_func(store, index) if index else None
-            if run is None:
-                raise KeyError(name)
+            run = component_start(self._runtime, store, guest, instance)
             try:
-                outcome = run(store)
-            except WasmtimeError as error:
-                code = getattr(error, "code", None)
-                if code is None:
-                    raise
-                return int(code)
-            return 1 if getattr(outcome, "tag", None) == "err" else 0
+                return int(run(store).tag != "ok")
+            except ExitTrap as end:
+                return int(end.code)
+
+    def _http_linker(self) -> component.Linker:
+        if self._component_linker is None:
+            self._component_linker = component.Linker(self._runtime.engine)
+            self._component_linker.add_wasip2()
+            self._component_linker.add_wasi_http()
+        return self._component_linker
 
 
 def _component_config(invocation: Invocation, descriptors: Sequence[int]) -> WasiConfig:

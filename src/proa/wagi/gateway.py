@@ -468,9 +468,8 @@ async def serve(
     async with Executors.open(sandboxes, executors) as pool:
         gateway = Gateway(pool, observer=observer, healthz=healthz)
         gateway.use(handlers)
-        server = web.Server(gateway.handle, handler_cancellation=True, access_log=None)
         async with http.listen(
-            server,
+            gateway.handle,
             host=host,
             port=port,
             listener=listener,
@@ -515,7 +514,7 @@ async def serve_module(
         InvalidModuleError: It is no module, or none that can be served.
         WasmError: The zygote is gone.
     """
-    module = await sandboxes.compile(path, sha256, ModuleTerms(components=True))
+    module = await sandboxes.compile(path, sha256, ModuleTerms(http=True))
     handler = Handler(
         route="/...",
         module=module,

@@ -8,9 +8,8 @@ from typing import Final
 import msgspec
 
 from proa.app import ProaError, logs
-from proa.wagi._binary import exported_functions, is_component
+from proa.wagi._binary import exported_functions
 from proa.wagi._messages import Invocation
-from proa.wagi._outbound import ALLOW_ALL, MODULE
 from proa.wagi.config import Config, Module
 from proa.wagi.errors import ConfigError, WagiError
 from proa.wagi.executors import Executors
@@ -18,6 +17,7 @@ from proa.wagi.handlers import Handler
 from proa.wagi.routing import parse_sub_routes
 from proa.wagi.sources import Fetched, Sources
 from proa.wasm import CompiledModule, ModuleTerms, Sandboxes
+from proa.wasm._outbound import ALLOW_ALL
 
 __all__ = ["Loader"]
 
@@ -73,19 +73,16 @@ class Loader:
         async with self._turns:
             fetched = await self._sources.fetch(module)
             exports = await asyncio.to_thread(exported_functions, fetched.path)
-            compiled = await self._compile(fetched, module)
+            # A module with routes of its own may well have no entrypoint for the one that it is given.
+            required = () if _ROUTES in exports else (module.entrypoint,)
+            terms = ModuleTerms(exports=required, http=True)
+            compiled = await self._sandboxes.compile(fetched.path, fetched.sha256, terms)
+            if compiled.is_component:
+                _check_component(module)
             handler = await asyncio.to_thread(self._handler, module, fetched, compiled)
             if _ROUTES not in exports:
                 return [handler]
             return [*await self._sub_handlers(handler, exports), handler]
-
-    async def _compile(self, fetched: Fetched, module: Module) -> CompiledModule:
-        if await asyncio.to_thread(is_component, fetched.path):
-            _check_component(module)
-            terms = ModuleTerms(exports=(), components=True, http=bool(module.allowed_hosts))
-        else:
-            terms = ModuleTerms(exports=(module.entrypoint,), offered=(MODULE,))
-        return await self._sandboxes.compile(fetched.path, fetched.sha256, terms)
 
     def _handler(self, module: Module, fetched: Fetched, compiled: CompiledModule) -> Handler:
         mounts = [*fetched.mounts]

@@ -8,7 +8,9 @@ zygote, not to the program that asked for them: they outlive it, and its success
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
 - `WorkerSpec`, `ModuleTerms`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
-- `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do.
+- `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do, and
+  `_confinement` (`_landlock`, `_seccomp`) is what holds them.
+- `proa.wasm.beneath`: opening paths that a guest may have prepared.
 - `proa.wasm.testing`: guests for tests, compiled from C.
 """
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from wasmtime import Config, Engine, FuncType, Linker, Module, ValType, component
+from wasmtime import Config, Engine, FuncType, Linker, Module, Store, ValType, WasmtimeError, component
 
 from proa.wasm._memory import GuestMemory
 
@@ -14,10 +14,6 @@ from proa.wasm._memory import GuestMemory
 _SETTINGS: Final = {"cranelift_opt_level": "speed", "memory_init_cow": False}
 _IDENTITY: Final = hashlib.sha256(repr((sorted(_SETTINGS.items()), platform.machine())).encode()).hexdigest()
 _COMPATIBLE: Final = f"wasmtime-{version('wasmtime')}-{_IDENTITY[:12]}"
-
-
-COMMAND_INTERFACE: Final = "wasi:cli/run@"
-"""How the name of the export begins that makes a component a command; a version follows."""
 
 
 class GuestExit(Exception):  # noqa: N818 - no error: it is how a guest leaves
@@ -36,12 +32,14 @@ class Runtime(NamedTuple):
     Attributes:
         memory: Where guests' memories come from: bound it in the child, before the guest starts.
         engine: The engine.
-        linker: Offers WASI preview 1.
+        linker: Offers WASI preview 1 to core modules.
+        component_linker: Offers WASI 0.2 to components.
     """
 
     memory: GuestMemory
     engine: Engine
     linker: Linker
+    component_linker: component.Linker
 
     @classmethod
     def create(cls) -> Self:
@@ -52,7 +50,9 @@ class Runtime(NamedTuple):
             setattr(config, name, value)
         memory.apply_to(config)
         engine = Engine(config)
-        return cls(memory, engine, _create_linker(engine))
+        component_linker = component.Linker(engine)
+        component_linker.add_wasip2()
+        return cls(memory, engine, _create_linker(engine), component_linker)
 
     def load(self, entry: Path) -> Module:
         """Map machine code from the cache, sharing its pages with every other process that does.
@@ -62,16 +62,8 @@ class Runtime(NamedTuple):
         return Module.deserialize_file(self.engine, str(entry))
 
     def load_component(self, entry: Path) -> component.Component:
-        """Do the same for a component."""
+        """The same for a component."""
         return component.Component.deserialize_file(self.engine, str(entry))
-
-    def component_linker(self, *, http: bool) -> component.Linker:
-        """Make a linker that offers WASI 0.2 to components, and `wasi:http` if asked to."""
-        linker = component.Linker(self.engine)
-        linker.add_wasip2()
-        if http:
-            linker.add_wasi_http()
-        return linker
 
 
 def _create_linker(engine: Engine) -> Linker:
@@ -85,6 +77,24 @@ def _create_linker(engine: Engine) -> Linker:
 
 def _proc_exit(code: int) -> None:
     raise GuestExit(code)
+
+
+def command_interface(runtime: Runtime, made: component.Component) -> str | None:
+    """The name under which a component exports `wasi:cli/run`, whatever its 0.2 version; else None."""
+    exports: list[str] = list(made.type.exports(runtime.engine))
+    return next((name for name in exports if name.startswith("wasi:cli/run@0.2.")), None)
+
+
+def component_start(
+    runtime: Runtime, store: Store, made: component.Component, instance: component.Instance
+) -> component.Func:
+    """The function `run` of a component's `wasi:cli/run`; raises wasmtime.WasmtimeError if there is none."""
+    name = command_interface(runtime, made)
+    index = made.get_export_index("run", made.get_export_index(name)) if name else None
+    start = instance.get_func(store, index) if index else None
+    if start is None:
+        raise WasmtimeError(f"the component has no function run in {name}")
+    return start
 
 
 def cache_entry(cache_dir: Path, digest: str) -> Path:

@@ -4,14 +4,17 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from pathlib import PurePosixPath
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import Final, Self
 
 import msgspec
-from wasmtime import Func, Store, Trap, WasiConfig, WasmtimeError
+from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
 
-from proa.wasm._engine import GuestExit, Runtime
+from proa.wasm._confinement import confine
+from proa.wasm._engine import GuestExit, Runtime, component_start
+from proa.wasm._landlock import Place
 from proa.wasm._process import one_line
+from proa.wasm.beneath import open_directory
 from proa.wasm.spec import ExitReason, Mount, SandboxSpec
 
 FAILED: Final = 128
@@ -19,6 +22,13 @@ _TRAPPED: Final = 134
 _OUT_OF_MEMORY: Final = 137
 _MAX_TABLE_ELEMENTS: Final = 1_000_000
 _MAX_MESSAGE: Final = 1000
+
+
+_Start = Callable[[], int]
+"""Runs a guest that is ready to its end and returns its exit code."""
+
+_Instantiate = Callable[[Store], _Start]
+"""Makes a guest ready in a store; may run code of it."""
 
 
 class Outcome(msgspec.Struct):
@@ -48,23 +58,72 @@ def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) ->
 
 
 def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
+    prepare = _prepare_component if spec.module.is_component else _prepare_module
     try:
-        store = _create_store(runtime, spec)
-        instance = runtime.linker.instantiate(store, runtime.load(spec.module.path))
-        start = instance.exports(store)["_start"]
+        instantiate = prepare(runtime, spec.module.path)
+        with _Places() as places:
+            store = _create_store(runtime, spec, places)
+            confine(places.all, spec.user, spec.memory_limit)
+        start = instantiate(store)
     except (WasmtimeError, Trap, OSError) as error:
         return Outcome(FAILED, ExitReason.FAILED, one_line(error)), ""
-    assert isinstance(start, Func)
     try:
-        start(store)
+        return Outcome(start(), ExitReason.EXITED), ""
     except GuestExit as end:
+        return Outcome(end.code, ExitReason.EXITED), ""
+    except ExitTrap as end:
         return Outcome(end.code, ExitReason.EXITED), ""
     except (Trap, WasmtimeError) as trap:
         return Outcome(_TRAPPED, ExitReason.TRAPPED, one_line(trap)), f"{trap}\n"
-    return Outcome(0, ExitReason.EXITED), ""
 
 
-def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:
+def _prepare_module(runtime: Runtime, entry: Path) -> _Instantiate:
+    module = runtime.load(entry)
+
+    def instantiate(store: Store) -> _Start:
+        start = runtime.linker.instantiate(store, module).exports(store)["_start"]
+        assert isinstance(start, Func)
+
+        def run() -> int:
+            start(store)
+            return 0
+
+        return run
+
+    return instantiate
+
+
+def _prepare_component(runtime: Runtime, entry: Path) -> _Instantiate:
+    component = runtime.load_component(entry)
+
+    def instantiate(store: Store) -> _Start:
+        instance = runtime.component_linker.instantiate(store, component)
+        start = component_start(runtime, store, component, instance)
+        return lambda: int(start(store).tag != "ok")
+
+    return instantiate
+
+
+class _Places:
+    """The directories that the guest may reach, open until the process is confined to them."""
+
+    def __init__(self) -> None:
+        self.all: list[Place] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for place in self.all:
+            os.close(place.descriptor)
+
+    def open(self, mount: Mount, below: PurePosixPath) -> int:
+        descriptor = open_directory(mount.source, mount.sub_path / below)
+        self.all.append(Place(descriptor, mount.read_only))
+        return descriptor
+
+
+def _create_store(runtime: Runtime, spec: SandboxSpec, places: _Places) -> Store:
     wasi = WasiConfig()
     wasi.argv = list(spec.args)
     wasi.env = (({"PWD": spec.working_dir} if spec.working_dir else {}) | spec.env).items()
@@ -72,39 +131,39 @@ def _create_store(runtime: Runtime, spec: SandboxSpec) -> Store:
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     for mount in spec.mounts:
-        _preopen(wasi, str(mount.source), mount)
+        _preopen_mount(wasi, mount, places)
     if spec.working_dir:
-        _preopen_working_dir(wasi, PurePosixPath(spec.working_dir), spec.mounts)
+        _preopen_working_dir(wasi, PurePosixPath(spec.working_dir), spec.mounts, places)
     store = Store(runtime.engine)
     store.set_limits(table_elements=_MAX_TABLE_ELEMENTS)
     store.set_wasi(wasi)
     return store
 
 
-def _preopen(wasi: WasiConfig, source: str, mount: Mount, target: str | None = None) -> None:
+def _preopen(wasi: WasiConfig, directory: int, target: str, *, read_only: bool) -> None:
+    wasi.preopen_dir(f"/proc/self/fd/{directory}", target, not read_only)
+
+
+def _preopen_mount(wasi: WasiConfig, mount: Mount, places: _Places) -> None:
     try:
-        wasi.preopen_dir(source, target or mount.target, not mount.read_only)
-    except WasmtimeError:
-        message = f"cannot open the directory {mount.source} for the mount {mount.target}"
+        directory = places.open(mount, PurePosixPath())
+        _preopen(wasi, directory, mount.target, read_only=mount.read_only)
+    except (OSError, ValueError, WasmtimeError):
+        place = mount.source / mount.sub_path
+        message = f"cannot open the directory {place} for the mount {mount.target}"
         raise NotADirectoryError(message) from None
 
 
-def _preopen_working_dir(wasi: WasiConfig, working_dir: PurePosixPath, mounts: tuple[Mount, ...]) -> None:
+def _preopen_working_dir(
+    wasi: WasiConfig, working_dir: PurePosixPath, mounts: tuple[Mount, ...], places: _Places
+) -> None:
     """Open the directory as ".", which is where libraries for WASI look up what is in no other mount."""
     around = [mount for mount in mounts if working_dir.is_relative_to(mount.target)]
     if not around:
         raise NotADirectoryError(f"the working directory {working_dir} is in no mount")
     mount = max(around, key=lambda mount: len(PurePosixPath(mount.target).parts))
-    flags = os.O_PATH | os.O_DIRECTORY
-    descriptor = os.open(mount.source, flags)
     try:
-        for part in working_dir.relative_to(mount.target).parts:
-            # Step by step: a symbolic link that a guest left there must not lead out of the mount.
-            inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        _preopen(wasi, f"/proc/self/fd/{descriptor}", mount, ".")
-    except (FileNotFoundError, NotADirectoryError):
+        directory = places.open(mount, working_dir.relative_to(mount.target))
+    except OSError:
         raise NotADirectoryError(f"the working directory {working_dir} is no directory") from None
-    finally:
-        os.close(descriptor)
+    _preopen(wasi, directory, ".", read_only=mount.read_only)

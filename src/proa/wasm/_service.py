@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -21,8 +22,11 @@ from proa.wasm.spec import CompiledModule, ExitReason, ModuleTerms, SandboxExit
 
 _SIGNALLED: Final = 128
 _DEV_NULL: Final = 0
+_MAX_COMPILATIONS: Final = len(os.sched_getaffinity(0))
 
 _Job = tuple[Path, ModuleTerms]
+"""A cache entry, and what it has to meet."""
+_Identity = tuple[int, int, int]
 Send = Callable[[protocol.Reply, Sequence[int]], None]
 
 
@@ -47,7 +51,9 @@ class Service:
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
         self._compilations: dict[_Job, list[int]] = {}
-        self._checked: dict[_Job, tuple[tuple[int, int, int], CompiledModule]] = {}
+        self._queue: deque[tuple[protocol.Compile, _Job]] = deque()
+        self._compiling = 0
+        self._checked: dict[_Job, tuple[_Identity, CompiledModule]] = {}
 
     def __len__(self) -> int:
         return len(self._sandboxes)
@@ -122,11 +128,7 @@ class Service:
             spec = request.spec
             return lambda report: _guest.run(self._runtime, spec, report)
         module, _, function = request.spec.target.partition(":")
-
-        def work(_report: Callable[[bytes], None]) -> None:
-            getattr(import_module(module), function)(self._runtime)
-
-        return work
+        return lambda _: getattr(import_module(module), function)(self._runtime)
 
     def _ended(self, sandbox_id: str, end: End) -> None:
         sandbox = self._sandboxes[sandbox_id]
@@ -164,12 +166,19 @@ class Service:
 
     def _compile(self, request: protocol.Compile) -> None:
         job = cache_entry(request.cache_dir, request.digest), request.terms
-        if module := self._checked_module(job):
+        if module := self._if_checked(job):
             self._send(protocol.Compiled(request.seq, module), ())
         elif job in self._compilations:
             self._compilations[job].append(request.seq)
         else:
-            self._fork_compilation(request, job)
+            self._compilations[job] = [request.seq]
+            self._queue.append((request, job))
+            self._compile_next()
+
+    def _compile_next(self) -> None:
+        """Begin what waits, but never more at a time than there are processors."""
+        while self._queue and self._compiling < _MAX_COMPILATIONS:
+            self._fork_compilation(*self._queue.popleft())
 
     def _fork_compilation(self, request: protocol.Compile, job: _Job) -> None:
         try:
@@ -179,9 +188,10 @@ class Service:
                 lambda end: self._compiled(job, end),
             )
         except OSError as error:
-            self._fail(request.seq, f"cannot compile {request.source}: {error.strerror}")
+            for seq in self._compilations.pop(job):
+                self._fail(seq, f"cannot compile {request.source}: {error.strerror}")
             return
-        self._compilations[job] = [request.seq]
+        self._compiling += 1
 
     def _compile_here(self, request: protocol.Compile, entry: Path) -> protocol.Reply:
         result = _compiler.compile_module(self._runtime, request.source, request.digest, entry, request.terms)
@@ -202,8 +212,11 @@ class Service:
             _certify(job, *self._checked[job])
         for seq in self._compilations.pop(job):
             self._send(msgspec.structs.replace(reply, seq=seq), ())
+        self._compiling -= 1
+        self._compile_next()
 
-    def _checked_module(self, job: _Job) -> CompiledModule | None:
+    def _if_checked(self, job: _Job) -> CompiledModule | None:
+        """A module that was found good before, unless its file was changed since."""
         try:
             identity, module = self._checked.get(job) or _read_certificate(job)
             if _identity(job[0]) != identity:
@@ -217,7 +230,7 @@ class Service:
         self._send(protocol.Failed(seq, "sandbox", message), ())
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def _identity(path: Path) -> _Identity:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -228,7 +241,7 @@ def _certificate(job: _Job) -> Path:
     return entry.with_name(f"{entry.stem}.{key[:16]}.json")
 
 
-def _certify(job: _Job, identity: tuple[int, int, int], module: CompiledModule) -> None:
+def _certify(job: _Job, identity: _Identity, module: CompiledModule) -> None:
     """Note beside a cache entry that it meets the terms: checking it again would cost a fork."""
     certificate = _certificate(job)
     draft = certificate.with_suffix(f".{os.getpid()}")
@@ -237,14 +250,14 @@ def _certify(job: _Job, identity: tuple[int, int, int], module: CompiledModule) 
         draft.replace(certificate)
 
 
-def _read_certificate(job: _Job) -> tuple[tuple[int, int, int], CompiledModule]:
+def _read_certificate(job: _Job) -> tuple[_Identity, CompiledModule]:
     read: Any = _certificates.decode(_certificate(job).read_bytes())
-    certified: tuple[tuple[int, int, int], CompiledModule] = read
+    certified: tuple[_Identity, CompiledModule] = read
     return certified
 
 
 _certificates: Final = msgspec.json.Decoder(
-    tuple[tuple[int, int, int], CompiledModule], dec_hook=lambda _, value: Path(value)
+    tuple[_Identity, CompiledModule], dec_hook=lambda _, value: Path(value)
 )
 
 

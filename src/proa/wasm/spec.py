@@ -17,7 +17,7 @@ class CompiledModule(msgspec.Struct, frozen=True):
         digest: The SHA-256 of the module, 64 hexadecimal digits.
         path: The file of machine code in the cache.
         size: The length of that file in bytes.
-        is_component: Whether it is a component rather than a core module.
+        is_component: It is a component of WASI 0.2, not a core module of WASI preview 1.
     """
 
     digest: str
@@ -27,18 +27,16 @@ class CompiledModule(msgspec.Struct, frozen=True):
 
 
 class ModuleTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a module must be to be accepted for compilation. The defaults are what a sandbox can run.
+    """What a module must be to be accepted for compilation.
 
     Attributes:
-        exports: Functions without parameters and results that a core module must export.
-        offered: Names of import modules beside WASI that whoever runs it will provide.
-        components: Accept components, too; one must export `wasi:cli/run`.
-        http: Offer `wasi:http` to components.
+        exports: Functions without parameters and results that a core module must export; a component must
+            export `wasi:cli/run`.
+        http: Whoever runs it offers outbound HTTP: `wasi_experimental_http` to core modules, `wasi:http` to
+            components.
     """
 
     exports: tuple[str, ...] = ("_start",)
-    offered: tuple[str, ...] = ()
-    components: bool = False
     http: bool = False
 
 
@@ -47,6 +45,8 @@ class Mount(msgspec.Struct, frozen=True):
 
     Attributes:
         source: The directory on the host; it must exist when the sandbox starts.
+        sub_path: Which directory beneath `source` the guest sees; empty for itself. No symbolic link in it is
+            followed: a guest may have put it there.
         target: The absolute path under which the guest finds it.
         read_only: Refuse every change. A symbolic link never leads out of `source` in either case.
     """
@@ -54,6 +54,7 @@ class Mount(msgspec.Struct, frozen=True):
     source: Path
     target: str
     read_only: bool = False
+    sub_path: str = ""
 
 
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +70,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             killed. None is no limit but what 32 bits can address.
         working_dir: Where the guest's relative paths start: a directory in one of the mounts, of which none
             may be at "/". Absolute paths that are in no mount start there too. None is the guest's root.
+        user: The user id that the process runs as, where root started the zygote; elsewhere it is the
+            zygote's own. None is `nobody`; 0 stays root.
     """
 
     id: str
@@ -78,6 +81,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[Mount, ...] = ()
     memory_limit: int | None = None
     working_dir: str | None = None
+    user: int | None = None
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""
@@ -106,7 +110,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A process that runs a function of the client's own, which may run one guest after another.
 
-    It is confined as a sandbox is, shares the zygote's loaded engine, and dies with its client.
+    It shares the zygote's loaded engine, cannot gain privileges, and dies with its client.
 
     Attributes:
         id: The name, unique among sandboxes and workers.

@@ -69,6 +69,25 @@ def _compile(source: str, target: Path) -> None:
         module.replace(target)
 
 
+def componentize(module: Path) -> Path | None:
+    """Make a WASI 0.2 component of a core module that `compile_c` made; None without `jco` (npm) on the path.
+
+    What was made once is kept. Call it outside an event loop.
+    """
+    program = shutil.which("jco")
+    if program is None:
+        return None
+    digest = hashlib.sha256(module.read_bytes()).hexdigest()
+    made = cache_directory() / "guests" / f"{digest}.component.wasm"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=made.parent) as directory:
+            draft = Path(directory) / "component.wasm"
+            command = [program, "new", str(module), "--wasi-command", "-o", str(draft)]
+            subprocess.run(command, check=True, capture_output=True)
+            draft.replace(made)
+    return made
+
+
 def end_zygote(state_dir: Path) -> None:
     """Kill the zygote of a state directory and its sandboxes, if there is one: for the end of a test."""
     directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)

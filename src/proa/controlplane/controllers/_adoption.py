@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -10,7 +10,7 @@ from proa.controlplane.controllers._pods import controlled_by, controller_of
 from proa.kube import Api, ConflictError, NotFoundError, Selector, Strategic
 from proa.kube.models import Namespaced
 from proa.kube.models.meta_v1 import LabelSelector
-from proa.runtime import Index
+from proa.runtime import Index, Mapper, ObjectRef, Reflector
 
 N = TypeVar("N", bound=Namespaced)
 O = TypeVar("O", bound=Namespaced)  # noqa: E741 - the owner
@@ -53,12 +53,36 @@ def candidates(owner: Namespaced, index: Index[N]) -> tuple[N, ...]:
     return index[owner.metadata.uid] + index["orphan", owner.metadata.namespace]
 
 
+def concerned(owners: Reflector[O], selector: Callable[[O], LabelSelector]) -> Mapper[N]:
+    """Map an object to the owner that controls it, or to those that might adopt it."""
+    kind = owners.type.resource.kind
+
+    def refs(obj: N) -> list[ObjectRef]:
+        owner, namespace = controller_of(obj), obj.metadata.namespace
+        if owner is not None:
+            return [ObjectRef(owner.name, namespace)] if owner.kind == kind else []
+        return [
+            ObjectRef.of(one)
+            for one in owners.store
+            if one.metadata.namespace == namespace and Selector.of(selector(one)).matches(obj.metadata.labels)
+        ]
+
+    return refs
+
+
 async def claim(
-    owners: Api[O], owner: O, selector: LabelSelector, dependents: Api[N], found: Iterable[N]
+    owners: Api[O],
+    owner: O,
+    selector: LabelSelector,
+    dependents: Api[N],
+    found: Iterable[N],
+    *,
+    finalizer: str | None = None,
 ) -> list[N]:
     """Adopt and release among `found` as `claims` says, and return what `owner` then controls.
 
     Before anything is adopted the server is asked whether the owner is still there: the cache may be behind.
+    What is adopted is given the `finalizer`.
     """
     claimed = claims(owner, selector, found)
     for obj in claimed.release:
@@ -67,7 +91,7 @@ async def claim(
     owned = list(claimed.keep)
     if claimed.adopt and await _still_there(owners, owner):
         for obj in claimed.adopt:
-            adopted = await _set_owner(dependents, obj, controlled_by(owner))
+            adopted = await _set_owner(dependents, obj, controlled_by(owner), finalizer)
             owned += [] if adopted is None else [adopted]
     return owned
 
@@ -79,11 +103,13 @@ async def _still_there(owners: Api[O], owner: O) -> bool:
     )
 
 
-async def _set_owner(dependents: Api[N], obj: N, reference: object) -> N | None:
-    change = {"metadata": {"uid": obj.metadata.uid, "ownerReferences": [reference]}}
+async def _set_owner(dependents: Api[N], obj: N, reference: object, finalizer: str | None = None) -> N | None:
+    metadata: dict[str, object] = {"uid": obj.metadata.uid, "ownerReferences": [reference]}
+    if finalizer is not None:
+        metadata["finalizers"] = [finalizer]
     try:
         return await dependents.patch(
-            obj.metadata.name or "", Strategic(change), namespace=obj.metadata.namespace
+            obj.metadata.name or "", Strategic({"metadata": metadata}), namespace=obj.metadata.namespace
         )
     except (NotFoundError, ConflictError):
         return None

@@ -12,6 +12,7 @@ from proa.controlplane.controllers._deployment_plan import Plan, limits_of, plan
 from proa.controlplane.controllers._deployment_status import Sets, deadline, status_of
 from proa.controlplane.controllers._pods import controller_of, is_active
 from proa.controlplane.controllers._revisions import REVISION, find_new, next_revision, revision, sizing
+from proa.controlplane.controllers._status import same
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, Merge, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import Deployment, ReplicaSet
@@ -127,7 +128,7 @@ class DeploymentController:
     async def _write_status(self, deployment: Deployment, sets: Sets) -> Action:
         at = now()
         wanted = status_of(deployment, sets, limits_of(deployment), at)
-        if wanted != deployment.status:
+        if not same(wanted, deployment.status):
             with suppress(ConflictError, NotFoundError):
                 await self._deployments_api.replace_status(msgspec.structs.replace(deployment, status=wanted))
         return Action(deadline(deployment, wanted, at))

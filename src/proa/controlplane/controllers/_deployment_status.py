@@ -27,15 +27,18 @@ class Sets:
 
 
 def counted(deployment: Deployment, sets: Sets) -> DeploymentStatus:
-    """Return the status without its conditions: the sum of what the sets say."""
+    """Return the status without its conditions: the sum of what the sets say.
+
+    Numbers that are 0 are left out, as the server leaves them out: else each look would find a difference.
+    """
     available = sum(one.status.available_replicas or 0 for one in sets.all)
     return DeploymentStatus(
         observed_generation=deployment.metadata.generation,
-        replicas=sum(one.status.replicas for one in sets.all),
-        updated_replicas=sets.new.status.replicas if sets.new else 0,
-        ready_replicas=sum(one.status.ready_replicas or 0 for one in sets.all),
-        available_replicas=available,
-        unavailable_replicas=max(0, sum(one.spec.replicas or 0 for one in sets.all) - available),
+        replicas=sum(one.status.replicas for one in sets.all) or None,
+        updated_replicas=(sets.new.status.replicas if sets.new else 0) or None,
+        ready_replicas=sum(one.status.ready_replicas or 0 for one in sets.all) or None,
+        available_replicas=available or None,
+        unavailable_replicas=max(0, sum(one.spec.replicas or 0 for one in sets.all) - available) or None,
         terminating_replicas=sum(one.status.terminating_replicas or 0 for one in sets.all),
         collision_count=deployment.status.collision_count,
     )
@@ -43,7 +46,7 @@ def counted(deployment: Deployment, sets: Sets) -> DeploymentStatus:
 
 def is_complete(deployment: Deployment, status: DeploymentStatus) -> bool:
     """Tell whether all pods are of the newest template and serve."""
-    wanted = deployment.spec.replicas or 0
+    wanted = deployment.spec.replicas or None
     return status.updated_replicas == status.replicas == status.available_replicas == wanted
 
 

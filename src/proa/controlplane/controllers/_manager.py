@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
+from proa.controlplane.controllers._cronjob import CronJobController
+from proa.controlplane.controllers._daemonset import DaemonSetController
 from proa.controlplane.controllers._deployment import DeploymentController
 from proa.controlplane.controllers._discovery import discover
+from proa.controlplane.controllers._disruption import DisruptionController
+from proa.controlplane.controllers._endpoints import EndpointsController
+from proa.controlplane.controllers._eviction import TaintEvictionController
 from proa.controlplane.controllers._garbage import GarbageCollector
+from proa.controlplane.controllers._job import JobController
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
 from proa.controlplane.controllers._replicaset import ReplicaSetController
+from proa.controlplane.controllers._rootca import NAME as ROOT_CA
+from proa.controlplane.controllers._rootca import RootCaPublisher
 from proa.controlplane.controllers._serviceaccounts import ServiceAccountController
+from proa.controlplane.controllers._statefulset import StatefulSetController
 from proa.kube import Api, Client
-from proa.kube.models.apps_v1 import Deployment, ReplicaSet
+from proa.kube.models import Resource
+from proa.kube.models.apps_v1 import ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet
+from proa.kube.models.batch_v1 import CronJob, Job
 from proa.kube.models.coordination_v1 import Lease
-from proa.kube.models.core_v1 import Namespace, Node, Pod, ServiceAccount
+from proa.kube.models.core_v1 import ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount
+from proa.kube.models.discovery_v1 import EndpointSlice
+from proa.kube.models.policy_v1 import PodDisruptionBudget
 from proa.runtime import Controller, Recorder, Reflector, background
+
+K = TypeVar("K", bound=Resource)
+
+
+class _Part(Protocol):
+    """What the manager runs."""
+
+    controller: Controller[Any]
+
+
+@runtime_checkable
+class _Following(Protocol):
+    """A part that also follows what becomes of its own writes."""
+
+    follow: Callable[[], Coroutine[Any, Any, None]]
 
 
 class ControllerManager:
@@ -33,37 +62,21 @@ class ControllerManager:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._stack = AsyncExitStack()
+        self._reflectors: dict[type[Resource], Reflector[Any]] = {}
 
     async def __aenter__(self) -> Self:
         kinds = await discover(self._client)
         async with AsyncExitStack() as stack:
-            client = self._client
-            deployments = Reflector(Api(client, Deployment))
-            sets = Reflector(Api(client, ReplicaSet))
-            pods = Reflector(Api(client, Pod))
-            nodes = Reflector(Api(client, Node))
-            leases = Reflector(Api(client, Lease, namespace=LEASES))
-            namespaces = Reflector(Api(client, Namespace))
-            accounts = Reflector(Api(client, ServiceAccount))
-            recorders = {
-                name: await stack.enter_async_context(Recorder(client, f"{name}-controller"))
-                for name in ("deployment", "replicaset", "node")
-            }
-            replica_sets = ReplicaSetController(client, sets, pods, recorders["replicaset"])
-            controllers: list[Controller[Any]] = [
-                DeploymentController(client, deployments, sets, pods, recorders["deployment"]).controller,
-                replica_sets.controller,
-                ServiceAccountController(client, namespaces, accounts).controller,
-                NodeController(client, nodes, leases, recorders["node"]).controller,
-                PodCollector(client, nodes, pods).controller,
-            ]
-            reflectors: list[Reflector[Any]] = [deployments, sets, pods, nodes, leases, namespaces, accounts]
-            for reflector in reflectors:
+            parts = await self._parts(stack)
+            for reflector in self._reflectors.values():
                 await stack.enter_async_context(reflector)
-            await stack.enter_async_context(background(replica_sets.follow(), "replicaset: expectations"))
-            for controller in controllers:
-                await stack.enter_async_context(controller)
-            await stack.enter_async_context(GarbageCollector(client, kinds))
+            for part in parts:
+                if isinstance(part, _Following):
+                    follow = background(part.follow(), f"{type(part).__name__}: own writes")
+                    await stack.enter_async_context(follow)
+            for part in parts:
+                await stack.enter_async_context(part.controller)
+            await stack.enter_async_context(GarbageCollector(self._client, kinds))
             self._stack = stack.pop_all()
         return self
 
@@ -71,3 +84,45 @@ class ControllerManager:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def _parts(self, stack: AsyncExitStack) -> list[_Part]:
+        async def told(name: str) -> Recorder:
+            return await stack.enter_async_context(Recorder(client, f"{name}-controller"))
+
+        client, watch = self._client, self._watch
+        pods, sets, jobs, nodes = watch(Pod), watch(ReplicaSet), watch(Job), watch(Node)
+        revisions, deployments = watch(ControllerRevision), watch(Deployment)
+        stateful_sets = watch(StatefulSet)
+        leases = self._reflectors[Lease] = Reflector(Api(client, Lease, namespace=LEASES))
+        by_name = f"metadata.name={ROOT_CA}"
+        published = self._reflectors[ConfigMap] = Reflector(Api(client, ConfigMap), field_selector=by_name)
+        root_ca = (client.config.ca_data or b"").decode()
+        return [
+            DeploymentController(client, deployments, sets, pods, await told("deployment")),
+            ReplicaSetController(client, sets, pods, await told("replicaset")),
+            StatefulSetController(client, stateful_sets, pods, revisions, await told("statefulset")),
+            DaemonSetController(client, watch(DaemonSet), pods, nodes, revisions, await told("daemonset")),
+            JobController(client, jobs, pods, await told("job")),
+            CronJobController(client, watch(CronJob), jobs, await told("cronjob")),
+            EndpointsController(client, watch(Service), pods, watch(EndpointSlice), watch(Endpoints)),
+            ServiceAccountController(client, watch(Namespace), watch(ServiceAccount)),
+            RootCaPublisher(client, watch(Namespace), published, root_ca),
+            NodeController(client, nodes, leases, await told("node")),
+            TaintEvictionController(client, nodes, pods, await told("taint-eviction")),
+            DisruptionController(
+                client,
+                watch(PodDisruptionBudget),
+                pods,
+                deployments,
+                sets,
+                stateful_sets,
+                await told("disruption"),
+            ),
+            PodCollector(client, nodes, pods),
+        ]
+
+    def _watch(self, kind: type[K]) -> Reflector[K]:
+        """Return the one watch of a kind that all controllers share."""
+        if kind not in self._reflectors:
+            self._reflectors[kind] = Reflector(Api(self._client, kind))
+        return self._reflectors[kind]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
 from proa.controlplane.controllers._pods import (
     available_since,
     controlled_by,
+    dispensable,
     is_active,
     is_ready,
-    ready_condition,
 )
 from proa.kube.models.apps_v1 import ReplicaSet, ReplicaSetCondition, ReplicaSetStatus
 from proa.kube.models.core_v1 import Pod
@@ -22,9 +21,6 @@ from proa.kube.models.meta_v1 import ObjectMeta
 
 BURST = 500
 """The most pods created or deleted for one set in one go."""
-
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -46,42 +42,8 @@ def plan(replica_set: ReplicaSet, pods: Sequence[Pod]) -> Plan:
     wanted = 1 if replica_set.spec.replicas is None else replica_set.spec.replicas
     surplus = len(active) - wanted
     if surplus > 0:
-        return Plan(0, tuple(_dispensable(active)[: min(surplus, BURST)]))
+        return Plan(0, tuple(dispensable(active)[: min(surplus, BURST)]))
     return Plan(min(-surplus, BURST), ())
-
-
-def _dispensable(pods: Sequence[Pod]) -> list[Pod]:
-    """Sort pods by how little is lost with them, as Kubernetes' `ActivePodsWithRanks` does.
-
-    First those without a node, then those not yet running, not ready, of lower deletion cost, on a node with
-    more of them, ready for a shorter time, restarted more often, younger.
-    """
-    crowd = Counter(pod.spec.node_name for pod in pods)
-    phases = {"Pending": 0, "Unknown": 1, "Running": 2}
-
-    def worth(pod: Pod) -> tuple[object, ...]:
-        condition = ready_condition(pod)
-        since = condition.last_transition_time if condition else None
-        restarts = max((status.restart_count for status in pod.status.container_statuses), default=0)
-        return (
-            bool(pod.spec.node_name),
-            phases.get(pod.status.phase or "Pending", 0),
-            is_ready(pod),
-            _cost(pod),
-            -crowd[pod.spec.node_name],
-            -(since or EPOCH).timestamp(),
-            -restarts,
-            -(pod.metadata.creation_timestamp or EPOCH).timestamp(),
-        )
-
-    return sorted(pods, key=worth)
-
-
-def _cost(pod: Pod) -> int:
-    try:
-        return int(pod.metadata.annotations.get(DELETION_COST, "0"))
-    except ValueError:
-        return 0
 
 
 def new_pod(replica_set: ReplicaSet) -> Pod:
@@ -117,9 +79,9 @@ def status(
     template = replica_set.spec.template.metadata.labels.items()
     result = ReplicaSetStatus(
         replicas=len(active),
-        fully_labeled_replicas=sum(template <= pod.metadata.labels.items() for pod in active),
-        ready_replicas=sum(map(is_ready, active)),
-        available_replicas=sum(at is not None and at <= now for at in due),
+        fully_labeled_replicas=sum(template <= pod.metadata.labels.items() for pod in active) or None,
+        ready_replicas=sum(map(is_ready, active)) or None,
+        available_replicas=sum(at is not None and at <= now for at in due) or None,
         terminating_replicas=sum(pod.metadata.deletion_timestamp is not None for pod in pods),
         observed_generation=replica_set.metadata.generation,
         conditions=_conditions(replica_set, len(active), now, failure),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from proa.controlplane._json import Document
+from proa.controlplane._json import Document, encode
+from proa.controlplane.registry._resource import PrinterColumn
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
@@ -21,11 +22,13 @@ class Column:
     cell: Callable[[Document, datetime], Any]
     type: str = "string"
     wide: bool = False
+    format: str = ""
+    told: str = ""
 
     @property
     def description(self) -> str:
         """What the column shows, for clients that explain it."""
-        return f"{self.name} of the object."
+        return self.told or f"{self.name} of the object."
 
 
 def _dig(document: Any, path: str) -> Any:
@@ -59,6 +62,27 @@ def age_of(path: str, name: str) -> Column:
         return age(text, now) if text else UNKNOWN
 
     return Column(name, cell)
+
+
+def custom(column: PrinterColumn) -> Column:
+    """A column that a custom resource's definition describes."""
+
+    def cell(document: Document, now: datetime) -> Any:
+        found = column.find(document)
+        if not found:
+            return None
+        first = found[0]
+        match column.type:
+            case "date":
+                return age(first, now) if type(first) is str else UNKNOWN
+            case "integer" | "number":
+                return first if type(first) in {int, float} else None
+            case "boolean":
+                return first if type(first) is bool else None
+        return ",".join(one if type(one) is str else encode(one).decode() for one in found)
+
+    wide = column.priority > 0
+    return Column(column.name, cell, column.type, wide, column.format, column.description)
 
 
 def age(text: str, now: datetime) -> str:

@@ -5,7 +5,7 @@ explain`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -32,17 +32,24 @@ def _referring(schema: Any, prefix: str) -> Any:
     return {key: _referring(value, prefix) for key, value in schema.items()}
 
 
-@cache
-def openapi_v2() -> bytes:
+def openapi_v2(catalogue: Catalogue) -> bytes:
     """`/openapi/v2`: all types in one document, without paths."""
-    return encode(
-        {
-            "swagger": "2.0",
-            "info": {"title": "Kubernetes", "version": "v1.36.0"},
-            "paths": {},
-            "definitions": {name: _referring(schema, _V2) for name, schema in definitions().items()},
-        }
-    )
+    custom = {one.type_name or "": _referring(one.definition, _V2) for one in catalogue if one.is_custom}
+    return _openapi_v2() if not custom else encode(_openapi_v2_document(custom))
+
+
+@cache
+def _openapi_v2() -> bytes:
+    return encode(_openapi_v2_document({}))
+
+
+def _openapi_v2_document(custom: Document) -> Document:
+    return {
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": "v1.36.0"},
+        "paths": {},
+        "definitions": {name: _referring(schema, _V2) for name, schema in definitions().items()} | custom,
+    }
 
 
 def _path(group: str, version: str) -> str:
@@ -61,32 +68,43 @@ def openapi_v3_index(catalogue: Catalogue) -> Document:
 
 
 _documents: dict[tuple[str, str], bytes] = {}
+"""Those of groups that have no custom resources: they never change."""
 
 
 def openapi_v3(catalogue: Catalogue, group: str, version: str) -> bytes:
     """`/openapi/v3/...`: one group version's paths and all types that they need."""
+    resources = list((catalogue.served(group, version) or {}).values())
+    if any(resource.is_custom for resource in resources):
+        return _openapi_v3(resources)
     if (group, version) not in _documents:
-        resources = list((catalogue.served(group, version) or {}).values())
-        names = _needed(resource.type_name for resource in resources if resource.type_name)
-        document = {
-            "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": "v1.36.0"},
-            "paths": dict(path for resource in resources for path in _paths(resource)),
-            "components": {"schemas": {name: _referring(definitions()[name], _V3) for name in names}},
-        }
-        _documents[group, version] = encode(document)
+        _documents[group, version] = _openapi_v3(resources)
     return _documents[group, version]
 
 
-def _needed(roots: Iterator[str]) -> list[str]:
-    found: dict[str, None] = {}
-    waiting = list(roots)
+def _openapi_v3(resources: list[Resource]) -> bytes:
+    roots = {resource.type_name: resource.definition for resource in resources if resource.type_name}
+    return encode(
+        {
+            "openapi": "3.0.0",
+            "info": {"title": "Kubernetes", "version": "v1.36.0"},
+            "paths": dict(path for resource in resources for path in _paths(resource)),
+            "components": {
+                "schemas": {name: _referring(schema, _V3) for name, schema in _needed(roots).items()}
+            },
+        }
+    )
+
+
+def _needed(roots: Mapping[str, Document]) -> dict[str, Document]:
+    """The types, and all that they refer to, by name."""
+    found = dict(roots)
+    waiting = list(roots.values())
     while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = None
-            waiting += _references(definitions()[name])
-    return sorted(found)
+        for name in _references(waiting.pop()):
+            if name not in found:
+                found[name] = definitions()[name]
+                waiting.append(found[name])
+    return dict(sorted(found.items()))
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -9,14 +9,14 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Resource
 
-from ._columns import AGE, NAME, Column, columns_of
+from ._columns import AGE, NAME, Column, columns_of, custom
 
 Table = dict[str, Any]
 
 
 def table_of(resource: Resource, documents: Iterable[Document], metadata: Document) -> Table:
     """The table of some objects of a resource; its rows have no `object` yet."""
-    columns = columns_of(resource.group, resource.kind) or (NAME, AGE)
+    columns = _columns(resource)
     now = datetime.now(UTC)
     return {
         "kind": "Table",
@@ -27,11 +27,17 @@ def table_of(resource: Resource, documents: Iterable[Document], metadata: Docume
     }
 
 
+def _columns(resource: Resource) -> tuple[Column, ...]:
+    if resource.columns is not None:
+        return (NAME, *map(custom, resource.columns))
+    return columns_of(resource.group, resource.kind) or (NAME, AGE)
+
+
 def _definition(column: Column) -> Document:
     return {
         "name": column.name,
         "type": column.type,
-        "format": "name" if column.name == "Name" else "",
+        "format": column.format or ("name" if column.name == "Name" else ""),
         "description": column.description,
         "priority": 1 if column.wide else 0,
     }

@@ -4,6 +4,7 @@
   discovery documents).
 - `Strategy`: what is special about one resource: how it is prepared, checked and selected. `strategies()`
   lists them all; a new built-in type is one entry there.
+- `Review`, `Admission`: a write, as those who have a say in it see it.
 - `Registry`: create, update and delete as every resource does them, on top of the store.
 
 Start reading at `_registry.py`.
@@ -13,5 +14,15 @@ from ._catalogue import Catalogue, catalogue
 from ._options import Options
 from ._registry import Registry
 from ._resource import Resource, Subresource
+from ._review import Admission, Review
 
-__all__ = ["Catalogue", "Options", "Registry", "Resource", "Subresource", "catalogue"]
+__all__ = [
+    "Admission",
+    "Catalogue",
+    "Options",
+    "Registry",
+    "Resource",
+    "Review",
+    "Subresource",
+    "catalogue",
+]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from proa.controlplane._json import Document
 from proa.controlplane.schema import type_of_kind
 from proa.controlplane.schema._definitions import load
 
+from ._conversions import CONVERSIONS
 from ._resource import PLAIN, Resource, Subresource
 from ._strategies import strategies
 
@@ -17,13 +19,23 @@ _SHARED_STORAGE = {("events.k8s.io", "events"): "events"}
 
 
 class Catalogue:
-    """The resources, findable by where they are served. Iterating gives them in discovery's order."""
+    """The resources, findable by where they are served. Iterating gives them in discovery's order.
 
-    def __init__(self, resources: list[Resource]) -> None:
-        self._resources = resources
+    The built-in ones stay; custom ones come and go with `serve`.
+    """
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self._builtin = list(resources)
+        self._custom: dict[str, list[Resource]] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._index()
+
+    def _index(self) -> None:
+        custom = [resource for resources in self._custom.values() for resource in resources]
+        self._resources = [*self._builtin, *sorted(custom, key=_order)]
         self._served: dict[tuple[str, str], dict[str, Resource]] = {}
         self._groups: dict[str, list[str]] = {}
-        for resource in resources:
+        for resource in self._resources:
             self._served.setdefault((resource.group, resource.version), {})[resource.plural] = resource
             versions = self._groups.setdefault(resource.group, [])
             if resource.version not in versions:
@@ -31,6 +43,23 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self._resources)
+
+    def serve(self, storage: str, resources: list[Resource]) -> None:
+        """Serves a custom resource in these versions from now on; none of them withdraws it."""
+        self._custom.pop(storage, None)
+        if resources:
+            self._custom[storage] = resources
+        self._index()
+        for listener in self._listeners:
+            listener()
+
+    def custom(self, storage: str) -> list[Resource]:
+        """The versions in which a custom resource is served."""
+        return self._custom.get(storage, [])
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Calls a listener whenever other resources are served than before."""
+        self._listeners.append(listener)
 
     def served(self, group: str, version: str) -> dict[str, Resource] | None:
         """The resources of a group's version, by plural name; None if it is not served."""
@@ -54,10 +83,27 @@ class Catalogue:
         return next((resource for resource in served.values() if resource.kind == kind), None)
 
 
+_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
+
+
+def _order(resource: Resource) -> tuple[object, ...]:
+    """By group, then the versions as Kubernetes prefers them: v2, v1, v1beta2, v1beta1, v1alpha1, others."""
+    match = _VERSION.fullmatch(resource.version)
+    if match is None:
+        return resource.group, 3, 0, 0, resource.version, resource.plural
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return resource.group, stage, -int(match[1]), -int(match[3] or 0), "", resource.plural
+
+
 @cache
-def catalogue() -> Catalogue:
+def builtin() -> tuple[Resource, ...]:
     """All built-in resources."""
-    return Catalogue([_resource(entry) for entry in load("resources")])
+    return tuple(_resource(entry) for entry in load("resources"))
+
+
+def catalogue() -> Catalogue:
+    """A catalogue of the built-in resources."""
+    return Catalogue(builtin())
 
 
 def _resource(entry: Document) -> Resource:
@@ -74,6 +120,7 @@ def _resource(entry: Document) -> Resource:
         short_names=tuple(entry["shortNames"]),
         categories=tuple(entry["categories"]),
         subresources={name: _subresource(name, sub) for name, sub in entry["subresources"].items()},
+        conversion=CONVERSIONS.get((group, version, plural)),
         strategy=strategies().get((group, kind), PLAIN),
         storage=_SHARED_STORAGE.get((group, plural), f"{plural}.{group}" if group else plural),
     )

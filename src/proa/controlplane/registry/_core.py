@@ -39,7 +39,8 @@ def prepare_namespace_update(new: Document, old: Document) -> None:
 
 
 def _label_namespace(namespace: Document) -> None:
-    namespace["metadata"].setdefault("labels", {})[NAMESPACE_LABEL] = namespace["metadata"]["name"]
+    metadata = namespace["metadata"]
+    metadata.setdefault("labels", {})[NAMESPACE_LABEL] = metadata.get("name", "")
 
 
 def prepare_node(node: Document) -> None:
@@ -154,14 +155,6 @@ def validate_immutable_data(new: Document, old: Document) -> list[Cause]:
         for field in ("data", "binaryData")
         if new.get(field) != old.get(field)
     ]
-
-
-def prepare_secret(secret: Document) -> None:
-    """`stringData` is a way of writing `data`."""
-    text = secret.pop("stringData", None)
-    if text:
-        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in text.items()}
-        secret["data"] = secret.get("data", {}) | encoded
 
 
 _REQUIRED_KEYS = {

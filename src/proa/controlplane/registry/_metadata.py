@@ -10,17 +10,21 @@ from proa.controlplane._json import Document
 from ._names import NameRule, label_value, qualified_name
 
 MAX_ANNOTATIONS = 256 * 1024
-STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion", CLEANUP})
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 
 def validate_metadata(metadata: Document, name_rule: NameRule) -> list[Cause]:
-    """All that is wrong with an object's metadata."""
+    """All that is wrong with a new object's metadata."""
     found = _validate_names(metadata, name_rule)
-    found += validate_labels(metadata.get("labels", {}), "metadata.labels")
+    return found + _validate_content(metadata) + _validate_finalizers(metadata.get("finalizers", []))
+
+
+def _validate_content(metadata: Document) -> list[Cause]:
+    found = validate_labels(metadata.get("labels", {}), "metadata.labels")
     found += _validate_annotations(metadata.get("annotations", {}))
-    found += _validate_finalizers(metadata.get("finalizers", []))
     for index, owner in enumerate(metadata.get("ownerReferences", [])):
         found += _validate_owner(owner, f"metadata.ownerReferences[{index}]")
     return found + _validate_controllers(metadata.get("ownerReferences", []))
@@ -91,8 +95,19 @@ def _validate_controllers(owners: list[Document]) -> list[Cause]:
     return [invalid_value("metadata.ownerReferences", owners, why)]
 
 
-def validate_metadata_update(new: Document, old: Document) -> list[Cause]:
-    """All that an update changes in metadata and may not."""
+def validate_metadata_update(new: Document, old: Document, *, revalidated: bool) -> list[Cause]:
+    """All that is wrong with metadata after an update.
+
+    Kubernetes looks at it several times over, and names a cause each time: clients see that, so it is
+    kept. `revalidated` kinds are checked once more as if they were new.
+    """
+    content = _validate_content(new)
+    found = content * (4 if revalidated else 3)
+    found += _validate_finalizers(new.get("finalizers", [])) * (2 if revalidated else 1)
+    return found + _new_finalizers(new, old) * 2
+
+
+def _new_finalizers(new: Document, old: Document) -> list[Cause]:
     if not old.get("deletionTimestamp"):
         return []
     added = [name for name in new.get("finalizers", []) if name not in old.get("finalizers", [])]

@@ -16,13 +16,16 @@ def settle_part(subresource: str, resource: Resource, new: Document, old: Docume
 
 def _status(resource: Resource, new: Document, old: Document) -> Document:
     kept = {**old, "metadata": dict(old["metadata"]), "status": new.get("status", {})}
-    if resource.strategy.status_labels:
-        for name in ("labels", "annotations", "finalizers"):
-            if name in new["metadata"]:
-                kept["metadata"][name] = new["metadata"][name]
-            else:
-                kept["metadata"].pop(name, None)
+    for name in _SHARED - set(resource.strategy.status_keeps):
+        if name in new["metadata"]:
+            kept["metadata"][name] = new["metadata"][name]
+        else:
+            kept["metadata"].pop(name, None)
     return kept
+
+
+_SHARED = frozenset({"labels", "annotations", "finalizers"})
+"""What of the metadata the status subresource can change, too."""
 
 
 def _binding(_resource: Resource, new: Document, _old: Document) -> Document:

@@ -32,7 +32,6 @@ _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 def prepare_create(pod: Document) -> None:
     """A new pod is pending, and tolerates for five minutes that its node is lost."""
     spec = pod["spec"]
-    spec.setdefault("enableServiceLinks", True)
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     pod["status"] = {"phase": "Pending", "qosClass": quality_of_service(spec)}
@@ -51,11 +50,6 @@ def prepare_create(pod: Document) -> None:
 
 def _tolerates_absence(toleration: Document, key: str) -> bool:
     return bool(toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute")
-
-
-def prepare_update(new: Document, _old: Document) -> None:
-    """What creation defaults, an update that leaves it out gets as well."""
-    new["spec"].setdefault("enableServiceLinks", True)
 
 
 def quality_of_service(spec: Document) -> str:

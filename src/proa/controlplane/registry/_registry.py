@@ -10,67 +10,45 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document, encode
-from proa.controlplane.schema import NonconformingError, problems
+from proa.controlplane.apply import Fields
+from proa.controlplane.schema import NonconformingError
 from proa.controlplane.storage import Key, Store, Stored
 
 from . import _metadata
+from ._deletion import check_preconditions, is_released, mark_deleted, timestamp
 from ._names import generated
 from ._options import DeleteOptions, Options
+from ._outcome import MistypedError, Outcome, check_name, stored_form, undecodable
+from ._ownership import apply_to, own_applied, own_created, own_updated
 from ._parts import settle_part
 from ._resource import Resource
+from ._review import Admission, Review
 
 Change = Callable[[Document], Any]
 """From an object to what it shall be; must not change what it is given."""
+Own = Callable[[Document, Document], None]
+"""Notes on an object that is about to be written who owns which of its fields; the other is what it was."""
 GENERATE_ATTEMPTS = 8
-
-
-def timestamp(moment: datetime | None = None) -> str:
-    """A time as objects hold it: UTC, to the second."""
-    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(slots=True)
-class Outcome:
-    """A write's result: the object, whether it is new, or gone, and what the client should be warned of."""
-
-    tail: bytes
-    uid: str
-    created: bool = False
-    removed: bool = False
-    warnings: list[str] = field(default_factory=list)
-
-
-class MistypedError(errors.StatusError):
-    """400: a value has the wrong type. Said of a patch's result, it is the patch that is invalid."""
-
-    def __init__(self, error: errors.StatusError) -> None:
-        super().__init__(error.code, error.reason, error.message)
-
-    def of_patch(self) -> errors.StatusError:
-        """422: the patch makes of the object what its type cannot be."""
-        cause = errors.Cause("FieldValueInvalid", "patch", f"Invalid value: {self.message}")
-        return errors.invalid(errors.Qualified("", ""), "", [cause])
-
-
-Admit = Callable[[Resource, Document, Document | None], None]
-"""A last look at an object about to be written (and the one it replaces): it may change or refuse it."""
+UNOWNED = frozenset({"binding"})
+"""Subresources that write without a manager."""
+_IGNORING = Options(field_validation="Ignore")
+_SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 
 
 class Registry:
     """The writes of the API, on top of the store.
 
-    `admit` runs after a strategy has prepared the object and before it is checked.
+    Admission changes an object after its strategy has prepared it and before it is checked, and has the last
+    word after that. Should it take so long that the object is another one by then, all is done anew.
     """
 
-    def __init__(self, store: Store, admit: Admit) -> None:
+    def __init__(self, store: Store, admission: Admission) -> None:
         self.store = store
-        self._admit = admit
+        self._admission = admission
 
     def key(self, resource: Resource, namespace: str, name: str) -> Key:
         """Where an object of a resource is kept."""
@@ -96,20 +74,25 @@ class Registry:
         try:
             conforming = resource.conformer(document)
         except NonconformingError:
-            mistyped = problems(resource.type_name or "", document).mistyped
+            mistyped = resource.problems(document).mistyped
             why = mistyped[0] if mistyped else "it does not have the type's form"
             raise MistypedError(undecodable(resource, why)) from None
         conforming.pop("kind", None)
         conforming.pop("apiVersion", None)
         if not resource.conformer.dropped or options.field_validation == "Ignore":
             return conforming, []
-        unknown = [f'unknown field "{path}"' for path in problems(resource.type_name or "", document).unknown]
+        unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown]
         if unknown and options.field_validation == "Strict":
             raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
         return conforming, unknown
 
     async def create(
-        self, resource: Resource, namespace: str, document: Document, options: Options
+        self,
+        resource: Resource,
+        namespace: str,
+        document: Document,
+        options: Options,
+        own: Own | None = None,
     ) -> Outcome:
         """Creates an object.
 
@@ -120,6 +103,12 @@ class Registry:
         """
         new, warnings = self._new_object(resource, namespace, document, options)
         metadata = new["metadata"]
+        if own is None:
+            own_created(resource, new, options, metadata["creationTimestamp"])
+        else:
+            own(new, {})
+        new = stored_form(resource, new)
+        metadata = new["metadata"]
         for attempt in range(GENERATE_ATTEMPTS):
             if "name" not in metadata and metadata.get("generateName"):
                 metadata["name"] = generated(metadata["generateName"])
@@ -129,9 +118,16 @@ class Registry:
             if "name" in document.get("metadata", {}) or attempt == GENERATE_ATTEMPTS - 1:
                 raise errors.already_exists(resource.qualified, key.name)
             del metadata["name"]
+        metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
-        self._admit(resource, new, None)
+        review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
+        await self._admission.mutate(review)
+        new = self._admitted(review)
         self._check(resource, new, None)
+        await self._admission.convert(review)
+        await self._admission.validate(review)
+        if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
+            raise errors.already_exists(resource.qualified, key.name)
         if options.dry_run:
             return Outcome(encode(new)[1:], metadata["uid"], created=True, warnings=warnings)
         stored = await self.store.put(key, new)
@@ -158,7 +154,6 @@ class Registry:
             "deletionGracePeriodSeconds",
             "selfLink",
             "generation",
-            "managedFields",
         ):
             metadata.pop(name, None)
         metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))
@@ -167,12 +162,32 @@ class Registry:
             metadata["generation"] = 1
         return new, warnings
 
+    def _admitted(self, review: Review) -> Document:
+        """The object after admission has changed it."""
+        assert review.new is not None
+        if not review.conform:
+            return review.new
+        if review.resource.conversion is None:
+            changed, _ = self.conform(review.resource, review.new, _IGNORING)
+        else:
+            changed = review.resource.stored_conformer(review.new)
+        for name in _SYSTEM:
+            if name in review.new["metadata"]:
+                changed["metadata"][name] = review.new["metadata"][name]
+        review.new = changed
+        return changed
+
     def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
         strategy = resource.strategy
-        causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
-        if old is not None:
-            causes += _metadata.validate_metadata_update(new["metadata"], old["metadata"])
-        causes += strategy.validate(new)
+        if old is None:
+            causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
+        else:
+            causes = _metadata.validate_metadata_update(
+                new["metadata"], old["metadata"], revalidated=whole and strategy.revalidated
+            )
+        if whole and resource.checker is not None:
+            causes += resource.checker(new)
+        causes += strategy.validate(new) + resource.check(new, old)
         if old is not None and whole:
             causes += strategy.validate_update(new, old)
         if causes:
@@ -186,6 +201,7 @@ class Registry:
         change: Change,
         options: Options,
         subresource: str = "",
+        own: Own | None = None,
     ) -> Outcome:
         """Replaces an object by what `change` makes of it; with a `subresource`, the part that it stands for.
 
@@ -194,23 +210,104 @@ class Registry:
                 and 422 as for creation.
         """
         key = self.key(resource, namespace, name)
-        current = self.store.latest(key)
-        if current is None:
-            return await self._create_by_update(resource, namespace, name, change, options, subresource)
-        old = current.document()
-        changed = change(old)
-        if changed is old:
-            return Outcome(current.tail, current.uid)
+
+        def note(new: Document, old: Document) -> None:
+            if subresource not in UNOWNED:
+                own_updated(resource, new, old, options, subresource, timestamp())
+
+        while True:
+            current = self.store.latest(key)
+            if current is None:
+                return await self._create_by_update(resource, namespace, name, change, options, subresource)
+            old = resource.served(current.document())
+            changed = change(old)
+            if changed is old:
+                return Outcome(current.tail, current.uid)
+            outcome = await self._replace(resource, current, old, changed, own or note, options, subresource)
+            if outcome is not None:
+                return outcome
+
+    async def apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        config: Document,
+        options: Options,
+        subresource: str = "",
+    ) -> Outcome:
+        """Applies a configuration: what it says is so afterwards and belongs to its manager; what the
+        manager said before and does not any more is gone. An object that is not there is created.
+
+        Raises:
+            StatusError: 409 it changes what others own; else as for creation and update.
+        """
+        if (config.get("metadata") or {}).get("managedFields") is not None:
+            raise errors.bad_request("metadata.managedFields must be nil")
+        while True:
+            current = self.store.latest(self.key(resource, namespace, name))
+            old = resource.served(current.document()) if current else {}
+            changed, claimed = apply_to(resource, old, config, options, subresource)
+
+            def own(new: Document, old: Document, claimed: Fields = claimed) -> None:
+                own_applied(resource, new, old, claimed, options, subresource, timestamp())
+
+            if current is None:
+                return await self._create_by_apply(
+                    resource, namespace, name, changed, own, options, subresource
+                )
+            outcome = await self._replace(resource, current, old, changed, own, options, subresource)
+            if outcome is not None:
+                return outcome
+
+    async def _create_by_apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        document: Document,
+        own: Own,
+        options: Options,
+        subresource: str,
+    ) -> Outcome:
+        if subresource:
+            raise errors.not_found(resource.qualified, name)
+        metadata = document.setdefault("metadata", {})
+        if metadata.get("uid"):
+            raise errors.conflict(resource.qualified, name, "it is not there, so it does not have that uid")
+        check_name(metadata.setdefault("name", name), name)
+        return await self.create(resource, namespace, document, options, own)
+
+    async def _replace(
+        self,
+        resource: Resource,
+        current: Stored,
+        old: Document,
+        changed: Document,
+        own: Own,
+        options: Options,
+        subresource: str,
+    ) -> Outcome | None:
+        """What comes of an object's change; None if the object was another one by the end of it."""
+        key = current.key
         new, warnings = self.conform(resource, changed, options)
         self._settle_identity(resource, new, old, key)
         if not subresource:
             self._settle_main(resource, new, old)
         else:
             new = settle_part(subresource, resource, new, old)
-        self._admit(resource, new, old)
+        own(new, old)
+        new, old = stored_form(resource, new), stored_form(resource, old)
+        review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
+        await self._admission.mutate(review)
+        new = self._admitted(review)
         self._check(resource, new, old, whole=not subresource)
         if resource.strategy.generation and not subresource and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        await self._admission.convert(review)
+        await self._admission.validate(review)
+        if self.store.latest(key) is not current:
+            return None
         return await self._write(key, new, old, current, options, warnings)
 
     async def _create_by_update(
@@ -232,11 +329,7 @@ class Registry:
 
     def _settle_identity(self, resource: Resource, new: Document, old: Document, key: Key) -> None:
         metadata = new["metadata"]
-        given = metadata.setdefault("name", key.name)
-        if given != key.name:
-            raise errors.bad_request(
-                f"the name of the object ({given}) does not match the name on the URL ({key.name})"
-            )
+        check_name(metadata.setdefault("name", key.name), key.name)
         if resource.namespaced and metadata.setdefault("namespace", key.namespace) != key.namespace:
             raise errors.bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request"
@@ -260,7 +353,7 @@ class Registry:
     async def _write(
         self, key: Key, new: Document, old: Document, current: Stored, options: Options, warnings: list[str]
     ) -> Outcome:
-        removing = _is_released(key, new)
+        removing = is_released(key, new)
         if removing or options.dry_run or new == old:
             if removing and not options.dry_run:
                 last = await self.store.remove(key, new)
@@ -277,23 +370,15 @@ class Registry:
         Raises:
             StatusError: 404 it is not there; 409 a precondition does not hold.
         """
-        current = self.latest(resource, namespace, name)
-        _check_preconditions(resource, current, options)
-        old = current.document()
+        while True:
+            current = self.latest(resource, namespace, name)
+            check_preconditions(resource, current, options)
+            old = current.document()
+            await self._admission.validate(Review("DELETE", resource, *current.key[1:], None, old, options))
+            if self.store.latest(current.key) is current:
+                break
         new = current.document()
-        metadata = new["metadata"]
-        grace = _grace_period(resource, new, options)
-        first = "deletionTimestamp" not in metadata
-        changed = _settle_finalizers(metadata, options.propagation)
-        if first or (grace < metadata.get("deletionGracePeriodSeconds", 0)):
-            until = datetime.now(UTC) + timedelta(seconds=grace)
-            metadata["deletionTimestamp"] = timestamp(until)
-            metadata["deletionGracePeriodSeconds"] = grace
-            changed = True
-        if first and metadata.get("generation"):
-            metadata["generation"] += 1
-        if resource.kind == "Namespace" and not resource.group:
-            new["status"]["phase"] = "Terminating"
+        changed = mark_deleted(resource, new, options)
         return await self._finish_delete(resource, current, old, new, options, changed=changed)
 
     async def _finish_delete(
@@ -306,7 +391,7 @@ class Registry:
         *,
         changed: bool,
     ) -> Outcome:
-        removing = _is_released(current.key, new)
+        removing = is_released(current.key, new)
         if options.dry_run:
             return Outcome(encode(new)[1:], current.uid, removed=removing)
         if removing:
@@ -333,75 +418,10 @@ class Registry:
         return await self._write(current.key, finished, old, current, options, warnings)
 
 
-def undecodable(resource: Resource, why: str) -> errors.StatusError:
-    """400: the body is not an object of the resource's kind."""
-    message = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
-    return errors.bad_request(message)
-
-
 def _counts(resource: Resource, new: Document, old: Document) -> bool:
-    ignored = {"metadata", "status", "kind", "apiVersion"}
+    ignored = {"metadata", "kind", "apiVersion", *(["status"] if resource.has_status else ())}
     if any(new.get(name) != old.get(name) for name in {*new, *old} - ignored):
         return True
     if not resource.strategy.annotations_count:
         return False
     return bool(new["metadata"].get("annotations") != old["metadata"].get("annotations"))
-
-
-def _is_released(key: Key, document: Document) -> bool:
-    """Whether an object that is being deleted can go: nothing and nobody holds it any more."""
-    metadata = document["metadata"]
-    held = metadata.get("finalizers") or (metadata.get("deletionGracePeriodSeconds") or 0) > 0
-    if key.resource == "namespaces":
-        held = held or document.get("spec", {}).get("finalizers")
-    return "deletionTimestamp" in metadata and not held
-
-
-def _check_preconditions(resource: Resource, current: Stored, options: DeleteOptions) -> None:
-    # Kubernetes names the kind here, not the resource.
-    what, name = errors.Qualified("", resource.kind), current.key.name
-    if options.uid and options.uid != current.uid:
-        why = (
-            f"the UID in the precondition ({options.uid}) does not match the UID in record ({current.uid}). "
-            "The object might have been deleted and then recreated"
-        )
-        raise errors.conflict(what, name, why)
-    if options.resource_version and options.resource_version != str(current.revision):
-        why = (
-            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
-            f"ResourceVersion in record ({current.revision}). The object might have been modified"
-        )
-        raise errors.conflict(what, name, why)
-
-
-def _grace_period(resource: Resource, document: Document, options: DeleteOptions) -> int:
-    if not resource.strategy.graceful:
-        return 0
-    running = document["spec"].get("nodeName") and document["status"].get("phase") not in {
-        "Succeeded",
-        "Failed",
-    }
-    if not running:
-        return 0
-    if options.grace_period is not None:
-        return options.grace_period
-    period: int = document["spec"].get("terminationGracePeriodSeconds", 30)
-    return max(period, 1) if period < 0 else period
-
-
-def _settle_finalizers(metadata: Document, propagation: str) -> bool:
-    """Records how dependents are to be treated, for the garbage collector; returns whether that changed
-    anything.
-    """
-    if not propagation:
-        return False
-    before = metadata.get("finalizers", [])
-    after = [name for name in before if name not in {_metadata.FOREGROUND, _metadata.ORPHAN}]
-    wanted = {"Foreground": [_metadata.FOREGROUND], "Orphan": [_metadata.ORPHAN]}.get(propagation, [])
-    after += wanted
-    if after == before:
-        return False
-    metadata["finalizers"] = after
-    if not after:
-        del metadata["finalizers"]
-    return True

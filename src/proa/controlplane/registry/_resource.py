@@ -7,12 +7,17 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, ClassVar
 
 from proa.controlplane._errors import Cause, Qualified
-from proa.controlplane._json import Document, encode
-from proa.controlplane.schema import Conformer
+from proa.controlplane._json import Document, decode, encode
+from proa.controlplane.apply import Shapes, Struct
+from proa.controlplane.schema import Conformer, Problems, definitions, null_times, problems
 
+from ._checks import Checker
+from ._conversions import Conversion
 from ._names import NameRule, dns_subdomain
+from ._rules import RULES
 
 Prepare = Callable[[Document], None]
 PrepareUpdate = Callable[[Document, Document], None]
@@ -52,19 +57,35 @@ class Strategy:
     """Whether a changed annotation counts as a change, too."""
     keeps_status: bool = False
     """Whether status given on creation is kept."""
-    status_labels: bool = True
-    """Whether the status subresource can change labels, annotations and the like."""
+    status_keeps: tuple[str, ...] = ()
+    """What of the metadata the status subresource cannot change."""
     graceful: bool = False
     """Whether deletion waits for a node (pods)."""
+    revalidated: bool = False
+    """Whether an update is checked as a creation, too, metadata and all."""
     creates_on_update: bool = False
     """Whether a PUT of an object that is not there creates it."""
     prepare_create: Prepare = _prepared
     prepare_update: PrepareUpdate = _updated
+    prepare_delete: Prepare = _prepared
     validate: Validate = _valid
     validate_update: ValidateUpdate = _validly_updated
 
 
 PLAIN = Strategy()
+_SHAPES = Shapes(lambda name: definitions()[name], null_times)
+_SYSTEM = (
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+)
+_IDENTITY = (("apiVersion",), ("kind",), *(("metadata", name) for name in _SYSTEM))
+"""What nobody owns."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,27 @@ class Subresource:
     verbs: tuple[str, ...]
     group: str = ""
     version: str = ""
+
+
+@dataclass(frozen=True)
+class PrinterColumn:
+    """A column of a custom resource's table: `find` gives all values that stand in it."""
+
+    name: str
+    type: str
+    format: str
+    description: str
+    priority: int
+    find: Callable[[Document], list[Any]]
+
+
+@dataclass(frozen=True)
+class ScalePaths:
+    """Where an object says how many replicas it wants and has, and (as text) what selects them."""
+
+    wanted: tuple[str, ...] = ("spec", "replicas")
+    observed: tuple[str, ...] = ("status", "replicas")
+    selector: tuple[str, ...] = ("spec", "selector")
 
 
 @dataclass(frozen=True)
@@ -96,8 +138,23 @@ class Resource:
     categories: tuple[str, ...] = ()
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     strategy: Strategy = PLAIN
+    conversion: Conversion | None = None
+    """How objects are converted, if they are kept in another form than they are served in."""
     storage: str = ""
     """The name under which the objects are kept; versions of one resource share it."""
+    columns: tuple[PrinterColumn, ...] | None = None
+    """What tables show besides the name, where the definition says so."""
+    scale: ScalePaths = ScalePaths()
+    deprecation: str = ""
+    """What clients are to be warned of."""
+
+    is_custom: ClassVar[bool] = False
+    """Whether it has been defined by an object of the cluster."""
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of lists."""
+        return f"{self.kind}List"
 
     @cached_property
     def api_version(self) -> str:
@@ -124,6 +181,68 @@ class Resource:
         """What makes documents of this type conform."""
         assert self.type_name is not None
         return Conformer(self.type_name)
+
+    @property
+    def definition(self) -> Document:
+        """The type as OpenAPI has it; empty if there is none."""
+        return definitions().get(self.type_name or "", {})
+
+    def problems(self, document: Any) -> Problems:
+        """All that does not fit the type: slowly, for when the conformer has noticed something."""
+        return problems(self.type_name or "", document)
+
+    def check(self, new: Document, old: Document | None) -> list[Cause]:
+        """What the type itself says against an object, besides its form."""
+        del new, old
+        return []
+
+    def shape(self, subresource: str = "") -> Struct:
+        """How objects divide into fields that can be owned; what the subresource cannot write has no
+        owner.
+        """
+        if subresource not in self._shapes:
+            name = self.type_name or ""
+            ignored = [*_IDENTITY, *self._out_of_reach(subresource)]
+            self._shapes[subresource] = _SHAPES.root(name, self.definition, ignored)
+        return self._shapes[subresource]
+
+    @cached_property
+    def _shapes(self) -> dict[str, Struct]:
+        return {}
+
+    def _out_of_reach(self, subresource: str) -> list[tuple[str, ...]]:
+        if subresource != "status":
+            return [("status",)] if self.has_status else []
+        return [("spec",), *(("metadata", name) for name in self.strategy.status_keeps)]
+
+    def served(self, document: Document) -> Document:
+        """A stored object in the form in which it is served."""
+        return document if self.conversion is None else self.conversion.to_served(document)
+
+    def stored(self, document: Document) -> Document:
+        """An object in the form in which it is stored, complete with that form's defaults."""
+        if self.conversion is None:
+            return document
+        return self.stored_conformer(self.conversion.to_stored(document))
+
+    @cached_property
+    def stored_conformer(self) -> Conformer:
+        """What makes documents of the stored form conform, where that is another."""
+        assert self.conversion is not None
+        return Conformer(self.conversion.stored_type)
+
+    def served_tail(self, tail: bytes) -> bytes:
+        """An encoded object in the form in which it is served."""
+        if self.conversion is None:
+            return tail
+        document: Document = decode(b"{" + tail)
+        return encode(self.conversion.to_served(document))[1:]
+
+    @cached_property
+    def checker(self) -> Checker | None:
+        """What checks stored objects against the rules of their types; None for types without any."""
+        name = self.conversion.stored_type if self.conversion else self.type_name
+        return Checker(name, RULES) if name else None
 
     @cached_property
     def storage_version_hash(self) -> str:

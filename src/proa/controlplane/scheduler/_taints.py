@@ -25,7 +25,7 @@ def effective(node: Node) -> tuple[Taint, ...]:
 
 def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
     """Tell whether one of `tolerations` covers `taint`."""
-    return any(_tolerates(toleration, taint) for toleration in tolerations)
+    return any(tolerates(toleration, taint) for toleration in tolerations)
 
 
 def untolerated(
@@ -35,7 +35,8 @@ def untolerated(
     return (taint for taint in taints if taint.effect in effects and not tolerated(taint, tolerations))
 
 
-def _tolerates(toleration: Toleration, taint: Taint) -> bool:
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Tell whether a toleration covers a taint."""
     if toleration.effect and toleration.effect != taint.effect:
         return False
     if toleration.key and toleration.key != taint.key:

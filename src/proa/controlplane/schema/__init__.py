@@ -10,7 +10,16 @@ Start reading at `_conform.py`.
 """
 
 from ._conform import Conformer, NonconformingError
+from ._defaults import null_times
 from ._definitions import definitions, type_of_kind
 from ._problems import Problems, problems
 
-__all__ = ["Conformer", "NonconformingError", "Problems", "definitions", "problems", "type_of_kind"]
+__all__ = [
+    "Conformer",
+    "NonconformingError",
+    "Problems",
+    "definitions",
+    "null_times",
+    "problems",
+    "type_of_kind",
+]

@@ -15,8 +15,8 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane._quantities import is_quantity
 
-from ._defaults import CONSTANTS, POINTERS, RULES, TIMES
-from ._definitions import definitions
+from ._defaults import CONSTANTS, POINTERS, RULES, TIMES, short
+from ._definitions import definitions, zero_omitted
 
 Convert = Callable[[Any], Any]
 _ABSENT = object()
@@ -73,17 +73,22 @@ class Conformer:
         return _scalar(schema, name)
 
     def _struct(self, schema: Document, name: str) -> Convert:
-        kept_when_empty = POINTERS.get(_short(name), frozenset())
+        kept_when_empty = POINTERS.get(short(name), frozenset())
+        omitted = zero_omitted(name)
         fields = {
-            key: (self._compile(value), _is_collection(value), _empty(value, key, kept_when_empty))
+            key: (
+                self._compile(value),
+                _is_collection(value),
+                _zero(value) if key in omitted else _empty(value, key, kept_when_empty),
+            )
             for key, value in schema["properties"].items()
         }
         implied = [
             (key, self._implied(value)) for key, value in schema["properties"].items() if "default" in value
         ]
-        implied += [(key, lambda: None) for key in TIMES.get(_short(name), ())]
-        constants = list(CONSTANTS.get(_short(name), {}).items())
-        rule = RULES.get(_short(name))
+        implied += [(key, lambda: None) for key in TIMES.get(short(name), ())]
+        constants = list(CONSTANTS.get(short(name), {}).items())
+        rule = RULES.get(short(name))
 
         def convert(value: Any) -> Any:
             if type(value) is not dict:
@@ -99,7 +104,9 @@ class Conformer:
                 except KeyError:
                     self.dropped = True
                     continue
-                if item == empty or (collection and not item and type(item) in _COLLECTIONS):
+                if (item == empty and type(item) is type(empty)) or (
+                    collection and not item and type(item) in _COLLECTIONS
+                ):
                     continue
                 result[key] = field(item)
             for key, default in constants:
@@ -143,11 +150,6 @@ class Conformer:
 _COLLECTIONS = frozenset({dict, list})
 
 
-def _short(name: str) -> str:
-    """`io.k8s.api.core.v1.Pod` as `core.v1.Pod`."""
-    return ".".join(name.rsplit(".", 3)[1:])
-
-
 def _is_collection(schema: Document) -> bool:
     return "items" in schema or "additionalProperties" in schema
 
@@ -161,6 +163,11 @@ def _empty(schema: Document, key: str, kept: frozenset[str]) -> Any:
     if schema.get("type") == "string" and "format" not in schema:
         return ""
     return _ABSENT
+
+
+def _zero(schema: Document) -> Any:
+    """The value that Go does not write where a field has `omitempty`."""
+    return {"string": "", "integer": 0, "number": 0, "boolean": False}.get(schema.get("type", ""), _ABSENT)
 
 
 def _scalar(schema: Document, name: str) -> Convert:

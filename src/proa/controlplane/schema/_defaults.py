@@ -8,6 +8,7 @@ address) is the resource's strategy, not its type's defaults.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -91,7 +92,15 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     },
     "scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
     "autoscaling.v1.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
-    "autoscaling.v2.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
+    "autoscaling.v2.HorizontalPodAutoscalerSpec": {
+        "minReplicas": 1,
+        "metrics": [
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+            }
+        ],
+    },
     "certificates.v1.CertificateSigningRequestSpec": {
         "usages": ["digital signature", "key encipherment", "client auth"]
     },
@@ -112,6 +121,17 @@ TIMES: dict[str, tuple[str, ...]] = {
 }
 """Times that Kubernetes writes as null where they are not set."""
 
+
+def null_times(type_name: str) -> tuple[str, ...]:
+    """The times that Kubernetes writes as null in a type where they are not set."""
+    return TIMES.get(short(type_name), ())
+
+
+def short(type_name: str) -> str:
+    """`io.k8s.api.core.v1.Pod` as `core.v1.Pod`."""
+    return ".".join(type_name.rsplit(".", 3)[1:])
+
+
 POINTERS: dict[str, frozenset[str]] = {
     "core.v1.HostPathVolumeSource": frozenset({"type"}),
     "core.v1.PersistentVolumeClaimSpec": frozenset({"storageClassName", "volumeAttributesClassName"}),
@@ -126,7 +146,34 @@ POINTERS: dict[str, frozenset[str]] = {
 def _container(container: Document) -> None:
     if "imagePullPolicy" not in container and container.get("image"):
         container["imagePullPolicy"] = "Always" if _is_latest(container["image"]) else "IfNotPresent"
-    requests_from_limits(container.get("resources", {}))
+
+
+def _pod(pod: Document) -> None:
+    # Pods only: what templates leave out, their pods get.
+    spec = pod["spec"]
+    spec.setdefault("enableServiceLinks", True)
+    for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
+        requests_from_limits(container.get("resources", {}))
+
+
+def _namespace(namespace: Document) -> None:
+    metadata = namespace["metadata"]
+    if metadata.get("name"):
+        metadata["labels"] = {**metadata.get("labels", {}), "kubernetes.io/metadata.name": metadata["name"]}
+
+
+def _secret(secret: Document) -> None:
+    # `stringData` is a way of writing `data`.
+    text = secret.pop("stringData", None)
+    if text:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in text.items()}
+        secret["data"] = secret.get("data", {}) | encoded
+
+
+def _job(job: Document) -> None:
+    labels = job["spec"]["template"]["metadata"].get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(labels)
 
 
 def requests_from_limits(resources: Document) -> None:
@@ -230,7 +277,22 @@ def _subject(subject: Document) -> None:
         subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
+def _definition_spec(spec: Document) -> None:
+    names, conversion = spec.setdefault("names", {}), spec.setdefault("conversion", {})
+    if names.get("kind"):
+        if not names.get("singular"):
+            names["singular"] = names["kind"].lower()
+        if not names.get("listKind"):
+            names["listKind"] = f"{names['kind']}List"
+    if not conversion.get("strategy"):
+        conversion["strategy"] = "None"
+
+
 RULES: dict[str, Callable[[Document], None]] = {
+    "core.v1.Pod": _pod,
+    "core.v1.Namespace": _namespace,
+    "core.v1.Secret": _secret,
+    "batch.v1.Job": _job,
     "core.v1.Container": _container,
     "core.v1.EphemeralContainer": _container,
     "core.v1.PodSpec": _pod_spec,
@@ -243,6 +305,7 @@ RULES: dict[str, Callable[[Document], None]] = {
     "apps.v1.DaemonSetUpdateStrategy": _daemon_set_strategy,
     "batch.v1.JobSpec": _job_spec,
     "networking.v1.NetworkPolicySpec": _network_policy,
+    "apiextensions.v1.CustomResourceDefinitionSpec": _definition_spec,
     "rbac.v1.RoleBinding": _role_binding,
     "rbac.v1.ClusterRoleBinding": _role_binding,
     "rbac.v1.Subject": _subject,

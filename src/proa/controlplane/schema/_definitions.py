@@ -24,6 +24,20 @@ def definitions() -> dict[str, Document]:
 
 
 @cache
+def _protobuf_fields() -> dict[str, dict[str, list[str]]]:
+    """The protobuf fields of each type, by package and name; `?` marks those that are left out when zero."""
+    table: dict[str, dict[str, list[str]]] = load("protobuf")
+    return table
+
+
+def zero_omitted(type_name: str) -> frozenset[str]:
+    """The fields of a type that are not written when they are zero, false or empty."""
+    package, _, name = type_name.rpartition(".")
+    fields = _protobuf_fields().get(package, {}).get(name, ())
+    return frozenset(entry.split(" ")[1] for entry in fields if entry.endswith("?"))
+
+
+@cache
 def _names_by_kind() -> dict[tuple[str, str, str], str]:
     return {
         (gvk["group"], gvk["version"], gvk["kind"]): name

@@ -1,4 +1,4 @@
-"""A request's credentials to a user: client certificates, static tokens, service-account tokens."""
+"""A request's credentials to a user: certificates, and static, bootstrap and service-account tokens."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from proa.controlplane._errors import ControlPlaneError, unauthorized
+from proa.controlplane._json import Document
+from proa.controlplane.storage import Key, Store
 
-from ._tokens import InvalidTokenError, TokenIssuer
+from ._bootstrap_tokens import bootstrap_identity, secret_name
+from ._tokens import ISSUER, InvalidTokenError, TokenIssuer
 
 AUTHENTICATED = "system:authenticated"
+_EXTRA = "authentication.kubernetes.io/"
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,15 @@ class Authenticator:
     """Finds out who asks.
 
     A request without credentials is the anonymous user's. Credentials that are there and wrong are an
-    error, never a reason to fall back.
+    error, never a reason to fall back. Objects that tokens depend on (the service account, the pod that a
+    token is bound to, a bootstrap token's secret) are looked up each time: once they are gone, so is the
+    token's power.
     """
 
-    def __init__(self, tokens: Mapping[str, User], issuer: TokenIssuer) -> None:
+    def __init__(self, tokens: Mapping[str, User], issuer: TokenIssuer, store: Store) -> None:
         self._tokens = dict(tokens)
         self._issuer = issuer
+        self._store = store
 
     def authenticate(self, authorization: str | None, certificate: Mapping[str, Any] | None) -> User:
         """The user of a request with this `Authorization` header and client certificate (as `ssl` decodes
@@ -59,30 +66,65 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             return ANONYMOUS
-        return self.user_of_token(token.strip())
+        return self.user_of_token(token.strip())[0]
 
-    def user_of_token(self, token: str) -> User:
-        """The user whom a bearer token stands for.
+    def user_of_token(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]]:
+        """The user whom a bearer token stands for, and for which of the audiences (by default, this API).
 
         Raises:
-            StatusError: 401, nobody.
+            StatusError: 401, nobody, or not for any of these audiences.
         """
-        user = self._tokens.get(token)
+        wanted = list(audiences) or [ISSUER]
+        user = self._tokens.get(token) or self._of_bootstrap_token(token)
         if user is not None:
-            return user
+            if ISSUER not in wanted:
+                raise unauthorized()
+            return user, [ISSUER]
         try:
-            claims = self._issuer.verify(token)
-        except InvalidTokenError:
+            claims = self._issuer.verify(token, wanted)
+            self._check_bound_objects(claims["kubernetes.io"])
+        except (InvalidTokenError, KeyError, TypeError):
             raise unauthorized() from None
-        return user_of_claims(claims)
+        return user_of_claims(claims), [one for one in wanted if one in claims["aud"]]
+
+    def _of_bootstrap_token(self, token: str) -> User | None:
+        name = secret_name(token)
+        stored = self._store.get(Key("secrets", "kube-system", name)) if name else None
+        identity = bootstrap_identity(stored.document(), token) if stored else None
+        return User(identity[0], groups=(*identity[1], AUTHENTICATED)) if identity else None
+
+    def _check_bound_objects(self, about: Document) -> None:
+        namespace = about["namespace"]
+        self._check_object("serviceaccounts", namespace, about["serviceaccount"])
+        if "pod" in about:  # the node is named besides, and the token depends on it no more than the pod does
+            self._check_object("pods", namespace, about["pod"])
+        elif "secret" in about:
+            self._check_object("secrets", namespace, about["secret"])
+        elif "node" in about:
+            self._check_object("nodes", "", about["node"])
+
+    def _check_object(self, storage: str, namespace: str, reference: Document) -> None:
+        stored = self._store.get(Key(storage, namespace, reference["name"]))
+        if stored is None or stored.uid != reference["uid"]:
+            raise InvalidTokenError(f"the token's {storage} is gone")
+
+
+def groups_of_account(namespace: str) -> tuple[str, ...]:
+    """The groups that a namespace's service accounts are in."""
+    return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
 
 
 def user_of_claims(claims: Mapping[str, Any]) -> User:
     """The service account that a verified token speaks of."""
     about = claims["kubernetes.io"]
     namespace, account = about["namespace"], about["serviceaccount"]
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
-    return User(f"system:serviceaccount:{namespace}:{account['name']}", account["uid"], groups)
+    extra = {f"{_EXTRA}credential-id": [f"JTI={claims['jti']}"]} if "jti" in claims else {}
+    for kind in ("node", "pod"):
+        if kind in about:
+            extra[f"{_EXTRA}{kind}-name"] = [about[kind]["name"]]
+            extra[f"{_EXTRA}{kind}-uid"] = [about[kind]["uid"]]
+    name = f"system:serviceaccount:{namespace}:{account['name']}"
+    return User(name, account["uid"], groups_of_account(namespace), extra)
 
 
 def _user_of_certificate(certificate: Mapping[str, Any]) -> User:
@@ -122,5 +164,6 @@ def _user_of_row(row: list[str], where: str) -> tuple[str, User]:
     columns = [column.strip() for column in row]
     if len(columns) < 3 or not all(columns[:2]):
         raise ControlPlaneError(f'{where}: expected token,user,uid and perhaps "group1,group2"')
-    groups = [group.strip() for group in columns[3].split(",") if group.strip()] if len(columns) > 3 else []
+    # An empty fourth column is one group without a name, as Kubernetes reads it.
+    groups = [group.strip() for group in columns[3].split(",")] if len(columns) > 3 else []
     return columns[0], User(columns[1], columns[2], (*groups, AUTHENTICATED))

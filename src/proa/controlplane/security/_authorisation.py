@@ -1,101 +1,70 @@
-"""What a user may do. Pure.
+"""Whether a request is allowed: for `system:masters` always, then the node authoriser, then roles.
 
-Until roles are evaluated: `system:masters` may do everything, `system:nodes` what a kubelet needs,
-control-plane components what they need, and everybody who is authenticated may look at discovery and ask
-about themselves.
+The policy follows the store: a change of a role or binding that was answered holds for the next request.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from ._authentication import AUTHENTICATED, User
+from proa.controlplane._json import Document
+from proa.controlplane.storage import Event, Store
 
-PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
-_DISCOVERY = ("/api", "/apis", "/openapi")
-_READ = frozenset({"get", "list", "watch"})
-_WRITE = frozenset({"create", "update", "patch", "delete"})
+from ._attributes import Attributes, Decision
+from ._authentication import User
+from ._nodes import NodeAuthoriser
+from ._policy import RolePolicy
+from ._rbac import Rule
 
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What a request wants: to do `verb` with a resource, or with a path that is none."""
-
-    user: User
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
-
-    @property
-    def resource_path(self) -> str:
-        """The resource with its subresource, for example `pods/log`."""
-        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+MASTERS = "system:masters"
+_ALLOWED = Decision(allowed=True)
+_RBAC = "rbac.authorization.k8s.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Whether a request is allowed, and why, where there is more to say."""
+class Authoriser:
+    """Decides on requests, by the roles and pods that a store holds. Call `follow` once it is open."""
 
-    allowed: bool
-    reason: str = ""
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._policy = RolePolicy()
+        self.nodes = NodeAuthoriser(store)
 
+    def follow(self) -> None:
+        """Takes in what there is, and its changes from now on."""
+        puts = {
+            "roles": self._policy.put_role,
+            "clusterroles": self._policy.put_role,
+            "rolebindings": self._policy.put_binding,
+            "clusterrolebindings": self._policy.put_binding,
+        }
+        for plural, put in puts.items():
+            storage = f"{plural}.{_RBAC}"
+            for stored in self._store.scan(storage):
+                put(stored.key.namespace, stored.key.name, stored.document())
+            self._store.subscribe(storage, _listener(put))
+        self.nodes.follow()
 
-_NODE_RULES: dict[tuple[str, str], frozenset[str]] = {
-    ("", "nodes"): _READ | _WRITE,
-    ("", "nodes/status"): _READ | _WRITE,
-    ("", "pods"): _READ | _WRITE,
-    ("", "pods/status"): _READ | _WRITE,
-    ("", "pods/eviction"): frozenset({"create"}),
-    ("", "events"): _WRITE,
-    ("events.k8s.io", "events"): _WRITE,
-    ("", "services"): _READ,
-    ("", "endpoints"): _READ,
-    ("", "namespaces"): _READ,
-    ("", "secrets"): _READ,
-    ("", "configmaps"): _READ,
-    ("", "persistentvolumes"): _READ,
-    ("", "persistentvolumeclaims"): _READ,
-    ("", "persistentvolumeclaims/status"): frozenset({"update", "patch"}),
-    ("", "serviceaccounts"): _READ,
-    ("", "serviceaccounts/token"): frozenset({"create"}),
-    ("coordination.k8s.io", "leases"): _READ | _WRITE,
-    ("certificates.k8s.io", "certificatesigningrequests"): _READ | frozenset({"create"}),
-    ("node.k8s.io", "runtimeclasses"): _READ,
-    ("storage.k8s.io", "csinodes"): _READ | _WRITE,
-    ("storage.k8s.io", "csidrivers"): _READ,
-    ("storage.k8s.io", "volumeattachments"): _READ,
-    ("discovery.k8s.io", "endpointslices"): _READ,
-    ("authentication.k8s.io", "tokenreviews"): frozenset({"create"}),
-    ("authorization.k8s.io", "subjectaccessreviews"): frozenset({"create"}),
-}
-_SELF_REVIEWS = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})
-_COMPONENTS = frozenset({"system:kube-scheduler", "system:kube-controller-manager"})
+    def authorise(self, wanted: Attributes) -> Decision:
+        """Whether the user may do it, and why or why not where there is more to say."""
+        if MASTERS in wanted.user.groups:
+            return _ALLOWED
+        by_node = self.nodes.decide(wanted)
+        if by_node.allowed:
+            return by_node
+        by_role = self._policy.decide(wanted)
+        return by_role if by_role.allowed or not by_node.reason else by_node
 
+    def rules_of(self, user: User, namespace: str) -> list[Rule]:
+        """All rules that roles give to a user in a namespace, or (empty) in the whole cluster."""
+        return self._policy.rules_of(user, namespace)
 
-def authorise(wanted: Attributes) -> Decision:
-    """Whether the user may do it."""
-    user = wanted.user
-    if "system:masters" in user.groups:
-        return Decision(allowed=True)
-    if not wanted.resource:
-        return Decision(_may_see_path(wanted))
-    if AUTHENTICATED not in user.groups:
-        return Decision(allowed=False)
-    if wanted.resource in _SELF_REVIEWS or user.name in _COMPONENTS:
-        return Decision(allowed=True)
-    if "system:nodes" in user.groups:
-        return Decision(wanted.verb in _NODE_RULES.get((wanted.group, wanted.resource_path), frozenset()))
-    return Decision(allowed=False)
+    def role(self, namespace: str, name: str) -> tuple[Rule, ...] | None:
+        """The rules of a role or (without a namespace) cluster role; None if there is none."""
+        return self._policy.role(namespace, name)
 
 
-def _may_see_path(wanted: Attributes) -> bool:
-    path = wanted.path.rstrip("/")
-    if path in PUBLIC_PATHS or path.startswith(("/livez/", "/readyz/", "/healthz/")):
-        return wanted.verb == "get"
-    if AUTHENTICATED not in wanted.user.groups or wanted.verb != "get":
-        return False
-    return path in _DISCOVERY or path.startswith(tuple(f"{prefix}/" for prefix in _DISCOVERY))
+def _listener(put: Callable[[str, str, Document | None], None]) -> Callable[[Event], None]:
+    def listen(event: Event) -> None:
+        put(event.key.namespace, event.key.name, event.current.document() if event.current else None)
+
+    return listen

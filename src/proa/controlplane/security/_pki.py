@@ -105,12 +105,40 @@ class Pki:
         """A client certificate: the user is its common name, the groups are its organisations."""
         return self._issue(user, tuple(groups), [])
 
+    def sign(self, request: x509.CertificateSigningRequest, usages: Sequence[str], seconds: int) -> bytes:
+        """A certificate (PEM) for a request, with its subject and names, good for some time; takes a few
+        milliseconds.
+        """
+        from cryptography import x509
+
+        ca, ca_key = self._authority()
+        builder = _builder(request.subject, ca.subject, request.public_key(), timedelta(seconds=seconds))
+        builder = _with_leaf_extensions(builder, ca)
+        purposes = {
+            "server auth": x509.oid.ExtendedKeyUsageOID.SERVER_AUTH,
+            "client auth": x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH,
+        }
+        wanted = [purpose for name, purpose in purposes.items() if name in usages]
+        if wanted:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(wanted), critical=False)
+        for extension in request.extensions:
+            if extension.oid == x509.oid.ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
+                builder = builder.add_extension(extension.value, critical=False)
+        return _sign(builder, ca_key)
+
+    def _authority(self) -> tuple[x509.Certificate, Any]:
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        ca = x509.load_pem_x509_certificate(self.ca_certificate)
+        return ca, load_pem_private_key((self.directory / "ca.key").read_bytes(), None)
+
     def _make_ca(self) -> None:
         from cryptography import x509
 
         key = _new_key()
         name = _name("proa-ca", ())
-        builder = _builder(name, name, key, CA_DAYS)
+        builder = _builder(name, name, key.public_key(), timedelta(days=CA_DAYS))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         builder = builder.add_extension(
             x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
@@ -137,18 +165,12 @@ class Pki:
 
     def _issue(self, user: str, groups: tuple[str, ...], hosts: list[str]) -> Issued:
         from cryptography import x509
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        ca = x509.load_pem_x509_certificate(self.ca_certificate)
-        ca_key = load_pem_private_key((self.directory / "ca.key").read_bytes(), None)
+        ca, ca_key = self._authority()
         key = _new_key()
-        builder = _builder(_name(user, groups), ca.subject, key, LEAF_DAYS)
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_usage(signs=False), critical=True)
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()),  # type: ignore[arg-type]
-            critical=False,
-        )
+        lifetime = timedelta(days=LEAF_DAYS)
+        builder = _builder(_name(user, groups), ca.subject, key.public_key(), lifetime)
+        builder = _with_leaf_extensions(builder, ca)
         uses = x509.oid.ExtendedKeyUsageOID
         purpose = uses.SERVER_AUTH if hosts else uses.CLIENT_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -178,7 +200,7 @@ def _name(common: str, organisations: Iterable[str]) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, days: int
+    subject: x509.Name, issuer: x509.Name, public_key: Any, lifetime: timedelta
 ) -> x509.CertificateBuilder:
     from cryptography import x509
 
@@ -187,10 +209,21 @@ def _builder(
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))  # clocks differ
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_after(now + lifetime)
+    )
+
+
+def _with_leaf_extensions(builder: x509.CertificateBuilder, ca: x509.Certificate) -> x509.CertificateBuilder:
+    from cryptography import x509
+
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_usage(signs=False), critical=True)
+    return builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()),  # type: ignore[arg-type]
+        critical=False,
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
+from proa.controlplane import protobuf
 from proa.controlplane._errors import StatusError, bad_request, unsupported_media_type
 from proa.controlplane._json import UnreadableError, decode, decode_yaml
-from proa.controlplane._protobuf import MEDIA_TYPE, decode_protobuf
 
 MAX_BODY = 3 * 1024 * 1024
 JSON = "application/json"
@@ -40,7 +40,7 @@ def content_type(request: web.BaseRequest) -> str:
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
     **dict.fromkeys(("", JSON, "*/*", "application/x-www-form-urlencoded"), decode),
     **dict.fromkeys(YAML, decode_yaml),
-    MEDIA_TYPE: decode_protobuf,
+    protobuf.MEDIA_TYPE: protobuf.decode,
 }
 
 
@@ -52,7 +52,7 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
     """
     decoder = _DECODERS.get(media_type)
     if decoder is None:
-        known = f"{JSON}, application/yaml, {MEDIA_TYPE}"
+        known = f"{JSON}, application/yaml, {protobuf.MEDIA_TYPE}"
         message = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise unsupported_media_type(message)
     try:
@@ -64,6 +64,21 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): it is not an object"
         )
+    return value
+
+
+def parse_configuration(data: bytes) -> dict[str, Any]:
+    """The configuration that a server-side apply sends: YAML, and so perhaps JSON.
+
+    Raises:
+        StatusError: 400.
+    """
+    try:
+        value = decode(data) if data.lstrip().startswith(b"{") else decode_yaml(data)
+    except UnreadableError as error:
+        raise bad_request(f"error decoding YAML: {error}") from error
+    if type(value) is not dict or (value.get("metadata") and type(value["metadata"]) is not dict):
+        raise bad_request("error decoding YAML: the configuration is not an object")
     return value
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from aiohttp import web
@@ -18,10 +20,22 @@ from proa.controlplane._errors import (
     no_resource,
 )
 from proa.controlplane.registry import Catalogue, Resource
-from proa.controlplane.security import Attributes, Authenticator, User, authorise
+from proa.controlplane.security import (
+    ANONYMOUS,
+    Attributes,
+    Authenticator,
+    Authoriser,
+    User,
+    impersonated,
+    impersonates,
+    request_at_hand,
+)
 from proa.controlplane.storage._store import StorageError
 
 from . import _responses
+from ._audit import AuditLog
+from ._encoding import encoded
+from ._measurements import Measurements
 from ._request_info import RequestInfo, parse
 
 Answer = Callable[["Call"], Awaitable[web.StreamResponse]]
@@ -52,33 +66,51 @@ class Dispatcher:
     Args:
         catalogue: What is served.
         authenticator: Who asks.
+        authoriser: Whether they may.
         paths: Who answers for what is no resource: discovery, health and the like.
         verbs: Who answers for each verb on objects.
         subresources: Who answers for subresources, by `resource/subresource`, or `*/subresource`.
         virtual: Who answers for resources that are not stored, by kind (reviews).
+        measurements: Who counts requests.
+        audit: Who keeps a record of all requests, if anybody.
     """
 
     def __init__(
         self,
         catalogue: Catalogue,
         authenticator: Authenticator,
+        authoriser: Authoriser,
         paths: Paths,
         verbs: dict[str, Answer],
         subresources: dict[str, Answer],
         virtual: dict[str, Answer],
+        measurements: Measurements,
+        audit: AuditLog | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._authenticator = authenticator
+        self._authoriser = authoriser
         self._paths = paths
         self._verbs = verbs
         self._subresources = subresources
         self._virtual = virtual
+        self._measurements = measurements
+        self._audit = audit
         self._log = logs.get_logger(__name__)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
+        began, received = time.perf_counter(), datetime.now(UTC)
+        info = parse(request.method, request.raw_path)
+        answer = await self._answer(request, info)
+        self._measurements.observe(info, answer.status, time.perf_counter() - began)
+        if self._audit is not None:
+            self._audit.record(request, received, answer.status)
+        return await encoded(answer, request)
+
+    async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         try:
-            return await self._handle(request)
+            return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)
         except StorageError as error:
@@ -90,10 +122,11 @@ class Dispatcher:
             self._log.exception("a request failed", method=request.method, path=request.path)
             return _responses.refusal(internal())
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        info = parse(request.method, request.raw_path)
-        user = self._authenticate(request)
-        self._authorise(user, info)
+    async def _handle(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        request_at_hand.set(Attributes(ANONYMOUS, info.verb, path=info.path))
+        asking = self._authenticate(request)
+        user = self._impersonate(request, asking)
+        self._authorise(user, info, None if user is asking else asking)
         call = Call(request, info, user)
         if not info.plural:
             answer = await self._paths.answer(call)
@@ -112,18 +145,34 @@ class Dispatcher:
         certificate = transport.get_extra_info("peercert") if transport else None
         return self._authenticator.authenticate(request.headers.get("Authorization"), certificate)
 
-    def _authorise(self, user: User, info: RequestInfo) -> None:
+    def _impersonate(self, request: web.BaseRequest, asking: User) -> User:
+        if not impersonates(request.headers):
+            return asking
+        user, wanted = impersonated(request.headers, asking)
+        for one in wanted:
+            self._demand(one)
+        return user
+
+    def _authorise(self, user: User, info: RequestInfo, impersonated_by: User | None) -> None:
+        # A namespace is in itself: roles within it can be about it.
+        own = info.plural == "namespaces" and not info.group
         wanted = Attributes(
             user=user,
             verb=info.verb,
             group=info.group,
             resource=info.plural,
             subresource=info.subresource,
-            namespace=info.namespace,
-            name=info.name,
+            namespace=info.name if own else info.namespace,
+            name=info.name or _selected_name(info),
             path=info.path,
+            field_selector=info.query.get("fieldSelector", ""),
+            impersonated_by=impersonated_by,
         )
-        decision = authorise(wanted)
+        request_at_hand.set(wanted)
+        self._demand(wanted)
+
+    def _demand(self, wanted: Attributes) -> None:
+        decision = self._authoriser.authorise(wanted)
         if not decision.allowed:
             raise forbidden(wanted, decision.reason)
 
@@ -174,3 +223,11 @@ def forbidden(wanted: Attributes, reason: str = "") -> StatusError:
     return StatusError(
         403, "Forbidden", f"{message}: {reason}" if reason else message, details(what, wanted.name)
     )
+
+
+def _selected_name(info: RequestInfo) -> str:
+    """The one object that a request on a collection is about, by its field selector: the name counts."""
+    if info.verb not in {"list", "watch", "deletecollection"}:
+        return ""
+    terms = (term.partition("=") for term in info.query.get("fieldSelector", "").split(","))
+    return next((value.removeprefix("=") for field, _, value in terms if field == "metadata.name"), "")

@@ -53,30 +53,15 @@ class LogService:
         if not node:
             return web.Response(text="")
         _check_started(pod, container)
-        url = f"{self._address(node)}/containerLogs/{info.namespace}/{info.name}/{quote(container)}"
+        address = kubelet_address(self._registry, node)
+        url = f"{address}/containerLogs/{info.namespace}/{info.name}/{quote(container)}"
         query = {key: value for key, value in info.query.items() if key in _PASSED_ON}
         try:
             async with self._kubelets().get(url, params=query) as answer:
                 return await self._pass_on(call, answer)
         except aiohttp.ClientConnectionError as error:
-            message = f"the kubelet of node {node} does not answer at {self._address(node)}: {error}"
+            message = f"the kubelet of node {node} does not answer at {address}: {error}"
             raise StatusError(502, "", message) from error
-
-    def _address(self, name: str) -> str:
-        stored = self._registry.store.get(Key("nodes", "", name))
-        if stored is None:
-            raise StatusError(
-                500, "InternalError", f'the node "{name}" is not there, so its logs cannot be read'
-            )
-        status = stored.document().get("status", {})
-        addresses = {one["type"]: one["address"] for one in status.get("addresses") or []}
-        host = addresses.get("InternalIP") or addresses.get("Hostname")
-        port = status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port")
-        if not host or not port:
-            raise StatusError(
-                500, "InternalError", f'the node "{name}" does not say where its kubelet listens'
-            )
-        return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def _pass_on(self, call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         if answer.status != 200:
@@ -92,6 +77,24 @@ class LogService:
                 await response.write(data)
             await response.write_eof()
         return response
+
+
+def kubelet_address(registry: Registry, name: str) -> str:
+    """Where the kubelet of a node listens.
+
+    Raises:
+        StatusError: 500, there is no such node, or it does not say.
+    """
+    stored = registry.store.get(Key("nodes", "", name))
+    if stored is None:
+        raise StatusError(500, "InternalError", f'the node "{name}" is not there')
+    status = stored.document().get("status", {})
+    addresses = {one["type"]: one["address"] for one in status.get("addresses") or []}
+    host = addresses.get("InternalIP") or addresses.get("Hostname")
+    port = status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port")
+    if not host or not port:
+        raise StatusError(500, "InternalError", f'the node "{name}" does not say where its kubelet listens')
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def choose_container(pod: Document, wanted: str) -> str:

@@ -19,7 +19,8 @@ from proa.controlplane._json import Document, UnreadableError, decode
 from proa.controlplane.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
 from proa.controlplane.registry import Options, Registry, Resource
 from proa.controlplane.registry._options import DeleteOptions
-from proa.controlplane.registry._registry import Change, MistypedError, Outcome, undecodable
+from proa.controlplane.registry._outcome import MistypedError, Outcome, undecodable
+from proa.controlplane.registry._registry import Change
 from proa.controlplane.storage import CompactedError, Store, Stored
 
 from . import _bodies, _responses
@@ -75,7 +76,7 @@ class ObjectService:
     async def create(self, call: Call) -> web.Response:
         """A new object."""
         info, resource = call.info, call.resource
-        options = Options.parse(info.query, "CreateOptions")
+        options = write_options(call, "CreateOptions")
         document, warnings = await self._read(call, resource, options)
         outcome = await self._registry.create(resource, info.namespace, document, options)
         return self._answer(call, outcome, warnings)
@@ -95,19 +96,35 @@ class ObjectService:
 
     async def update(self, call: Call) -> web.Response:
         """An object replaced."""
-        options = Options.parse(call.info.query, "UpdateOptions")
+        options = write_options(call, "UpdateOptions")
         document, warnings = await self._read(call, call.resource, options)
         outcome = await self._change(call, lambda _: document, options)
         return self._answer(call, outcome, warnings)
 
     async def patch(self, call: Call) -> web.Response:
         """An object changed."""
-        options = Options.parse(call.info.query, "PatchOptions")
+        if _bodies.content_type(call.request) == APPLY_PATCH:
+            return await self.apply(call)
+        options = write_options(call, "PatchOptions")
         change = await self.read_patch(call, call.resource)
         try:
             return self._answer(call, await self._change(call, change, options))
         except MistypedError as error:
             raise error.of_patch() from error
+
+    async def apply(self, call: Call) -> web.Response:
+        """A configuration applied by the server."""
+        info, resource = call.info, call.resource
+        options = write_options(call, "PatchOptions", applies=True)
+        config = _bodies.parse_configuration(await _bodies.read(call.request))
+        check_kind(resource, config)
+        try:
+            outcome = await self._registry.apply(
+                resource, info.namespace, info.name, config, options, info.subresource
+            )
+        except MistypedError as error:
+            raise error.of_patch() from error
+        return self._answer(call, outcome)
 
     async def _change(self, call: Call, change: Change, options: Options) -> Outcome:
         info = call.info
@@ -123,8 +140,9 @@ class ObjectService:
                 raises 400 and 422.
         """
         media_type = _bodies.content_type(call.request)
-        if media_type not in {JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH}:
-            raise _unknown_patch(media_type)
+        known = [JSON_PATCH, MERGE_PATCH, *([] if resource.is_custom else [STRATEGIC_PATCH])]
+        if media_type not in known:
+            raise _unknown_patch([*known, APPLY_PATCH], detailed=not resource.is_custom)
         try:
             patch = decode(await _bodies.read(call.request))
         except UnreadableError as error:
@@ -172,6 +190,16 @@ class ObjectService:
         return _responses.json_bytes(form.many(resource, page.items, page.metadata(listing)))
 
 
+def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
+    """The options of a request that writes; `kind` is what errors call them.
+
+    Raises:
+        StatusError: 422, they are wrong.
+    """
+    agent = call.request.headers.get("User-Agent", "")
+    return Options.parse(call.info.query, kind, agent, applies=applies)
+
+
 def check_kind(resource: Resource, document: Document) -> None:
     """Refuses a body that says that it is something else.
 
@@ -217,12 +245,8 @@ def _checked_result(resource: Resource, changed: Any) -> Document:
     return changed
 
 
-def _unknown_patch(media_type: str) -> StatusError:
-    if media_type == APPLY_PATCH:
-        message = "Proa does not do server-side apply yet; use a merge, strategic merge or JSON patch"
-        return unsupported_media_type(message)
-    known = f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
-    return unsupported_media_type(f"415: a patch must be one of {known}", detailed=True)
+def _unknown_patch(known: list[str], *, detailed: bool) -> StatusError:
+    return unsupported_media_type(f"415: a patch must be one of {', '.join(known)}", detailed=detailed)
 
 
 def _deleted(resource: Resource, name: str, uid: str) -> Document:

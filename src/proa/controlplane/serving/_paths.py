@@ -57,7 +57,8 @@ class PathService:
             case ["healthz" | "livez" | "readyz", *_]:
                 return await self._health_of(call, parts[0])
             case ["metrics"]:
-                body, content_type = self._metrics.render(call.request.headers.get("Accept", ""))
+                accept = call.request.headers.get("Accept", "")
+                body, content_type = await asyncio.to_thread(self._metrics.render, accept)
                 return web.Response(body=body, headers={"Content-Type": content_type})
             case [""]:
                 return _responses.json(
@@ -88,7 +89,7 @@ class PathService:
     def _openapi(self, rest: list[str]) -> web.Response | None:
         match rest:
             case ["v2"]:
-                return _responses.json_bytes(openapi_v2())
+                return _responses.json_bytes(openapi_v2(self._catalogue))
             case ["v3"]:
                 return _responses.json(openapi_v3_index(self._catalogue))
             case ["v3", "api", version]:

@@ -36,12 +36,20 @@ class Whole:
 
     def one(self, resource: Resource, tail: bytes) -> bytes:
         """Kind and version, then the tail as it is stored."""
-        return resource.prefix + tail
+        return resource.prefix + resource.served_tail(tail)
 
     def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> bytes:
         """Items have no kind of their own, as with Kubernetes."""
-        head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata}
-        body = b",{".join([stored.tail for stored in items])
+        head = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
+        if resource.is_custom:  # theirs have, and the list says that it does not go on
+            objects = b",".join(self.one(resource, stored.tail) for stored in items)
+            return (
+                encode({**head, "metadata": {"continue": "", **metadata}})[:-1] + b',"items":[%b]}' % objects
+            )
+        tails = [stored.tail for stored in items]
+        if resource.conversion is not None:
+            tails = [resource.served_tail(tail) for tail in tails]
+        body = b",{".join(tails)
         return encode(head)[:-1] + b',"items":[' + (b"{" + body if body else b"") + b"]}"
 
     def bookmark(self, resource: Resource, metadata: Document) -> bytes:
@@ -83,13 +91,13 @@ class Tabular:
 
     def one(self, resource: Resource, tail: bytes) -> bytes:
         """A table of one row."""
-        document = Stored.document_of(tail)
+        document = resource.served(Stored.document_of(tail))
         metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
         return self._encode(resource, [document], metadata)
 
     def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> bytes:
         """A table of many rows."""
-        return self._encode(resource, (stored.document() for stored in items), metadata)
+        return self._encode(resource, (resource.served(stored.document()) for stored in items), metadata)
 
     def bookmark(self, resource: Resource, metadata: Document) -> bytes:
         """A table without cells, whose row has the bookmark's metadata."""

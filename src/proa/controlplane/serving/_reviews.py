@@ -1,33 +1,35 @@
-"""Questions that are posted as objects and answered at once: who am I, may I, is this token good; and new
-tokens.
-"""
+"""Questions that are posted as objects and answered at once: who am I, may I, whose token is this."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from aiohttp import web
 
-from proa.controlplane._errors import StatusError, bad_request, invalid, required
+from proa.controlplane._errors import (
+    Cause,
+    Qualified,
+    StatusError,
+    bad_request,
+    invalid,
+    invalid_value,
+)
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Registry
-from proa.controlplane.registry._registry import timestamp
-from proa.controlplane.security import Attributes, Authenticator, TokenIssuer, User, authorise
+from proa.controlplane.registry._deletion import timestamp
+from proa.controlplane.registry._ownership import own_created
+from proa.controlplane.security import Attributes, Authenticator, Authoriser, User, node_of
 
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
-from ._objects import check_kind
-
-MIN_LIFETIME, USUAL_LIFETIME, MAX_LIFETIME = 600, 3600, 2**32
+from ._objects import check_kind, write_options
 
 
 class ReviewService:
-    """Answers reviews and token requests."""
+    """Answers reviews."""
 
-    def __init__(self, registry: Registry, authenticator: Authenticator, issuer: TokenIssuer) -> None:
+    def __init__(self, registry: Registry, authenticator: Authenticator, authoriser: Authoriser) -> None:
         self._registry = registry
         self._authenticator = authenticator
-        self._issuer = issuer
+        self._authoriser = authoriser
 
     def answers(self) -> dict[str, Answer]:
         """Who answers for which kind."""
@@ -36,7 +38,7 @@ class ReviewService:
             "SelfSubjectAccessReview": self.may_i,
             "SelfSubjectRulesReview": self.my_rules,
             "SubjectAccessReview": self.may_they,
-            "LocalSubjectAccessReview": self.may_they,
+            "LocalSubjectAccessReview": self.may_they_here,
             "TokenReview": self.whose_token,
         }
 
@@ -44,7 +46,10 @@ class ReviewService:
         data = await _bodies.read(call.request)
         document = _bodies.parse_object(data, _bodies.content_type(call.request), call.resource.kind)
         check_kind(call.resource, document)
-        return document
+        options = write_options(call, "CreateOptions")
+        conforming = self._registry.conform(call.resource, document, options)[0]
+        own_created(call.resource, conforming, options, timestamp())
+        return conforming
 
     def _answer(
         self, call: Call, document: Document, status: Document, metadata: Document | None = None
@@ -52,7 +57,7 @@ class ReviewService:
         head = {
             "kind": call.resource.kind,
             "apiVersion": call.resource.api_version,
-            "metadata": metadata or {},
+            "metadata": document["metadata"] | (metadata or {}),
         }
         spec = {"spec": document["spec"]} if "spec" in document else {}
         return _responses.json({**head, **spec, "status": status}, 201)
@@ -66,91 +71,97 @@ class ReviewService:
     async def may_i(self, call: Call) -> web.Response:
         """Whether the user who asks may do something."""
         document = await self._read(call)
-        return self._answer(call, document, _decide(call.user, document.get("spec") or {}))
+        _check(call, document["spec"], [])
+        return self._answer(call, document, self._decide(call.user, document["spec"]))
 
     async def may_they(self, call: Call) -> web.Response:
         """Whether some user may do something."""
         document = await self._read(call)
-        spec = document.get("spec") or {}
-        user = User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()))
-        return self._answer(call, document, _decide(user, spec))
+        spec = document["spec"]
+        _check(call, spec, _nobody(spec))
+        extra = spec.get("extra", {})
+        user = User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups", ())), extra)
+        return self._answer(call, document, self._decide(user, spec))
+
+    async def may_they_here(self, call: Call) -> web.Response:
+        """Whether some user may do something in the namespace of the review."""
+        document = await self._read(call)
+        spec, namespace = document["spec"], call.info.namespace
+        causes = _nobody(spec)
+        if spec.get("nonResourceAttributes"):
+            why = "disallowed on this kind of request"
+            causes.append(invalid_value("spec.nonResourceAttributes", spec["nonResourceAttributes"], why))
+        elif spec.get("resourceAttributes", {}).get("namespace", "") != namespace:
+            raise bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+        _check(call, spec, causes)
+        user = User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups", ())))
+        return self._answer(call, document, self._decide(user, spec))
+
+    def _decide(self, user: User, spec: Document) -> Document:
+        about = spec.get("resourceAttributes")
+        if about is None:
+            about = spec["nonResourceAttributes"]
+            wanted = Attributes(user, about.get("verb", ""), path=about.get("path", ""))
+        else:
+            names = ("verb", "group", "resource", "subresource", "namespace", "name")
+            known = {name: about.get(name, "") for name in names}
+            known["field_selector"] = _field_selector(about.get("fieldSelector", {}))
+            wanted = Attributes(user, **known)
+        decision = self._authoriser.authorise(wanted)
+        return {"allowed": decision.allowed} | ({"reason": decision.reason} if decision.reason else {})
 
     async def my_rules(self, call: Call) -> web.Response:
-        """What the user who asks may do, as far as it can be listed."""
+        """What the user who asks may do in a namespace, as far as it can be listed."""
         document = await self._read(call)
-        everything = "system:masters" in call.user.groups
-        rule = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-        paths = {"verbs": ["*"], "nonResourceURLs": ["*"]}
-        rules = {"resourceRules": [rule], "nonResourceRules": [paths], "incomplete": False}
-        nothing: Document = {"resourceRules": [], "nonResourceRules": [], "incomplete": True}
-        return self._answer(call, document, rules if everything else nothing)
+        namespace = document["spec"].get("namespace", "")
+        if not namespace:
+            raise bad_request("no namespace on request")
+        rules = self._authoriser.rules_of(call.user, namespace)
+        status: Document = {
+            "resourceRules": [rule.to_document() for rule in rules if rule.resources],
+            "nonResourceRules": [rule.to_document() for rule in rules if rule.paths],
+            "incomplete": node_of(call.user) is not None,
+        }
+        if status["incomplete"]:
+            status["evaluationError"] = "what a node may do depends on its pods, and cannot be listed"
+        return self._answer(call, document, status)
 
     async def whose_token(self, call: Call) -> web.Response:
         """Whom a token stands for."""
         document = await self._read(call)
+        spec = document["spec"]
+        if not spec.get("token"):
+            raise bad_request("token is required for TokenReview in authentication")
+        audiences = spec.get("audiences", [])
         try:
-            user = self._authenticator.user_of_token((document.get("spec") or {}).get("token", ""))
+            user, good_for = self._authenticator.user_of_token(spec["token"], audiences)
         except StatusError:
             return self._answer(call, document, {"user": {}, "error": "invalid bearer token"})
-        return self._answer(call, document, {"authenticated": True, "user": user.to_document()})
-
-    async def issue_token(self, call: Call) -> web.Response:
-        """A token for a service account."""
-        document = await self._read_request(call)
-        info = call.info
-        account = self._registry.latest(call.resource, info.namespace, info.name)
-        spec = document.get("spec") or {}
-        lifetime = spec.get("expirationSeconds", USUAL_LIFETIME)
-        if type(lifetime) is not int or not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:
-            cause = required("spec.expirationSeconds", f"from {MIN_LIFETIME} to {MAX_LIFETIME} seconds")
-            from proa.controlplane._errors import Qualified
-
-            raise invalid(Qualified("authentication.k8s.io", "TokenRequest"), info.name, [cause])
-        claims = {
-            "sub": f"system:serviceaccount:{info.namespace}:{info.name}",
-            "kubernetes.io": {
-                "namespace": info.namespace,
-                "serviceaccount": {"name": info.name, "uid": account.uid},
-            },
-        }
-        audiences = spec.get("audiences") or []
-        token, until = self._issuer.issue(claims, lifetime, audiences)
-        answer = {
-            "kind": "TokenRequest",
-            "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": info.name, "namespace": info.namespace, "creationTimestamp": timestamp()},
-            "spec": {
-                "audiences": audiences,
-                "expirationSeconds": lifetime,
-                "boundObjectRef": spec.get("boundObjectRef"),
-            },
-            "status": {"token": token, "expirationTimestamp": timestamp(datetime.fromtimestamp(until, UTC))},
-        }
-        return _responses.json(answer, 201)
-
-    async def _read_request(self, call: Call) -> Document:
-        data = await _bodies.read(call.request)
-        document = _bodies.parse_object(data, _bodies.content_type(call.request), "TokenRequest")
-        if document.get("kind", "TokenRequest") != "TokenRequest":
-            raise bad_request("the body must be a TokenRequest")
-        return document
+        status: Document = {"authenticated": True, "user": user.to_document()}
+        return self._answer(call, document, status | ({"audiences": good_for} if audiences else {}))
 
 
-def _decide(user: User, spec: Document) -> Document:
+def _nobody(spec: Document) -> list[Cause]:
+    if spec.get("user") or spec.get("groups"):
+        return []
+    return [invalid_value("spec.user", "", "at least one of user or group must be specified")]
+
+
+def _check(call: Call, spec: Document, causes: list[Cause]) -> None:
     on_resource, on_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if on_resource:
-        wanted = Attributes(
-            user,
-            on_resource.get("verb", ""),
-            on_resource.get("group", ""),
-            on_resource.get("resource", ""),
-            on_resource.get("subresource", ""),
-            on_resource.get("namespace", ""),
-            on_resource.get("name", ""),
-        )
-    elif on_path:
-        wanted = Attributes(user, on_path.get("verb", ""), path=on_path.get("path", ""))
-    else:
-        raise bad_request("either resourceAttributes or nonResourceAttributes must be given")
-    decision = authorise(wanted)
-    return {"allowed": decision.allowed} | ({"reason": decision.reason} if decision.reason else {})
+    if (on_resource is None) == (on_path is None):
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        causes.append(invalid_value("spec.resourceAttributes", on_resource, why))
+    if causes:
+        raise invalid(Qualified(call.resource.group, call.resource.kind), "", causes)
+
+
+def _field_selector(selector: Document) -> str:
+    if "rawSelector" in selector:
+        return str(selector["rawSelector"])
+    terms = [
+        f"{one['key']}={one['values'][0]}"
+        for one in selector.get("requirements", ())
+        if one.get("operator") == "In" and len(one.get("values", ())) == 1
+    ]
+    return ",".join(terms)

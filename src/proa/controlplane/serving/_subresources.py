@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from aiohttp import web
 
 from proa.controlplane._errors import (
@@ -15,14 +18,16 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane._json import Document, UnreadableError, clone, decode
 from proa.controlplane.patch import PatchError, json_patch, merge_patch
-from proa.controlplane.registry import Options, Registry
+from proa.controlplane.registry import Registry, Resource
+from proa.controlplane.registry._deletion import timestamp
 from proa.controlplane.registry._options import DeleteOptions
-from proa.controlplane.registry._registry import timestamp
+from proa.controlplane.registry._ownership import own_scaled
+from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
 from proa.controlplane.selectors import from_document, to_text
 
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
-from ._objects import JSON_PATCH, ObjectService, check_kind
+from ._objects import APPLY_PATCH, JSON_PATCH, ObjectService, check_kind, write_options
 
 _CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _SCALE = Qualified("autoscaling", "Scale")
@@ -62,31 +67,37 @@ class SubresourceService:
         info, resource = call.info, call.resource
         if info.verb == "get":
             stored = self._registry.latest(resource, info.namespace, info.name)
-            return _responses.json(_scale_of(stored.document()))
-        options = Options.parse(info.query, "UpdateOptions")
+            return _responses.json(_scale_of(resource, stored.document()))
         data = await _bodies.read(call.request)
         media_type = _bodies.content_type(call.request)
+        applies = media_type == APPLY_PATCH and info.verb == "patch"
+        options = write_options(call, "UpdateOptions", applies=applies)
 
         def change(old: Document) -> Document:
-            scale = _scale_of(old)
+            scale = _scale_of(resource, old)
             if info.verb == "update":
                 wanted = _bodies.parse_object(data, media_type, "Scale")
             else:
                 wanted = _patched_scale(media_type, scale, data)
+            wanted = _typed(wanted, "autoscaling", "Scale")
             _check_scale(call, scale, wanted)
             new: Document = clone(old)
-            new["spec"]["replicas"] = wanted.get("spec", {}).get("replicas", 0)
+            _put(new, resource.scale.wanted, wanted.get("spec", {}).get("replicas", 0))
             return new
 
-        outcome = await self._registry.update(resource, info.namespace, info.name, change, options)
-        return _responses.json(_scale_of(decode(b"{" + outcome.tail)))
+        def own(new: Document, old: Document) -> None:
+            own_scaled(resource, new, old, options, applies=applies)
+
+        outcome = await self._registry.update(resource, info.namespace, info.name, change, options, own=own)
+        return _responses.json(_scale_of(resource, decode(b"{" + outcome.tail)))
 
     async def bind(self, call: Call) -> web.Response:
         """A pod given to a node, once."""
         info = call.info
-        options = Options.parse(info.query, "CreateOptions")
+        options = write_options(call, "CreateOptions")
         body = await _bodies.read(call.request)
-        binding = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
+        given = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
+        binding = _typed(given, "", "Binding")
         node = (binding.get("target") or {}).get("name")
         if not node:
             cause = invalid_value("target.name", "", "must be the name of a node")
@@ -111,6 +122,7 @@ class SubresourceService:
         info = call.info
         data = await _bodies.read(call.request)
         eviction = _bodies.parse_object(data, _bodies.content_type(call.request), "Eviction") if data else {}
+        eviction = _typed(eviction, "policy", "Eviction")
         options = DeleteOptions.parse(info.query, eviction.get("deleteOptions"))
         pod = self._registry.latest(call.resource, info.namespace, info.name)
         self._check_budgets(info.namespace, pod.document())
@@ -134,30 +146,62 @@ class SubresourceService:
         data = await _bodies.read(call.request)
         document = _bodies.parse_object(data, _bodies.content_type(call.request), "Namespace")
         check_kind(call.resource, document)
-        options = Options.parse(info.query, "UpdateOptions")
+        options = write_options(call, "UpdateOptions")
         outcome = await self._registry.finish_finalizers(
             call.resource, info.name, lambda _: document, options
         )
         return _responses.json_bytes(call.resource.prefix + outcome.tail)
 
 
-def _scale_of(document: Document) -> Document:
-    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
+def _typed(document: Document, group: str, kind: str) -> Document:
+    """A body as its type has it.
+
+    Raises:
+        StatusError: 400, a value has the wrong type.
+    """
+    name = type_of_kind(group, "v1", kind) or ""
+    try:
+        return Conformer(name)(document)
+    except NonconformingError:
+        mistyped = problems(name, document).mistyped
+        why = mistyped[0] if mistyped else "it does not have the type's form"
+        raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
+
+
+def _scale_of(resource: Resource, document: Document) -> Document:
+    metadata, paths = document["metadata"], resource.scale
+    wanted = _at(document, paths.wanted)
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    counts: Document = {"replicas": status.get("replicas", 0)}
-    selector = spec.get("selector")
-    plain = selector and not ({"matchLabels", "matchExpressions"} & selector.keys())
-    text = to_text({"matchLabels": selector} if plain else selector)
+    counts: Document = {"replicas": _at(document, paths.observed) or 0}
+    selector = _at(document, paths.selector) if paths.selector else None
+    if type(selector) is dict:
+        plain = selector and not ({"matchLabels", "matchExpressions"} & selector.keys())
+        selector = to_text({"matchLabels": selector} if plain else selector)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: metadata[key] for key in kept if key in metadata},
-        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
-        "status": counts | ({"selector": text} if text else {}),
+        "spec": {"replicas": wanted} if wanted else {},
+        "status": counts | ({"selector": selector} if selector else {}),
     }
 
 
+def _at(document: Document, path: Iterable[str]) -> Any:
+    value: Any = document
+    for name in path:
+        value = value.get(name) if type(value) is dict else None
+    return value
+
+
+def _put(document: Document, path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        document = document.setdefault(name, {})
+    document[path[-1]] = value
+
+
 def _patched_scale(media_type: str, scale: Document, data: bytes) -> Document:
+    if media_type == APPLY_PATCH:
+        return _bodies.parse_configuration(data)
     try:
         patch = decode(data)
         patched = json_patch(scale, patch) if media_type == JSON_PATCH else merge_patch(scale, patch)
@@ -169,12 +213,7 @@ def _patched_scale(media_type: str, scale: Document, data: bytes) -> Document:
 
 
 def _check_scale(call: Call, scale: Document, wanted: Document) -> None:
-    spec = wanted.get("spec") or {}
-    replicas = spec.get("replicas", 0) if type(spec) is dict else None
-    if type(replicas) is not int:
-        raise bad_request(
-            'Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer'
-        )
+    replicas = wanted["spec"].get("replicas", 0)
     if replicas < 0:
         cause = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise invalid(_SCALE, call.info.name, [cause])

@@ -8,8 +8,8 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import Self
 
 from aiohttp import web
 
+from proa.app import Metrics
 from proa.controlplane._errors import Cause, expired, forbidden, resource_version_too_large
 from proa.controlplane._json import Document, encode
 from proa.controlplane.registry import Resource
@@ -29,8 +30,8 @@ from ._listing import ListOptions, natural, revision_number
 from ._representation import Representation, negotiate
 
 QUEUE_BYTES = 16 * 1024 * 1024
-CHECK_SECONDS = 5.0
-CHECKS_PER_BOOKMARK = 12
+WRITE_BYTES = 64 * 1024
+BOOKMARK_SECONDS = 60.0
 MIN_TIMEOUT = 1800.0
 EVENTS_PER_WRITE = 64
 _INITIAL_END = "k8s.io/initial-events-end"
@@ -103,7 +104,7 @@ class Watcher:
         self.revision = revision
         self._request = request
         self._bookmarks = bookmarks
-        self._queue: list[bytes] = []
+        self._queue: deque[bytes] = deque()
         self._size = 0
         self._ended = False
         self._woken = asyncio.Event()
@@ -118,7 +119,9 @@ class Watcher:
             self.push(encoded)
 
     def push(self, encoded: bytes) -> None:
-        """Queues what is to be sent."""
+        """Queues what is to be sent; nothing once the stream ends."""
+        if self._ended:
+            return
         self._size += len(encoded)
         if self._size > QUEUE_BYTES and self._queue:
             self._cut_off()
@@ -128,6 +131,7 @@ class Watcher:
 
     def _cut_off(self) -> None:
         self._queue.clear()
+        self._size = 0
         self.end()
         if self._request.transport is not None:
             self._request.transport.abort()
@@ -137,28 +141,27 @@ class Watcher:
         if self._bookmarks and not self._queue:
             self.push(self.view.bookmark(revision))
 
-    def check(self) -> None:
-        """Ends the stream if its client is gone: nobody would notice until the next event."""
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            self.end()
-
     def end(self) -> None:
         """Lets the stream end once what has queued is sent."""
         self._ended = True
         self._woken.set()
 
     async def next(self) -> bytes | None:
-        """All that has queued, as soon as there is something; None at the end."""
+        """What has queued, as much as is written at once, as soon as there is something; None at the end.
+
+        What stays in the queue is shared with the other watchers; what is taken is the client's own copy.
+        """
         while not self._queue:
             if self._ended:
                 return None
             self._woken.clear()
             await self._woken.wait()
-        data = b"".join(self._queue)
-        self._queue.clear()
-        self._size = 0
-        return data
+        taken, size = [], 0
+        while self._queue and size < WRITE_BYTES:
+            taken.append(self._queue.popleft())
+            size += len(taken[-1])
+        self._size -= size
+        return b"".join(taken)
 
 
 class WatchService:
@@ -184,17 +187,20 @@ class WatchService:
             await self._task
 
     async def _look_after(self) -> None:
-        for round_number in itertools.count(1):
-            await asyncio.sleep(CHECK_SECONDS)
+        while True:
+            await asyncio.sleep(BOOKMARK_SECONDS)
             for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
-                watcher.check()
-                if round_number % CHECKS_PER_BOOKMARK == 0:
-                    watcher.mark(self._store.revision)
+                watcher.mark(self._store.revision)
 
     @property
     def count(self) -> int:
         """How many clients are watching."""
         return sum(map(len, self._watchers.values()))
+
+    def measure(self, metrics: Metrics) -> None:
+        """Lets the metrics show how many clients are watching."""
+        gauge = metrics.gauge("apiserver_longrunning_requests", "Requests that stay open.", ("verb",))
+        gauge.labels("WATCH").set_function(lambda: self.count)
 
     def end_all(self) -> None:
         """Ends every watch: the server is stopping."""

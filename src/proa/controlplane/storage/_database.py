@@ -3,7 +3,7 @@
 Every commit is a single `INSERT OR REPLACE` of all rows that waited, in autocommit mode: one transaction,
 one fsync (`synchronous=FULL` in WAL mode), and the interpreter's lock let go and taken back once, however
 many rows there are. A removed object stays as a row without a body until the next opening, so that the
-highest revision is always in the table.
+highest revision is always in the table, or until there are many such rows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from ._objects import Key, Stored
 
 FORMAT = 1
 ROWS_PER_STATEMENT = 256
+TRACES_KEPT = 20_000
+"""How many traces of removed objects the table may hold before they are purged."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
     resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
@@ -33,7 +36,7 @@ CREATE TABLE IF NOT EXISTS objects (
 """
 _PURGE = """
 DELETE FROM objects WHERE body IS NULL
-AND revision < (SELECT MAX(other.revision) FROM objects AS other WHERE other.resource = objects.resource)
+AND revision NOT IN (SELECT MAX(revision) FROM objects GROUP BY resource)
 """
 
 
@@ -82,6 +85,7 @@ class Database:
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failed_epoch = -1
+        self._traces = 0
         self._failure: Exception | None = None
 
     def _open(self) -> sqlite3.Connection:
@@ -172,6 +176,7 @@ class Database:
         return batch, False
 
     def _commit(self, writes: Sequence[Write]) -> Exception | None:
+        self._traces += sum(write.row.body is None for write in writes)
         places = ",".join(["(?,?,?,?,?,?)"] * len(writes))
         values = [value for write in writes for value in write.row]
         try:
@@ -179,7 +184,15 @@ class Database:
         except sqlite3.Error as error:
             self._failed_epoch, self._failure = writes[-1].epoch, error
             return error
+        if self._traces >= TRACES_KEPT:
+            self._purge()
         return None
+
+    def _purge(self) -> None:
+        """Forgets removed objects, so that the file is as large as what is in it, not as what ever was."""
+        self._traces = 0
+        with suppress(sqlite3.Error):  # the next purge, or the next opening, does it
+            self._connection.execute(_PURGE)
 
 
 def _take_lock(directory: Path) -> int:

@@ -58,7 +58,10 @@ class Index:
     def count(self, resource: str, namespace: str | None = None) -> int:
         """How many objects of a resource there are, in one namespace or in all."""
         spaces = self._resources.get(resource, {})
-        return sum(len(names.order) for space, names in spaces.items() if namespace in {None, space})
+        if namespace is None:
+            return sum(len(names.order) for names in spaces.values())
+        names = spaces.get(namespace)
+        return len(names.order) if names else 0
 
     def resources(self) -> list[str]:
         """The resources of which there is, or was, an object."""

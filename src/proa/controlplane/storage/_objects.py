@@ -64,6 +64,10 @@ class Stored:
             self._labels = self.document()["metadata"].get("labels") or {}
         return self._labels
 
+    def forget_fields(self) -> None:
+        """Lets the fields be selected anew: there may be others now."""
+        self._fields = None
+
     def fields(self, select: Callable[[Document], Mapping[str, str]]) -> Mapping[str, str]:
         """What field selectors see of the object; `select` must be the same for all of a resource's
         objects.

@@ -110,6 +110,16 @@ class Store:
         """The committed objects of a resource by namespace and name; read it without giving up control."""
         return self._index.scan(resource, namespace, after)
 
+    def scan_latest(self, resource: str, namespace: str | None = None) -> Iterator[Stored]:
+        """The newest versions of a resource's objects, also those whose commit is still under way."""
+        pending = {
+            key: change.event.current
+            for key, change in self._overlay.items()
+            if key.resource == resource and namespace in {None, key.namespace}
+        }
+        yield from (stored for stored in self._index.scan(resource, namespace) if stored.key not in pending)
+        yield from (stored for stored in pending.values() if stored is not None)
+
     def count(self, resource: str, namespace: str | None = None) -> int:
         """How many objects of a resource are committed."""
         return self._index.count(resource, namespace)
@@ -136,8 +146,14 @@ class Store:
         Raises:
             StorageError: The disk did not take it.
         """
+        return await self.submit(key, document)
+
+    def submit(self, key: Key, document: Document) -> asyncio.Future[Stored]:
+        """As `put`, but at once: what is returned is done when the write is durable, and need not be
+        awaited.
+        """
         stored = Stored.encode(key, document, self._next_revision())
-        return await self._submit(Event(key, stored.revision, self.latest(key), stored, stored))
+        return self._submit(Event(key, stored.revision, self.latest(key), stored, stored))
 
     async def remove(self, key: Key, document: Document) -> Stored:
         """Removes an object, whose last state the document is; returns that, numbered with the removal's

@@ -12,6 +12,7 @@ from proa.kube.models import Resource
 
 __all__ = ["Apply", "Json", "Merge", "Patch", "Strategic"]
 
+LONGEST_MANAGER = 128
 OPERATIONS = {
     "add": {"value"},
     "remove": set[str](),
@@ -79,7 +80,16 @@ def query(patch: Patch) -> dict[str, str]:
     """Return the query parameters that belong to the patch."""
     if not isinstance(patch, Apply):
         return {}
-    return {"fieldManager": patch.manager} | ({"force": "true"} if patch.force else {})
+    return {"fieldManager": checked_manager(patch.manager)} | ({"force": "true"} if patch.force else {})
+
+
+def checked_manager(manager: str) -> str:
+    """Return the name of a manager of fields; raises InvalidRequestError if no server accepts it."""
+    if not 0 < len(manager) <= LONGEST_MANAGER or not manager.isprintable():
+        raise InvalidRequestError(
+            f"the manager {manager!r} must have 1 to {LONGEST_MANAGER} printable characters"
+        )
+    return manager
 
 
 def body(patch: Patch) -> bytes:
@@ -111,7 +121,6 @@ def _check_operation(operation: Mapping[str, Any]) -> None:
 
 
 def _check_apply(patch: Apply) -> None:
-    if not patch.manager:
-        raise InvalidRequestError("Apply needs a manager: the name that will own the fields")
+    checked_manager(patch.manager)
     if isinstance(patch.object, Mapping) and not {"apiVersion", "kind"} <= patch.object.keys():
         raise InvalidRequestError("Apply needs an object with apiVersion and kind")

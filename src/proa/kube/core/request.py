@@ -1,4 +1,4 @@
-"""The request of every verb, checked before it is sent."""
+"""What is sent: requests, where they go, which objects they mean; and the requests that read."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from proa.kube.codec import encode
-from proa.kube.core import patches
 from proa.kube.core.names import segment
 from proa.kube.core.selectors import Selector
 from proa.kube.errors import InvalidRequestError
-from proa.kube.models import Resource, ResourceInfo
-from proa.kube.models.meta_v1 import DeleteOptions, LabelSelector, Preconditions
+from proa.kube.models import ResourceInfo
+from proa.kube.models.meta_v1 import LabelSelector
 
 JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
 Propagation: TypeAlias = Literal["Orphan", "Background", "Foreground"]
 LabelSelection: TypeAlias = str | Selector | LabelSelector
+_IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+# The server itself asks for more than that to be watched in pieces; load balancers cut what is older.
+LONGEST_WATCH = 295
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,24 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Parameters; one with several values is sent several times."""
     body: bytes | None = None
     content_type: str = JSON
     accept: str = JSON
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether sending it twice leaves the server as sending it once does."""
+        return self.method in _IDEMPOTENT or (self.method == "PATCH" and self.content_type == APPLY)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the query as names and values."""
+        return [
+            (name, item)
+            for name, value in self.query.items()
+            for item in ((value,) if isinstance(value, str) else value)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,12 @@ class Place:
 
     resource: ResourceInfo
     namespace: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.namespace is not None and not self.resource.namespaced:
+            raise InvalidRequestError(
+                f"{self.resource.plural} belong to the cluster, not to a namespace: leave out namespace="
+            )
 
     def collection(self) -> str:
         """Return the path of the collection, over all namespaces if none is given."""
@@ -76,9 +98,17 @@ class Selection:
         return parameters
 
 
-def get(place: Place, name: str, subresource: str | None = None) -> Request:
+def get(
+    place: Place,
+    name: str,
+    subresource: str | None = None,
+    *,
+    resource_version: str | None = None,
+    accept: str = JSON,
+) -> Request:
     """Read one object."""
-    return Request("GET", place.one(name, subresource))
+    query = {"resourceVersion": resource_version} if resource_version else {}
+    return Request("GET", place.one(name, subresource), query, accept=accept)
 
 
 def list_page(
@@ -88,6 +118,7 @@ def list_page(
     limit: int | None = None,
     continue_: str | None = None,
     resource_version: str | None = None,
+    accept: str = JSON,
 ) -> Request:
     """Read one page of a collection."""
     if limit is not None and limit < 1:
@@ -101,126 +132,30 @@ def list_page(
         query["continue"] = continue_
     if resource_version:
         query["resourceVersion"] = resource_version
-    return Request("GET", place.collection(), query)
+    return Request("GET", place.collection(), query, accept=accept)
 
 
-def watch(place: Place, selection: Selection, resource_version: str, timeout: int) -> Request:
+def watch(
+    place: Place,
+    selection: Selection,
+    resource_version: str,
+    timeout: int,
+    *,
+    initial_events: bool = False,
+    accept: str = JSON,
+) -> Request:
     """Follow the changes of a collection since a resource version."""
-    if timeout < 1:
-        raise InvalidRequestError(f"a watch of {timeout} seconds cannot be asked for")
+    if not 1 <= timeout < LONGEST_WATCH:
+        raise InvalidRequestError(
+            f"a watch of {timeout} seconds cannot be asked for: 1 to {LONGEST_WATCH - 1} can"
+        )
     query = selection.query() | {
         "watch": "true",
         "allowWatchBookmarks": "true",
         "timeoutSeconds": str(timeout),
     }
+    if initial_events:
+        query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     if resource_version:
         query["resourceVersion"] = resource_version
-    return Request("GET", place.collection(), query)
-
-
-def create(place: Place, body: Resource) -> Request:
-    """Create an object."""
-    if not (body.metadata.name or body.metadata.generate_name):
-        raise InvalidRequestError(
-            f"the {place.resource.kind} to create has neither a name nor a generateName"
-        )
-    if place.resource.namespaced and place.namespace is None:
-        raise InvalidRequestError(
-            f"the {place.resource.kind} to create has no namespace, and the Api has none"
-        )
-    return Request("POST", place.collection(), body=encode(body))
-
-
-def replace(place: Place, body: Resource, subresource: str | None = None) -> Request:
-    """Replace an object; with a resource version only if it is still at that version."""
-    return Request("PUT", place.one(body.metadata.name or "", subresource), body=encode(body))
-
-
-def patch(place: Place, name: str, change: patches.Patch, subresource: str | None = None) -> Request:
-    """Change a part of an object."""
-    if isinstance(change, patches.Apply):
-        _check_applied(place, name, change)
-    content_type, query = patches.content_type(change), patches.query(change)
-    return Request("PATCH", place.one(name, subresource), query, patches.body(change), content_type)
-
-
-def delete(
-    place: Place,
-    name: str,
-    *,
-    grace_period: int | None = None,
-    propagation: Propagation | None = None,
-    uid: str | None = None,
-) -> Request:
-    """Delete one object; with a uid only if it is still that one."""
-    options = _delete_options(grace_period, propagation, uid)
-    return Request("DELETE", place.one(name), body=encode(options))
-
-
-def delete_collection(
-    place: Place,
-    selection: Selection,
-    *,
-    grace_period: int | None = None,
-    propagation: Propagation | None = None,
-) -> Request:
-    """Delete the objects of one namespace, or of a cluster-scoped type, that are selected."""
-    if place.resource.namespaced and place.namespace is None:
-        raise InvalidRequestError(
-            f"{place.resource.plural} are deleted one namespace at a time: give namespace="
-        )
-    options = _delete_options(grace_period, propagation, None)
-    return Request("DELETE", place.collection(), selection.query(), encode(options))
-
-
-def create_subresource(place: Place, name: str, subresource: str, body: object) -> Request:
-    """Post to a subresource: binding, eviction, token."""
-    return Request("POST", place.one(name, subresource), body=encode(body))
-
-
-def logs(
-    place: Place,
-    name: str,
-    *,
-    container: str | None = None,
-    follow: bool = False,
-    tail_lines: int | None = None,
-    previous: bool = False,
-    timestamps: bool = False,
-    since_seconds: int | None = None,
-) -> Request:
-    """Read a container's log."""
-    chosen = {
-        "container": container,
-        "follow": "true" if follow else None,
-        "tailLines": None if tail_lines is None else str(tail_lines),
-        "previous": "true" if previous else None,
-        "timestamps": "true" if timestamps else None,
-        "sinceSeconds": None if since_seconds is None else str(since_seconds),
-    }
-    query = {key: value for key, value in chosen.items() if value is not None}
-    return Request("GET", place.one(name, "log"), query, accept="text/plain, application/json")
-
-
-def _delete_options(
-    grace_period: int | None, propagation: Propagation | None, uid: str | None
-) -> DeleteOptions:
-    if grace_period is not None and grace_period < 0:
-        raise InvalidRequestError(f"a grace period of {grace_period} seconds cannot be asked for")
-    return DeleteOptions(
-        grace_period_seconds=grace_period,
-        propagation_policy=propagation,
-        preconditions=Preconditions(uid=uid) if uid is not None else None,
-    )
-
-
-def _check_applied(place: Place, name: str, change: patches.Apply) -> None:
-    applied = change.object
-    kind = applied.kind if isinstance(applied, Resource) else applied.get("kind", place.resource.kind)
-    if kind != place.resource.kind:
-        raise InvalidRequestError(f"a {kind} cannot be applied to {place.resource.plural}")
-    metadata = (
-        applied.metadata.name if isinstance(applied, Resource) else applied.get("metadata", {}).get("name")
-    )
-    if metadata not in {None, name}:
-        raise InvalidRequestError(f"the object to apply is named {metadata!r}, the request says {name!r}")
+    return Request("GET", place.collection(), query, accept=accept)

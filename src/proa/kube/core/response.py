@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from proa.kube.errors import ApiError, DecodeError, api_error
 from proa.kube.models.meta_v1 import Status
 
 EXCERPT = 200
+_WARNING = re.compile(r'\b299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,11 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
 
+    def warnings(self) -> list[str]:
+        """Return the texts of the `Warning` headers that API servers send (RFC 7234, code 299)."""
+        found = _WARNING.findall(self.headers.get("warning", ""))
+        return [re.sub(r"\\(.)", r"\1", text) for text in found]
+
 
 def failure(request: Request, response: Response) -> ApiError | None:
     """Return the error that an answer stands for, if it is one.
@@ -31,9 +38,9 @@ def failure(request: Request, response: Response) -> ApiError | None:
     """
     if response.status < http.HTTPStatus.MULTIPLE_CHOICES:
         return None
-    retry_after = response.headers.get("retry-after", "")
     status = _status(response.body) or _made_up(request, response)
     status.code = status.code or response.status
+    retry_after = response.headers.get("retry-after", "")
     return api_error(status, int(retry_after) if retry_after.isdecimal() else None)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from proa.kube.codec import decode, decoder
+from proa.kube.codec import decode, decoder, encode
+from proa.kube.core.undecodable import Report, identify
 from proa.kube.errors import DecodeError, TransportError, api_error
-from proa.kube.models import Resource
-from proa.kube.models.meta_v1 import Status
+from proa.kube.models import DynamicObject, Resource
+from proa.kube.models.meta_v1 import ObjectMeta, Status
 
 K = TypeVar("K", bound=Resource)
 LONGEST_LINE = 64 * 2**20
@@ -48,6 +50,16 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 class _Marker(msgspec.Struct):
     metadata: _Metadata
+
+
+class _Bare(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+class _Never(msgspec.Struct, forbid_unknown_fields=True):
+    """Fits no event: what is decoded as it goes the other way, which knows documents of any shape."""
+
+    never: bool
 
 
 class _Envelope(msgspec.Struct):
@@ -92,9 +104,18 @@ class Lines:
 class EventDecoder(Generic[K]):
     """Reads the events of one watch from its chunks."""
 
-    def __init__(self, type_: type[K]) -> None:
+    def __init__(self, type_: type[K], report: Report | None = None) -> None:
+        """Begin a watch.
+
+        Args:
+            type_: what the events' objects are.
+            report: called for every object that cannot be read. A Bookmark of its version stands for it then,
+                or the bare object with its metadata where it was deleted and the type allows that.
+        """
         self._type = type_
-        self._decoder: msgspec.json.Decoder[WatchEvent[K]] = decoder(_event_type(type_))
+        self._report = report
+        expected = _Never if issubclass(type_, DynamicObject) else _event_type(type_)
+        self._decoder: msgspec.json.Decoder[Any] = decoder(expected)
         self._lines = Lines()
 
     def feed(self, chunk: bytes) -> Iterator[AnyEvent[K]]:
@@ -123,9 +144,10 @@ class EventDecoder(Generic[K]):
     def event(self, line: bytes) -> AnyEvent[K]:
         """Read one event; see `feed` for what it raises."""
         try:
-            return self._decoder.decode(line)
+            found: WatchEvent[K] = self._decoder.decode(line)
         except msgspec.DecodeError:
             return self._unusual(line)
+        return found
 
     def _unusual(self, line: bytes) -> AnyEvent[K]:
         """Read a bookmark, an error, or an object with nulls in the wrong places."""
@@ -136,11 +158,26 @@ class EventDecoder(Generic[K]):
             return Bookmark(metadata.resource_version, ended)
         if envelope.type == "ERROR":
             raise api_error(decode(envelope.object, Status))
-        object_ = decode(envelope.object, self._type)
         for known in ("ADDED", "MODIFIED", "DELETED"):
             if envelope.type == known:
-                return WatchEvent(known, object_)
+                return self._changed(known, envelope.object)
         raise DecodeError(f"a watch knows no event of type {envelope.type!r}")
+
+    def _changed(self, type_: Literal["ADDED", "MODIFIED", "DELETED"], data: msgspec.Raw) -> AnyEvent[K]:
+        try:
+            return WatchEvent(type_, decode(data, self._type))
+        except DecodeError as error:
+            if self._report is None:
+                raise
+            passed_over = identify(data, self._type, error)
+            self._report(passed_over)
+        if type_ == "DELETED":
+            # Who holds the object from a time when it could be read must learn that it is gone.
+            with suppress(DecodeError):
+                return WatchEvent(
+                    type_, decode(encode({"metadata": decode(data, _Bare).metadata}), self._type)
+                )
+        return Bookmark(passed_over.resource_version)
 
 
 @cache

@@ -7,10 +7,13 @@ imported:
 
 This package itself holds what they share: the bases (`Model`, `Resource` with its scopes `Namespaced` and
 `Cluster`), and the scalar types that have arithmetic of their own: `Quantity`, `IntOrString`, `MicroTime`,
-`Duration`. Times are timezone-aware `datetime`s (`now` gives one as Kubernetes writes them).
+`Duration`. Objects of kinds known only at run time are `DynamicObject`s; of a `PartialObjectMetadata` the
+server sends the metadata alone. Times are timezone-aware `datetime`s; `now` gives one as Kubernetes writes
+them.
 """
 
 from proa.kube.models._base import Merging, Model, ResourceInfo
+from proa.kube.models._dynamic import DynamicObject, PartialObjectMetadata, Unscoped
 from proa.kube.models._int_or_string import IntOrString, scaled
 from proa.kube.models._quantity import Quantity
 from proa.kube.models._resource import Cluster, Namespaced, Resource
@@ -19,14 +22,17 @@ from proa.kube.models._time import Duration, MicroTime, now
 __all__ = [
     "Cluster",
     "Duration",
+    "DynamicObject",
     "IntOrString",
     "Merging",
     "MicroTime",
     "Model",
     "Namespaced",
+    "PartialObjectMetadata",
     "Quantity",
     "Resource",
     "ResourceInfo",
+    "Unscoped",
     "now",
     "scaled",
 ]

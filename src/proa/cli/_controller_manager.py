@@ -1,0 +1,36 @@
+"""`proa controller-manager`: the controllers alone, for any Kubernetes API server."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proa.app import App
+from proa.app.settings import setting
+from proa.cli._process import serve
+from proa.controlplane import ControllerManager
+from proa.kube import Client, Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerManagerSettings:
+    """Settings of `proa controller-manager`."""
+
+    kubeconfig: Path | None = setting(
+        None, help="kubeconfig of the cluster; by default $KUBECONFIG or in-cluster"
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    return serve("proa controller-manager", ControllerManagerSettings, arguments, _controller_manager)
+
+
+async def _controller_manager(app: App, chosen: ControllerManagerSettings) -> None:
+    """Run the controllers until SIGTERM or Ctrl-C; only one such process may run at a time."""
+    config = Config.from_env() if chosen.kubeconfig is None else Config.from_kubeconfig(chosen.kubeconfig)
+    client = await app.start("client", Client(config))
+    await app.start("controllers", ControllerManager(client))
+    sys.stdout.write(f"The controllers work at {config.server}\n")
+    sys.stdout.flush()
+    await app.run_until_stopped()

@@ -1,0 +1,177 @@
+"""What running containers and the node use: `/metrics/resource` for metrics-server, `/stats/summary`.
+
+Figures are the kernel's own of each sandbox's process. A container's working set is its private memory: pages
+of the engine and of machine code, which all sandboxes share, are the node's and no container's.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from proa.kube.models import now
+from proa.kubelet._machine import Machine, parse_meminfo
+from proa.kubelet._pod import PodWorker
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Processor time in seconds since the start, and private memory in bytes."""
+
+    cpu_seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class ContainerUsage:
+    """What one running container uses, and since when it runs."""
+
+    name: str
+    started_at: datetime
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class PodUsage:
+    """What the running containers of one pod use."""
+
+    namespace: str
+    name: str
+    uid: str
+    started_at: datetime
+    containers: Sequence[ContainerUsage]
+
+    @property
+    def total(self) -> Usage:
+        """All of them together."""
+        return Usage(
+            sum(container.usage.cpu_seconds for container in self.containers),
+            sum(container.usage.memory for container in self.containers),
+        )
+
+
+def of_process(pid: int) -> Usage | None:
+    """What a process uses; None when it is gone. Blocks for a moment."""
+    try:
+        times = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split())
+    except (OSError, ValueError):
+        return None
+    return Usage((int(times[11]) + int(times[12])) / _TICKS, (resident - shared) * _PAGE)
+
+
+def of_node() -> Usage:
+    """What the whole machine uses. Blocks for a moment."""
+    ticks = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")[0].split()[1:]
+    user, nice, system, _idle, _waiting, *others = map(int, ticks)
+    memory = parse_meminfo(Path("/proc/meminfo").read_text(encoding="utf-8"))
+    in_use = memory.get("MemTotal", 0) - memory.get("MemAvailable", 0)
+    return Usage((user + nice + system + sum(others[:2])) / _TICKS, in_use)
+
+
+def of_pods(workers: Iterable[PodWorker]) -> list[PodUsage]:
+    """What each pod that has running containers uses. Blocks for a moment a container."""
+    return [usage for worker in workers if (usage := _of_pod(worker)) is not None]
+
+
+def _of_pod(worker: PodWorker) -> PodUsage | None:
+    metadata = worker.context.pod.metadata
+    found = []
+    for container in [*worker.init_containers, *worker.containers]:
+        running = [sandbox for sandbox in container.sandboxes() if sandbox.exit is None]
+        if running and (usage := of_process(running[-1].pid)) is not None:
+            found.append(ContainerUsage(container.name, running[-1].started_at, usage))
+    if not found:
+        return None
+    began = worker.status.start_time or found[0].started_at
+    return PodUsage(metadata.namespace or "", metadata.name or "", metadata.uid or "", began, found)
+
+
+def resource_metrics(node: Usage, pods: Iterable[PodUsage]) -> str:
+    """The text of `/metrics/resource`, in Prometheus' format. Pure."""
+    known = list(pods)
+    each = [(pod, container) for pod in known for container in pod.containers]
+    lines: list[str] = []
+
+    def family(name: str, kind: str, samples: Iterable[tuple[str, float]]) -> None:
+        lines.extend((f"# HELP {name} Of the kernel's own figures", f"# TYPE {name} {kind}"))
+        lines.extend(f"{name}{labels} {value}" for labels, value in samples)
+
+    family(
+        "container_cpu_usage_seconds_total",
+        "counter",
+        ((_labels(pod, one.name), one.usage.cpu_seconds) for pod, one in each),
+    )
+    family(
+        "container_memory_working_set_bytes",
+        "gauge",
+        ((_labels(pod, one.name), one.usage.memory) for pod, one in each),
+    )
+    family(
+        "container_start_time_seconds",
+        "gauge",
+        ((_labels(pod, one.name), one.started_at.timestamp()) for pod, one in each),
+    )
+    family("node_cpu_usage_seconds_total", "counter", [("", node.cpu_seconds)])
+    family("node_memory_working_set_bytes", "gauge", [("", node.memory)])
+    family("pod_cpu_usage_seconds_total", "counter", ((_labels(pod), pod.total.cpu_seconds) for pod in known))
+    family("pod_memory_working_set_bytes", "gauge", ((_labels(pod), pod.total.memory) for pod in known))
+    family("resource_scrape_error", "gauge", [("", 0)])
+    return "\n".join(lines) + "\n"
+
+
+def summary(name: str, machine: Machine, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
+    """The document of `/stats/summary`. Pure but for the time."""
+    moment = _text(now())
+    disk = {
+        "time": moment,
+        "availableBytes": machine.disk_available,
+        "capacityBytes": machine.disk,
+        "usedBytes": machine.disk - machine.disk_available,
+    }
+    used = _stats(node, moment)
+    used["memory"]["availableBytes"] = machine.memory_available
+    return {
+        "node": {"nodeName": name, "fs": disk, **used},
+        "pods": [
+            {
+                "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+                "startTime": _text(pod.started_at),
+                "containers": [
+                    {"name": one.name, "startTime": _text(one.started_at), **_stats(one.usage, moment)}
+                    for one in pod.containers
+                ],
+                **_stats(pod.total, moment),
+            }
+            for pod in pods
+        ],
+    }
+
+
+def _stats(usage: Usage, moment: str) -> dict[str, Any]:
+    return {
+        "cpu": {"time": moment, "usageCoreNanoSeconds": int(usage.cpu_seconds * _NANOSECONDS)},
+        "memory": {"time": moment, "workingSetBytes": usage.memory, "usageBytes": usage.memory},
+    }
+
+
+def _labels(pod: PodUsage, container: str | None = None) -> str:
+    return "{" + ",".join(f'{key}="{value}"' for key, value in _pairs(pod, container)) + "}"
+
+
+def _pairs(pod: PodUsage, container: str | None) -> Iterator[tuple[str, str]]:
+    # Names in Kubernetes have no characters that would have to be escaped.
+    if container is not None:
+        yield "container", container
+    yield "namespace", pod.namespace
+    yield "pod", pod.name
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

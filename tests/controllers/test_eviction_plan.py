@@ -1,0 +1,39 @@
+"""When a pod leaves a tainted node."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from proa.controlplane.controllers._eviction_plan import leaves_at
+from proa.kube.models.core_v1 import Taint, Toleration
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LOST = Taint(key="lost", effect="NoExecute", time_added=NOW - timedelta(seconds=100))
+
+
+def tolerates(seconds: int | None, key: str = "lost") -> Toleration:
+    return Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "taints", "left"),
+    [
+        ([], [], None),
+        ([], [LOST], 0),
+        ([], [Taint(key="lost", effect="NoSchedule")], None),
+        ([tolerates(None)], [LOST], None),
+        ([tolerates(300)], [LOST], 200),
+        ([tolerates(60)], [LOST], -40),
+        ([tolerates(300), tolerates(150)], [LOST], 50),
+        ([tolerates(300), tolerates(None)], [LOST], 200),
+        ([tolerates(300)], [LOST, Taint(key="other", effect="NoExecute")], 0),
+        ([tolerates(-5)], [LOST], -100),
+    ],
+)
+def test_it_leaves_when_what_it_tolerates_for_a_time_has_lasted_that_long(
+    tolerations: list[Toleration], taints: list[Taint], left: float | None
+) -> None:
+    expected = None if left is None else NOW + timedelta(seconds=left)
+    assert leaves_at(tolerations, taints, NOW) == expected

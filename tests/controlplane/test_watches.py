@@ -1,0 +1,98 @@
+"""Watches: what they begin with, their forms, and what becomes of clients that are slow or go."""
+
+import asyncio
+import json
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+
+from proa.controlplane.registry import catalogue
+from proa.controlplane.selectors import parse_fields, parse_labels
+from proa.controlplane.serving import _watch
+from proa.controlplane.serving._listing import ListOptions
+from proa.controlplane.serving._representation import WHOLE
+from proa.controlplane.serving._watch import View, Watcher
+
+PATH = "/api/v1/namespaces/default/configmaps"
+
+
+def watcher() -> tuple[Watcher, Mock]:
+    resource = catalogue().find("", "configmaps")
+    assert resource is not None
+    options = ListOptions(labels=parse_labels(""), fields=parse_fields("", resource.field_names))
+    request = Mock()
+    return Watcher(View(resource, "", options, WHOLE), 1, request, bookmarks=True), request
+
+
+async def create(admin: aiohttp.ClientSession, name: str) -> dict[str, Any]:
+    async with admin.post(PATH, json={"metadata": {"name": name}}) as response:
+        document: dict[str, Any] = await response.json()
+        return document
+
+
+async def events(admin: aiohttp.ClientSession, query: str, count: int, accept: str = "") -> list[Any]:
+    headers = {"Accept": accept or "application/json"}
+    async with asyncio.timeout(10), admin.get(f"{PATH}?watch=1&{query}", headers=headers) as response:
+        assert response.status == 200, await response.text()
+        return [json.loads(await response.content.readline()) for _ in range(count)]
+
+
+async def test_initial_events_end_with_a_bookmark_that_says_so(admin: aiohttp.ClientSession) -> None:
+    created = [await create(admin, name) for name in ("a", "b")]
+    query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    first, second, mark = await events(admin, query, 3)
+    assert [first["type"], second["type"], mark["type"]] == ["ADDED", "ADDED", "BOOKMARK"]
+    assert [first["object"], second["object"]] == created
+    metadata = mark["object"]["metadata"]
+    assert metadata["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert int(metadata["resourceVersion"]) >= int(created[1]["metadata"]["resourceVersion"])
+
+
+async def test_a_watch_comes_as_tables_or_metadata(admin: aiohttp.ClientSession) -> None:
+    await create(admin, "a")
+    (table,) = await events(admin, "", 1, "application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert table["object"]["kind"] == "Table"
+    assert table["object"]["rows"][0]["cells"][0] == "a"
+    (partial,) = await events(admin, "", 1, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")
+    assert (partial["object"]["kind"], "data" in partial["object"]) == ("PartialObjectMetadata", False)
+
+
+async def test_a_client_that_goes_is_forgotten_at_once(admin: aiohttp.ClientSession) -> None:
+    async def watching() -> float:
+        async with admin.get("/metrics") as response:
+            lines = (await response.text()).splitlines()
+        wanted = 'apiserver_longrunning_requests{verb="WATCH"} '
+        return next(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
+
+    async with asyncio.timeout(10):
+        before = await watching()
+        async with admin.get(f"{PATH}?watch=1") as response:
+            assert response.status == 200
+            assert await watching() == before + 1
+            response.close()
+        while await watching() != before:
+            pass
+
+
+async def test_a_client_that_reads_too_slowly_is_cut_off_and_holds_no_memory(monkeypatch: Any) -> None:
+    monkeypatch.setattr(_watch, "QUEUE_BYTES", 1000)
+    slow, request = watcher()
+    for _ in range(5):
+        slow.push(b"x" * 400)
+    request.transport.abort.assert_called_once()
+    assert await slow.next() is None
+
+
+async def test_what_has_queued_is_written_in_pieces() -> None:
+    reader, _ = watcher()
+    for _ in range(10):
+        reader.push(b"x" * 30_000)
+    sizes = []
+    for _ in range(4):
+        data = await reader.next()
+        assert data is not None
+        sizes.append(len(data))
+    assert sizes == [90_000, 90_000, 90_000, 30_000]
+    reader.end()
+    assert await reader.next() is None
