@@ -1,15 +1,54 @@
 """WAGI 0.8: WebAssembly modules as HTTP handlers, one fresh instance a request, as CGI once ran programs.
 
 A handler reads the request's body from standard input, everything else from its environment and arguments,
-and prints headers, a blank line and the response's body. So far there are the pure parts:
+and prints headers, a blank line and the response's body. The whole way of a request:
 
 - `proa.wagi.protocol`: the protocol as functions on values: what a handler is given, what its output means.
 - `proa.wagi.routing`: which handler a path belongs to.
-- `proa.wagi.errors`: what can go wrong.
+- `proa.wagi.config`: `modules.toml`, with every problem by its line.
+- `proa.wagi.sources`: from `path`, `file:`, `oci:` and other URIs to files with checked digests.
+- `proa.wagi.executors`: the processes that run handlers, and what becomes of one that hangs.
+- `proa.wagi.gateway`: the HTTP server's side: limits, streaming, status codes.
+- `proa.wagi.service`: many worker processes, reload, metrics, the status page; `proa wagi` is this.
 
-Start reading at `proa.wagi.protocol`. Nothing here serves modules yet.
+Start reading at `proa.wagi.gateway`; to serve a module from a program of your own use `serve_module`.
 """
 
-from proa.wagi.errors import ConfigError, HandlerError, SourceError, WagiError
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["ConfigError", "HandlerError", "SourceError", "WagiError"]
+if TYPE_CHECKING:
+    from proa.wagi.config import Config, Module, load_config
+    from proa.wagi.errors import ConfigError, HandlerError, SourceError, WagiError
+    from proa.wagi.gateway import serve, serve_module
+    from proa.wagi.sources import Sources
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "HandlerError",
+    "Module",
+    "SourceError",
+    "Sources",
+    "WagiError",
+    "load_config",
+    "serve",
+    "serve_module",
+]
+
+_HOMES = {
+    "Config": "config",
+    "Module": "config",
+    "Sources": "sources",
+    "load_config": "config",
+    "serve": "gateway",
+    "serve_module": "gateway",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value

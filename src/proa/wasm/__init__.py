@@ -6,6 +6,7 @@ zygote, not to the program that asked for them: they outlive it, and its success
 
 - `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
+- `WorkerSpec`, `ModuleTerms`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
 - `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do, and
   `_confinement` (`_landlock`, `_seccomp`) is what holds them.
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
         ZygoteLostError,
     )
     from proa.wasm.sandboxes import Sandbox, Sandboxes
-    from proa.wasm.spec import CompiledModule, ExitReason, Mount, SandboxExit, SandboxSpec
+    from proa.wasm.spec import (
+        CompiledModule,
+        ExitReason,
+        ModuleTerms,
+        Mount,
+        SandboxExit,
+        SandboxSpec,
+        WorkerSpec,
+    )
 else:  # The zygote imports this package and must stay small.
     __getattr__, __dir__ = lazy(
         __name__,
@@ -39,7 +48,15 @@ else:  # The zygote imports this package and must stay small.
                 "ZygoteLostError",
             ),
             "sandboxes": ("Sandbox", "Sandboxes"),
-            "spec": ("CompiledModule", "ExitReason", "Mount", "SandboxExit", "SandboxSpec"),
+            "spec": (
+                "CompiledModule",
+                "ExitReason",
+                "ModuleTerms",
+                "Mount",
+                "SandboxExit",
+                "SandboxSpec",
+                "WorkerSpec",
+            ),
         },
     )
 
@@ -47,6 +64,7 @@ __all__ = [
     "CompiledModule",
     "ExitReason",
     "InvalidModuleError",
+    "ModuleTerms",
     "Mount",
     "Sandbox",
     "SandboxError",
@@ -55,5 +73,6 @@ __all__ = [
     "Sandboxes",
     "UnsupportedModuleError",
     "WasmError",
+    "WorkerSpec",
     "ZygoteLostError",
 ]

@@ -11,7 +11,7 @@ import msgspec
 from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
 
 from proa.wasm._confinement import confine
-from proa.wasm._engine import GuestExit, Runtime, command_interface
+from proa.wasm._engine import GuestExit, Runtime, component_start
 from proa.wasm._landlock import Place
 from proa.wasm._process import one_line
 from proa.wasm.beneath import open_directory
@@ -98,11 +98,7 @@ def _prepare_component(runtime: Runtime, entry: Path) -> _Instantiate:
 
     def instantiate(store: Store) -> _Start:
         instance = runtime.component_linker.instantiate(store, component)
-        name = command_interface(runtime, component)
-        index = component.get_export_index("run", component.get_export_index(name)) if name else None
-        start = instance.get_func(store, index) if index else None
-        if start is None:
-            raise WasmtimeError(f"the component has no function run in {name}")
+        start = component_start(runtime, store, component, instance)
         return lambda: int(start(store).tag != "ok")
 
     return instantiate

@@ -26,6 +26,20 @@ class CompiledModule(msgspec.Struct, frozen=True):
     is_component: bool = False
 
 
+class ModuleTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a module must be to be accepted for compilation.
+
+    Attributes:
+        exports: Functions without parameters and results that a core module must export; a component must
+            export `wasi:cli/run`.
+        http: Whoever runs it offers outbound HTTP: `wasi_experimental_http` to core modules, `wasi:http` to
+            components.
+    """
+
+    exports: tuple[str, ...] = ("_start",)
+    http: bool = False
+
+
 class Mount(msgspec.Struct, frozen=True):
     """A directory of the host that a guest sees.
 
@@ -90,6 +104,28 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             return "a working directory is not possible together with a mount at /"
         if self.memory_limit is not None and self.memory_limit <= 0:
             return f"a memory limit of {self.memory_limit} bytes is not positive"
+        return None
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that runs a function of the client's own, which may run one guest after another.
+
+    It shares the zygote's loaded engine, cannot gain privileges, and dies with its client.
+
+    Attributes:
+        id: The name, unique among sandboxes and workers.
+        target: `module:function`. The function is called with the `Runtime`; its standard input is the
+            descriptor that was given to `Sandboxes.start_worker`.
+    """
+
+    id: str
+    target: str
+
+    def problem(self) -> str | None:
+        """Say in one line what makes this impossible to run, or None."""
+        module, _, function = self.target.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), function)):
+            return f"{self.target!r} is not module:function"
         return None
 
 
