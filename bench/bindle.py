@@ -11,7 +11,6 @@ import gc
 import hashlib
 import multiprocessing
 import os
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -33,8 +32,8 @@ from proa.bindle.invoice import Bindle, Id, Invoice, Label, Parcel, encode
 from proa.bindle.keys import SecretKey
 from proa.bindle.signing import sign
 from proa.bindle.storage import Storage
+from proa.bindle.storage.database import InvoiceIndex
 from proa.bindle.storage.index import Query
-from proa.bindle.storage.sqlite import SqliteInvoices
 from proa.bindle.testing import running_server
 
 BLOCK = 1 << 20
@@ -159,9 +158,8 @@ def _search(folder: Path) -> None:
 async def _searches(folder: Path, kind: Any) -> None:
     key = SecretKey.generate("bench", ["creator"])
     await asyncio.to_thread(_fill_storage, folder, kind, key)
-    began = time.perf_counter()
+    opened = [await _timed(_open(folder, kind)) for _ in range(2)]
     async with Storage(folder, kind=kind) as storage:
-        opened = time.perf_counter() - began
         rows = []
         for text in SEARCHES:
             for version in ("", "^1.0"):
@@ -173,8 +171,13 @@ async def _searches(folder: Path, kind: Any) -> None:
         f"Search over {INVOICES:,} invoices in {kind}, a page of 50 whole invoices",
         ("words", "versions", "found", "first, ms", "again, ms"),
         rows,
-        note=f"The index was read from the storage in {opened:.1f} s.",
+        note=f"Opened in {opened[1][0]:.2f} s, the first time in {opened[0][0]:.1f} s.",
     )
+
+
+async def _open(folder: Path, kind: Any) -> None:
+    async with Storage(folder, kind=kind):
+        pass
 
 
 def _fill_storage(folder: Path, kind: str, key: SecretKey) -> None:
@@ -183,14 +186,11 @@ def _fill_storage(folder: Path, kind: str, key: SecretKey) -> None:
     template = sign(_invoice(Id.parse("team-0/service/1.0.0"), []), key, "creator", 1)
     documents = (_renamed(template, number) for number in range(INVOICES))
     if kind == "sqlite":
-        store = SqliteInvoices(folder)
-        store.open()
-        store.close()
-        with contextlib.closing(sqlite3.connect(folder / "invoices.sqlite")) as database, database:
-            database.executemany(
-                "INSERT INTO invoices VALUES (?, ?, ?)",
-                ((i.bindle.name, i.bindle.version, encode(i)) for i in documents),
-            )
+        index = InvoiceIndex(folder / "invoices.sqlite", durable=False)
+        index.open()
+        with contextlib.closing(index), index.writing():
+            for invoice in documents:
+                index.put(invoice)
         return
     for invoice in documents:
         place = folder / "invoices" / invoice.id.sha256

@@ -73,7 +73,8 @@ def _suggestion(name: str) -> str:
 
 
 def _help() -> str:
-    lines = [f"  {name:<12} {summary}" for name, (_, summary) in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         (
             "usage: proa COMMAND [OPTIONS]",

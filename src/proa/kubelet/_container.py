@@ -55,6 +55,7 @@ class Container:
         self.create_failures = pauses.configuration.start()
         self._restart_timer = RestartTimer(pauses.restart)
         self._spec = spec
+        self._stop_at: float | None = None
         self._started = asyncio.Event()
         self._note_started()
 
@@ -101,9 +102,11 @@ class Container:
         place = "initContainers" if self.init else "containers"
         self.context.event(reason, message, type, field_path=f"spec.{place}{{{self.name}}}")
 
-    async def wait(self, reason: str, message: str | None = None) -> None:
-        """It waits."""
-        await self._set(_container_status.waiting(self.status, reason, message))
+    async def set(self, status: ContainerStatus) -> None:
+        """Its status is this now; when this returns, it is on disk."""
+        self.status = status
+        self._note_started()
+        await self.context.changed()
 
     async def run(self, sandbox: Sandbox) -> LogFile:
         """It runs in this sandbox; returns the log to write."""
@@ -119,7 +122,7 @@ class Container:
             started_at = sandbox.started_at.replace(microsecond=0)
             started = not (_probes.supported(self.spec.startup_probe) or _hooks.post_start(self))
             ready = started and not _probes.supported(self.spec.readiness_probe)
-            await self._set(
+            await self.set(
                 _container_status.running(
                     self.status, identifier, name.restart, started_at, started=started, ready=ready
                 )
@@ -130,16 +133,25 @@ class Container:
         """Its hook and its startup probe are done with; it is ready unless a readiness probe must say so."""
         if not self.status.started:
             ready = not _probes.supported(self.spec.readiness_probe)
-            await self._set(replace(self.status, started=True, ready=ready))
+            await self.set(replace(self.status, started=True, ready=ready))
 
     async def set_ready(self, *, ready: bool) -> None:
         """It can do its work, or not."""
         if self.status.ready != ready:
-            await self._set(replace(self.status, ready=ready))
+            await self.set(replace(self.status, ready=ready))
 
     async def until_started(self) -> None:
         """Wait until an instance of it runs and has started."""
         await self._started.wait()
+
+    def is_stopping(self, seconds: float) -> None:
+        """The pod ends it within so many seconds: it is not restarted."""
+        self._stop_at = asyncio.get_running_loop().time() + seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """How long its hooks may still take once the pod ends it."""
+        return max(0.0, (self._stop_at or 0.0) - asyncio.get_running_loop().time())
 
     def kill(self) -> None:
         """End it at once; its state tells when it has ended."""
@@ -154,7 +166,7 @@ class Container:
         if own_words:
             end = replace(end, message=own_words)
         once = self.init and not self.is_sidecar
-        await self._set(_container_status.terminated(self.status, end, init=once))
+        await self.set(_container_status.terminated(self.status, end, init=once))
 
     def use_image(self, reference: Reference, image: PulledModule) -> None:
         """The next instance is of this image."""
@@ -163,6 +175,8 @@ class Container:
 
     def restart_at(self, end: ContainerStateTerminated) -> datetime | None:
         """When it is to be started again after it ended so; None for never."""
+        if self._stop_at is not None:
+            return None
         policy = restart_policy(self.context.pod.spec, self.spec, init=self.init)
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None
@@ -227,11 +241,6 @@ class Container:
         with contextlib.suppress(WasmError):
             await sandbox.wait()
             await self.context.services.sandboxes.forget(sandbox.id)
-
-    async def _set(self, status: ContainerStatus) -> None:
-        self.status = status
-        self._note_started()
-        await self.context.changed()
 
     def _note_started(self) -> None:
         if self.status.started:

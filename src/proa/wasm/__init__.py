@@ -15,7 +15,9 @@ zygote, not to the program that asked for them: they outlive it, and its success
 - `proa.wasm.testing`: guests for tests, compiled from C.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.wasm.errors import (
@@ -36,6 +38,30 @@ if TYPE_CHECKING:
         SandboxSpec,
         WorkerSpec,
     )
+else:  # The zygote imports this package and must stay small.
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "errors": (
+                "InvalidModuleError",
+                "SandboxError",
+                "UnsupportedModuleError",
+                "WasmError",
+                "ZygoteLostError",
+            ),
+            "sandboxes": ("Sandbox", "Sandboxes"),
+            "spec": (
+                "CompiledModule",
+                "ExitReason",
+                "ModuleTerms",
+                "Mount",
+                "Outbound",
+                "SandboxExit",
+                "SandboxSpec",
+                "WorkerSpec",
+            ),
+        },
+    )
 
 __all__ = [
     "CompiledModule",
@@ -54,28 +80,3 @@ __all__ = [
     "WorkerSpec",
     "ZygoteLostError",
 ]
-
-_HOMES = {
-    "proa.wasm.errors": [name for name in __all__ if name.endswith("Error")],
-    "proa.wasm.sandboxes": ["Sandbox", "Sandboxes"],
-    "proa.wasm.spec": [
-        "CompiledModule",
-        "ExitReason",
-        "ModuleTerms",
-        "Mount",
-        "Outbound",
-        "SandboxExit",
-        "SandboxSpec",
-        "WorkerSpec",
-    ],
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for: the zygote imports this package and must stay small."""
-    from importlib import import_module
-
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

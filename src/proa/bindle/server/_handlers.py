@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
+from proa.app.threads import in_thread
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import ParcelNotFoundError
 from proa.bindle.invoice import Format, Id, Invoice, Label, encode
@@ -26,7 +27,7 @@ from proa.bindle.server._requests import (
     switch,
 )
 from proa.bindle.signing import Strategy, has_signed, sign, sign_yank
-from proa.bindle.storage import Created, Page, StoredInvoice
+from proa.bindle.storage import Created, Found, StoredInvoice
 from proa.bindle.storage.index import Query
 from proa.bindle.storage.parcels import ParcelWriter
 from proa.bindle.wire import (
@@ -37,7 +38,6 @@ from proa.bindle.wire import (
     Message,
     MissingParcels,
 )
-from proa.oci._threads import in_thread
 
 __all__ = ("Backend", "Handlers", "Trust", "document")
 
@@ -62,7 +62,7 @@ class Backend(Protocol):
     async def parcel(self, bindle: Id, label: Label) -> Path: ...
     async def arrived(self, sha256: str) -> int: ...
     def receiving(self, label: Label, offset: int = 0) -> AbstractAsyncContextManager[ParcelWriter]: ...
-    async def search(self, query: Query) -> Page: ...
+    async def search(self, query: Query) -> Found: ...
 
 
 @dataclass(frozen=True, kw_only=True)

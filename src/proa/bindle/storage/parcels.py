@@ -17,12 +17,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
+from proa.app.files import StorageError, create_locked, remove_leftovers, storage_errors
+from proa.app.threads import in_thread
 from proa.bindle.errors import ParcelExistsError, ParcelMismatchError, ParcelNotFoundError
 from proa.bindle.invoice import Label, is_digest
 from proa.bindle.storage._durable import put
-from proa.oci import StorageError
-from proa.oci._files import create_locked, remove_leftovers, storage_errors
-from proa.oci._threads import in_thread
 
 __all__ = ("ParcelStore", "ParcelWriter")
 
