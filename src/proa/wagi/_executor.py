@@ -29,7 +29,7 @@ from proa.wagi._messages import (
     encode,
 )
 from proa.wasm._engine import GuestExit, Runtime, component_start
-from proa.wasm._outbound import Outbound, is_imported
+from proa.wasm._outbound import OutboundHttp
 from proa.wasm._process import one_line
 
 _MAX_MODULES: Final = 256
@@ -94,8 +94,7 @@ class _Executor:
         self._stderr = _Output(_STDERR)
         self._modules: OrderedDict[str, _native.Prepared] = OrderedDict()
         self._components: dict[str, component.Component] = {}
-        self._component_linker: component.Linker | None = None
-        self._outbound: Outbound | None = None
+        self._http = OutboundHttp(runtime)
 
     def serve(self) -> None:
         """Run what comes until nothing can come any more."""
@@ -150,8 +149,7 @@ class _Executor:
 
     def _run_module(self, invocation: Invocation, descriptors: Sequence[int]) -> None:
         prepared = self._modules.get(invocation.module) or self._prepare(invocation.module)
-        if self._outbound:
-            self._outbound.allow(invocation.allowed_hosts, invocation.max_requests)
+        self._http.begin(None, invocation.outbound)
         config = _native.wasi_config(
             invocation.arguments.split(b"\0")[:-1],
             invocation.names.split(b"\0") if invocation.names else [],
@@ -164,9 +162,7 @@ class _Executor:
 
     def _prepare(self, path: str) -> _native.Prepared:
         module = self._runtime.load(Path(path))
-        if self._outbound is None and is_imported(module):
-            self._outbound = Outbound()
-            self._outbound.define(self._runtime.linker)
+        self._http.offer(module)
         linked = self._runtime.linker.instantiate_pre(module)
         prepared = self._modules[path] = _native.Prepared(self._runtime.engine, linked)
         if len(self._modules) > _MAX_MODULES:
@@ -178,26 +174,17 @@ class _Executor:
         guest = self._components.get(invocation.module)
         if guest is None:
             guest = self._runtime.load_component(Path(invocation.module))
+            self._http.offer(guest)
             self._components[invocation.module] = guest
-        http = bool(invocation.allowed_hosts)
-        linker = self._http_linker() if http else self._runtime.component_linker
         with Store(self._runtime.engine) as store:
             store.set_wasi(_component_config(invocation, descriptors))
-            if http:
-                store.set_wasi_http()
-            instance = linker.instantiate(store, guest)
+            self._http.begin(store, invocation.outbound)
+            instance = self._runtime.component_linker.instantiate(store, guest)
             run = component_start(self._runtime, store, guest, instance)
             try:
                 return int(run(store).tag != "ok")
             except ExitTrap as end:
                 return int(end.code)
-
-    def _http_linker(self) -> component.Linker:
-        if self._component_linker is None:
-            self._component_linker = component.Linker(self._runtime.engine)
-            self._component_linker.add_wasip2()
-            self._component_linker.add_wasi_http()
-        return self._component_linker
 
 
 def _component_config(invocation: Invocation, descriptors: Sequence[int]) -> WasiConfig:

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from proa.wasm import Outbound
+
 __all__ = [
     "INLINE_OUTPUT",
     "MAX_MESSAGE",
@@ -39,8 +41,7 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
         has_input: a descriptor for it comes along.
         memory_limit: In bytes; None is none.
         mounts: Directories, each as on the host and as in the guest.
-        allowed_hosts: Origins that the guest may send requests to, or `insecure:allow-all`.
-        max_requests: How many of those at once; None is any number.
+        outbound: Where the guest may send requests; None is nowhere.
     """
 
     module: str
@@ -53,8 +54,7 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     has_input: bool = False
     memory_limit: int | None = None
     mounts: tuple[tuple[str, str], ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
-    max_requests: int | None = None
+    outbound: Outbound | None = None
 
 
 class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):

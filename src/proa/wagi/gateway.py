@@ -411,8 +411,7 @@ def _invocation(
         body is None,
         handler.limits.memory,
         handler.mounts,
-        handler.allowed_hosts,
-        handler.max_requests,
+        handler.outbound,
     )
 
 

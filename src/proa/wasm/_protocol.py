@@ -11,7 +11,7 @@ import msgspec
 
 from proa.wasm.spec import CompiledModule, ModuleTerms, SandboxExit, SandboxSpec, WorkerSpec
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 
 
 class _Message(msgspec.Struct, tag=True):
