@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -27,30 +28,7 @@ _CONFIG: Final = "modules.toml"
 _POLL_SECONDS: Final = 0.3
 _IGNORED: Final = frozenset({"target", "node_modules", "__pycache__", "zig-cache", "zig-out"})
 # Whatever else changes (a log, the build's own results) must not start a build: it would never end.
-_SOURCES: Final = frozenset(
-    [
-        ".c",
-        ".cc",
-        ".cpp",
-        ".go",
-        ".h",
-        ".hpp",
-        ".js",
-        ".json",
-        ".mod",
-        ".py",
-        ".rs",
-        ".s",
-        ".sum",
-        ".toml",
-        ".ts",
-        ".wat",
-        ".wit",
-        ".yaml",
-        ".zig",
-        ".zon",
-    ]
-)
+_SOURCES: Final = re.compile(r"\.(c|cc|cpp|go|h|hpp|js|json|mod|py|rs|s|sum|toml|ts|wat|wit|yaml|zig|zon)")
 
 _Stamps = frozenset[tuple[str, int]]
 """The source files, and when each was last written."""
@@ -199,5 +177,5 @@ def _sources(directory: Path) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _sources(path)
-        elif path.suffix in _SOURCES and path.is_file():
+        elif _SOURCES.fullmatch(path.suffix) and path.is_file():
             yield path
