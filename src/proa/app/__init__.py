@@ -28,8 +28,9 @@ A whole service::
     sys.exit(run(main))
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.app.backoff import Backoff, BackoffTimer
@@ -38,25 +39,17 @@ if TYPE_CHECKING:
     from proa.app.lifecycle import App, run
     from proa.app.metrics import Metrics
     from proa.app.secret import Secret
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "backoff": ("Backoff", "BackoffTimer"),
+            "errors": ("ProaError",),
+            "health": ("Health",),
+            "lifecycle": ("App", "run"),
+            "metrics": ("Metrics",),
+            "secret": ("Secret",),
+        },
+    )
 
 __all__ = ["App", "Backoff", "BackoffTimer", "Health", "Metrics", "ProaError", "Secret", "run"]
-
-_HOMES = {
-    "App": "lifecycle",
-    "Backoff": "backoff",
-    "BackoffTimer": "backoff",
-    "Health": "health",
-    "Metrics": "metrics",
-    "ProaError": "errors",
-    "Secret": "secret",
-    "run": "lifecycle",
-}
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
