@@ -29,6 +29,7 @@ COMMANDS = {
     "kubelet": ("proa.cli._kubelet", "start a node that runs WebAssembly pods for any Kubernetes API server"),
     "bindle": ("proa.cli.bindle", "store, fetch, sign and serve bindles: signed aggregates of objects"),
     "registry": ("proa.cli._registry", "start the OCI registry alone"),
+    "wagi": ("proa.cli._wagi", "serve WebAssembly modules over HTTP, an instance a request"),
     "statemachine": ("proa.cli._statemachine", "draw a state machine as Mermaid text or SVG"),
     "version": ("proa.cli._version", "print the version"),
 }
@@ -74,7 +75,8 @@ def _suggestion(name: str) -> str:
 
 
 def _help() -> str:
-    lines = [f"  {name:<12} {summary}" for name, (_, summary) in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         (
             "usage: proa COMMAND [OPTIONS]",

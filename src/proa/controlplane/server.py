@@ -249,6 +249,7 @@ class ApiServer:
                 "pods/log": container_logs.answer,
                 "pods/exec": streams.answer("exec"),
                 "pods/attach": streams.answer("attach"),
+                "pods/portforward": streams.answer("portForward"),
             },
             virtual=reviews.answers(),
             measurements=Measurements(self.metrics),

@@ -22,8 +22,9 @@ Usage::
         BlobStore(Path("cache")))
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.oci.client import RegistryClient
@@ -48,6 +49,34 @@ if TYPE_CHECKING:
     from proa.oci.registry import Registry
     from proa.oci.store import BlobStore
     from proa.oci.wasm import PulledModule, WasmConfig, find_module, pull_module, push_module
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "client": ("RegistryClient",),
+            "credentials": ("Credentials", "parse_docker_config"),
+            "errors": (
+                "BlobNotFoundError",
+                "DigestMismatchError",
+                "InvalidCredentialsError",
+                "InvalidDigestError",
+                "InvalidManifestError",
+                "InvalidReferenceError",
+                "ManifestNotFoundError",
+                "NotWasmError",
+                "OciError",
+                "RegistryError",
+                "RegistryUnavailableError",
+                "StorageError",
+                "UnauthorizedError",
+                "UnsupportedArtifactError",
+            ),
+            "reference": ("Reference",),
+            "registry": ("Registry",),
+            "store": ("BlobStore",),
+            "wasm": ("PulledModule", "WasmConfig", "find_module", "pull_module", "push_module"),
+        },
+    )
 
 __all__ = [
     "BlobNotFoundError",
@@ -76,25 +105,3 @@ __all__ = [
     "pull_module",
     "push_module",
 ]
-
-_HOMES = {
-    "BlobStore": "store",
-    "Credentials": "credentials",
-    "PulledModule": "wasm",
-    "Reference": "reference",
-    "Registry": "registry",
-    "RegistryClient": "client",
-    "WasmConfig": "wasm",
-    "find_module": "wasm",
-    "parse_docker_config": "credentials",
-    "pull_module": "wasm",
-    "push_module": "wasm",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
-    globals()[name] = value
-    return value
