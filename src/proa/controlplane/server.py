@@ -25,6 +25,7 @@ from ._namespaces import NamespaceCleaner
 from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
 from .customresources import Conversions, CustomResources
 from .registry import Catalogue, Registry, catalogue
+from .registry._cron import zones
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
@@ -206,7 +207,7 @@ class ApiServer:
 
     def _load(self) -> dict[str, User]:
         """The users by token; loads the package's data on the way, so that no request waits for that."""
-        catalogue(), definitions(), protobuf.messages(), zero_omitted("")
+        catalogue(), definitions(), protobuf.messages(), zero_omitted(""), zones()
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 
