@@ -137,3 +137,11 @@ async def test_operations_say_what_they_take_and_give(admin: aiohttp.ClientSessi
         )
         > 500
     )
+
+
+async def test_watches_of_custom_resources_end_with_their_definition(admin: aiohttp.ClientSession) -> None:
+    await until_defined(admin)
+    async with asyncio.timeout(10), admin.get("/apis/animals.test/v1/mooses?watch=1") as watch:
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/mooses.animals.test"
+        await (await admin.delete(path)).read()
+        assert await watch.read() == b""

@@ -23,7 +23,7 @@ from ._certifier import Certifier
 from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
-from .customresources import Conversions, CustomResources
+from .customresources import DEFINITIONS, Conversions, CustomResources
 from .registry import Catalogue, Registry, catalogue
 from .registry._cron import zones
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
@@ -167,6 +167,9 @@ class ApiServer:
         await stack.enter_async_context(CustomResources(registry, known, conversions))
         self.watches = watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
+        self.store.subscribe(
+            DEFINITIONS, lambda event: None if event.current else watches.end_of(event.key.name)
+        )
         audit = await self._audit_log(stack)
         dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
@@ -233,7 +236,9 @@ class ApiServer:
             known,
             authenticator,
             authoriser,
-            PathService(known, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics),
+            PathService(
+                known, issuer, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
+            ),
             verbs={
                 "get": service.get,
                 "list": service.list_objects,
