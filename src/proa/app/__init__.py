@@ -6,7 +6,8 @@ Parts, each usable alone:
 - `proa.app.logs`: structured logs and timed, nested steps, written without blocking the event loop.
 - `proa.app.lifecycle`: `run` and `App`: joined start-up, ordered and bounded shutdown, exit codes.
 - `proa.app.http`: an aiohttp server with a known address, plus health and metrics endpoints.
-- `proa.app.health`, `proa.app.metrics`, `proa.app.backoff`, `proa.app.errors`: one small concept each.
+- `proa.app.health`, `proa.app.metrics`, `proa.app.backoff`, `proa.app.errors`, `proa.app.garbage`: one small
+  concept each.
 - `proa.app.testing`: virtual time and captured logs for tests.
 
 Start reading at `proa.app.lifecycle`. Names are loaded when they are first used, so importing this package
