@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
+from types import new_class
 from typing import Any, cast
-
-import msgspec
 
 from proa.kube import Client, decode
 from proa.kube.core.request import Request
@@ -22,8 +21,8 @@ IGNORED = {("", "events"), ("events.k8s.io", "events")}
 def metadata_only(resource: ResourceInfo) -> type[Resource]:
     """Return a type for a kind of which only the metadata is decoded and kept."""
     base = Namespaced if resource.namespaced else Cluster
-    name, namespace = f"{resource.kind}Metadata", {"resource": resource}
-    made = msgspec.defstruct(name, [], bases=(base,), namespace=namespace, module=__name__, kw_only=True)
+    named = {"resource": resource, "__module__": __name__}
+    made = new_class(f"{resource.kind}Metadata", (base,), {"kw_only": True}, lambda body: body.update(named))
     return cast("type[Resource]", made)
 
 
