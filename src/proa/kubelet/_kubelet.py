@@ -23,7 +23,7 @@ from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
 from proa.kubelet.errors import KubeletError
-from proa.oci import RegistryClient
+from proa.oci import DockerConfig, RegistryClient, SignaturePolicy
 from proa.runtime import Recorder
 
 _log = logs.get_logger(__name__)
@@ -85,7 +85,14 @@ class Kubelet:
         await asyncio.to_thread(_private_directory, settings.data_dir)
         client = await parts.enter_async_context(Client(self._config, user_agent="proa-kubelet"))
         registries = RegistryClient(insecure_registries=settings.insecure_registries)
-        images = Images(settings.data_dir / "images", await parts.enter_async_context(registries))
+        keys = settings.image_signature_keys
+        images = Images(
+            settings.data_dir / "images",
+            await parts.enter_async_context(registries),
+            docker_config=DockerConfig(settings.docker_config) if settings.docker_config else None,
+            policy=await SignaturePolicy.load(keys) if keys else None,
+            parallel=settings.max_parallel_image_pulls,
+        )
         opening = SandboxHost.open(settings.data_dir / "sandboxes", settings.data_dir / "modules")
         sandboxes = await parts.enter_async_context(opening)
         if settings.stop_pods_on_exit:

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,20 @@ class KubeletSettings:
     insecure_registries: tuple[str, ...] = setting(
         (), help="registries (host or host:port) reached by plain HTTP"
     )
+    docker_config: Path | None = setting(
+        None, help="Docker configuration with credentials and helpers for images of pods that bring none"
+    )
+    image_signature_keys: tuple[Path, ...] = setting(
+        (), help="public keys (PEM); images that none of them has signed (cosign) are refused"
+    )
+    max_parallel_image_pulls: int = setting(0, help="most images that are pulled at a time; 0 is any number")
+    image_gc_high_threshold_percent: int = setting(
+        85, help="use of the disk from which images that nobody uses are removed; 100 is never"
+    )
+    image_gc_low_threshold_percent: int = setting(80, help="use of the disk at which that ends")
+    image_minimum_gc_age: timedelta = setting(
+        timedelta(minutes=2), help="how long an image must have been unused before it is removed"
+    )
     tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
     tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
     client_ca_file: Path | None = setting(None, help="CA of client certificates; by default the kubeconfig's")
@@ -74,6 +89,7 @@ class KubeletSettings:
             yield f"container_log_max_files: {self.container_log_max_files} is less than 2"
         if not _is_size(self.container_log_max_size):
             yield f"container_log_max_size: {self.container_log_max_size!r} is no quantity such as 10Mi"
+        yield from self._wrong_images()
         yield from self._wrong_network()
         for key, value in self.node_labels.items():
             if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
@@ -83,6 +99,14 @@ class KubeletSettings:
                 yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             yield "tls_cert_file, tls_private_key_file: both or none must be given"
+
+    def _wrong_images(self) -> Iterator[str]:
+        low, high = self.image_gc_low_threshold_percent, self.image_gc_high_threshold_percent
+        if not 0 <= low < high <= 100:
+            names = "image_gc_low_threshold_percent, image_gc_high_threshold_percent"
+            yield f"{names}: {low} and {high} are not two percentages of which the first is less"
+        if self.max_parallel_image_pulls < 0:
+            yield f"max_parallel_image_pulls: {self.max_parallel_image_pulls} is negative"
 
     def _wrong_network(self) -> Iterator[str]:
         try:
