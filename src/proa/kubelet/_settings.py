@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from proa.app.settings import setting
+from proa.app.settings import Secret, setting
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Taint
 
@@ -37,6 +37,18 @@ class KubeletSettings:
 
     kubeconfig: Path | None = setting(
         None, help="kubeconfig of the cluster; by default $KUBECONFIG or in-cluster"
+    )
+    server: str = setting("", help="URL of the API server, for joining with a bootstrap token")
+    bootstrap_token: Secret | None = setting(
+        None, help="token to ask for a client certificate with, where there is no kubeconfig"
+    )
+    certificate_authority: Path | None = setting(None, help="CA (PEM) of the API server at --server")
+    bootstrap_kubeconfig: Path | None = setting(
+        None, help="kubeconfig to ask for a client certificate with, instead of server and token"
+    )
+    rotate_certificates: bool = setting(True, help="renew the client certificate that bootstrapping gave")
+    server_tls_bootstrap: bool = setting(
+        False, help="have the cluster sign the serving certificate, and renew it"
     )
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     data_dir: Path = setting(Path(".proa/kubelet"), help="where pods, logs, images and sandboxes are kept")
@@ -89,6 +101,7 @@ class KubeletSettings:
             yield f"container_log_max_files: {self.container_log_max_files} is less than 2"
         if not _is_size(self.container_log_max_size):
             yield f"container_log_max_size: {self.container_log_max_size!r} is no quantity such as 10Mi"
+        yield from self._wrong_certificates()
         yield from self._wrong_images()
         yield from self._wrong_network()
         for key, value in self.node_labels.items():
@@ -97,6 +110,12 @@ class KubeletSettings:
         for taint in self.taints:
             if not _TAINT.fullmatch(taint):
                 yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
+
+    def _wrong_certificates(self) -> Iterator[str]:
+        if self.bootstrap_token is not None and not self.server:
+            yield "server: a bootstrap token needs the API server's URL"
+        if self.server_tls_bootstrap and self.tls_cert_file is not None:
+            yield "server_tls_bootstrap, tls_cert_file: only one of them can say what certificate is served"
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             yield "tls_cert_file, tls_private_key_file: both or none must be given"
 
@@ -114,6 +133,11 @@ class KubeletSettings:
                 yield f"pod_cidr: {self.pod_cidr} has too few addresses for {self.max_pods} pods"
         except ValueError as error:
             yield f"pod_cidr: {error}"
+
+    @property
+    def bootstraps(self) -> bool:
+        """Whether the node is to ask for a client certificate of its own."""
+        return self.bootstrap_kubeconfig is not None or bool(self.server)
 
     @property
     def log_bytes(self) -> int:
