@@ -23,8 +23,9 @@ Parts, each in a private module of its name:
 - `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.kubelet._kubelet import Kubelet
@@ -32,23 +33,16 @@ if TYPE_CHECKING:
     from proa.kubelet._pod_context import Pauses
     from proa.kubelet._settings import KubeletSettings
     from proa.kubelet.errors import KubeletError
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "_kubelet": ("Kubelet",),
+            "_node_certificates": ("join",),
+            "_pod_context": ("Pauses",),
+            "_settings": ("KubeletSettings",),
+            "errors": ("KubeletError",),
+        },
+    )
 
 __all__ = ["Kubelet", "KubeletError", "KubeletSettings", "Pauses", "join"]
-
-_HOMES = {
-    "Kubelet": "_kubelet",
-    "KubeletError": "errors",
-    "KubeletSettings": "_settings",
-    "Pauses": "_pod_context",
-    "join": "_node_certificates",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load what is asked for: importing the package costs nothing."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value

@@ -26,6 +26,7 @@ from proa.kubelet import (
 from proa.kubelet._actions import Target
 from proa.kubelet._exits import container_id
 from proa.kubelet._expansion import expand
+from proa.kubelet._images import ImageReference, parse_image
 from proa.kubelet._log_writer import LogFile
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
@@ -33,7 +34,7 @@ from proa.kubelet._sandbox_host import SandboxName
 from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
-from proa.oci import Credentials, PulledModule, Reference
+from proa.oci import Credentials, PulledModule
 from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
 
 
@@ -177,7 +178,7 @@ class Container:
         once = self.init and not self.is_sidecar
         await self.set(_container_status.terminated(self.status, end, init=once))
 
-    def use_image(self, reference: Reference, image: PulledModule) -> None:
+    def use_image(self, reference: ImageReference, image: PulledModule) -> None:
         """The next instance is of this image."""
         image_id = f"{reference.name}@{image.manifest_digest}"
         self.status = replace(self.status, image=self.spec.image or "", image_id=image_id)
@@ -256,7 +257,7 @@ class Container:
             proa.wasm.WasmError: It cannot be started.
         """
         services = self.context.services
-        image = await services.images.find(Reference.parse(self.status.image_id))
+        image = await services.images.find(parse_image(self.status.image_id))
         if image is None:
             raise ContainerConfigError(f"the image {self.status.image_id} is not on the node any more")
         module = await services.sandboxes.compile(image.path, image.digest.rpartition(":")[2])

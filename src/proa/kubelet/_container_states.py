@@ -16,11 +16,11 @@ from proa.kube.models import now
 from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus, Pod
 from proa.kubelet import _container_status, _exits, _minding
 from proa.kubelet._container import Container
-from proa.kubelet._images import pull_policy
+from proa.kubelet._images import ImageReference, parse_image, pull_policy
 from proa.kubelet._log_writer import duplicates
 from proa.kubelet._progress import Progress, compiled
 from proa.kubelet.errors import ContainerConfigError, ImageNeverPullError
-from proa.oci import InvalidReferenceError, OciError, PulledModule, Reference, UnsignedImageError
+from proa.oci import InvalidReferenceError, OciError, PulledModule, UnsignedImageError
 from proa.statemachine import BackOff, Done, Latest, Machine, State, Wait
 from proa.wasm import InvalidModuleError, Sandbox, SandboxExit, WasmError, ZygoteLostError
 
@@ -31,7 +31,7 @@ class Pulling(State[Container]):
     async def next(self, container: Container, _pod: Latest[Pod]) -> "Creating | PullFailed":
         image = container.spec.image or ""
         try:
-            reference = Reference.parse(image)
+            reference = parse_image(image)
             module = await self._get(container, reference)
         except InvalidReferenceError as error:
             return PullFailed("InvalidImageName", f'Failed to apply default image tag "{image}": {error}')
@@ -45,7 +45,7 @@ class Pulling(State[Container]):
         container.use_image(reference, module)
         return Creating(module)
 
-    async def _get(self, container: Container, reference: Reference) -> PulledModule:
+    async def _get(self, container: Container, reference: ImageReference) -> PulledModule:
         image, images = container.spec.image, container.context.services.images
         credentials = await container.pull_credentials()
         policy = pull_policy(container.spec)

@@ -1,4 +1,4 @@
-"""Images for containers: from the node's own store or from a registry, by the pull policy."""
+"""Images for containers: from the node's own store, a registry or a Bindle server, by the pull policy."""
 
 import asyncio
 import contextlib
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from proa.kube.models.core_v1 import Container
+from proa.kubelet._bindles import SCHEME, BindleReference, Bindles
 from proa.oci import (
     BlobStore,
     Credentials,
     DockerConfig,
+    OciError,
     PulledModule,
     Reference,
     RegistryClient,
@@ -24,6 +26,8 @@ from proa.oci.signatures import is_note
 DEFAULT_TAG: Final = "latest"
 Progress = Callable[[int, int], None]
 
+ImageReference = Reference | BindleReference
+
 
 class Images:
     """The node's images.
@@ -31,8 +35,9 @@ class Images:
     Args:
         directory: Where they are kept.
         client: How registries are reached.
+        bindles: How bindles are, if they are.
         docker_config: Who the node is at registries where the pod does not say.
-        policy: Which images may be run; None for all.
+        policy: Which images of registries may be run; None for all. Bindles have signatures of their own.
         parallel: How many are pulled at a time; 0 for any number.
     """
 
@@ -41,27 +46,31 @@ class Images:
         directory: Path,
         client: RegistryClient,
         *,
+        bindles: Bindles | None = None,
         docker_config: DockerConfig | None = None,
         policy: SignaturePolicy | None = None,
         parallel: int = 0,
     ) -> None:
         self._store = BlobStore(directory)
         self._client = client
+        self._bindles = bindles
         self._docker_config = docker_config
         self._policy = policy
         self._turns = asyncio.Semaphore(parallel) if parallel else contextlib.nullcontext()
 
-    async def find(self, reference: Reference) -> PulledModule | None:
-        """The image if it is on the node; the registry is not asked."""
+    async def find(self, reference: ImageReference) -> PulledModule | None:
+        """The image if it is on the node; nobody is asked."""
+        if isinstance(reference, BindleReference):
+            return await self._bindles.find(reference) if self._bindles else None
         return await find_module(reference, self._store)
 
     async def pull(
         self,
-        reference: Reference,
+        reference: ImageReference,
         credentials: Mapping[str, Credentials] | None = None,
         progress: Progress | None = None,
     ) -> PulledModule:
-        """Ask the registry what the reference means now, and fetch what is missing.
+        """Ask the registry or server what the reference means now, and fetch what is missing.
 
         Args:
             reference: What is wanted.
@@ -69,15 +78,19 @@ class Images:
             progress: Hears how many bytes of how many of the module are here.
 
         Raises:
-            proa.oci.OciError: It cannot be had.
+            proa.oci.OciError: It cannot be had, or is not to be trusted.
         """
+        if isinstance(reference, BindleReference):
+            if self._bindles is None:
+                raise OciError("this node has no Bindle server: start its kubelet with --bindle-url")
+            return await self._bindles.pull(reference)
         client = await self._client_for(reference, credentials or {})
         async with self._turns:
             return await pull_module(client, reference, self._store, progress)
 
     async def check(
         self,
-        reference: Reference,
+        reference: ImageReference,
         image: PulledModule,
         credentials: Mapping[str, Credentials] | None = None,
     ) -> None:
@@ -87,7 +100,7 @@ class Images:
             proa.oci.UnsignedImageError: It may not be run.
             proa.oci.OciError: The registry cannot be asked for its signatures.
         """
-        if self._policy is not None:
+        if self._policy is not None and isinstance(reference, Reference):
             client = await self._client_for(reference, credentials or {})
             await self._policy.check(client, reference, image.manifest_digest, self._store)
 
@@ -128,6 +141,15 @@ class Images:
             if own is not None:
                 known.setdefault(reference.registry, own)
         return self._client.using(known) if known else self._client
+
+
+def parse_image(text: str) -> ImageReference:
+    """Read what a container calls its image.
+
+    Raises:
+        proa.oci.InvalidReferenceError: It is none.
+    """
+    return BindleReference.parse(text) if text.startswith(SCHEME) else Reference.parse(text)
 
 
 def pull_policy(container: Container) -> str:

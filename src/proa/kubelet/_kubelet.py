@@ -14,6 +14,7 @@ from proa.kube import Client, Config
 from proa.kubelet import _certificates, _machine, _node, _node_certificates
 from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
+from proa.kubelet._bindles import Bindles
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
@@ -91,6 +92,7 @@ class Kubelet:
         images = Images(
             settings.data_dir / "images",
             await parts.enter_async_context(registries),
+            bindles=await parts.enter_async_context(Bindles.open(settings)),
             docker_config=DockerConfig(settings.docker_config) if settings.docker_config else None,
             policy=await SignaturePolicy.load(keys) if keys else None,
             parallel=settings.max_parallel_image_pulls,

@@ -24,8 +24,9 @@ Usage::
         BlobStore(Path("cache")))
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.oci.client import RegistryClient
@@ -53,6 +54,37 @@ if TYPE_CHECKING:
     from proa.oci.signatures import SignaturePolicy
     from proa.oci.store import BlobStore
     from proa.oci.wasm import PulledModule, WasmConfig, find_module, pull_module, push_module
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "client": ("RegistryClient",),
+            "credentials": ("Credentials", "parse_docker_config"),
+            "docker_config": ("DockerConfig",),
+            "errors": (
+                "BlobNotFoundError",
+                "DigestMismatchError",
+                "InvalidCredentialsError",
+                "InvalidDigestError",
+                "InvalidManifestError",
+                "InvalidReferenceError",
+                "ManifestNotFoundError",
+                "NotWasmError",
+                "OciError",
+                "RegistryError",
+                "RegistryUnavailableError",
+                "StorageError",
+                "UnauthorizedError",
+                "UnsignedImageError",
+                "UnsupportedArtifactError",
+            ),
+            "reference": ("Reference",),
+            "registry": ("Registry",),
+            "signatures": ("SignaturePolicy",),
+            "store": ("BlobStore",),
+            "wasm": ("PulledModule", "WasmConfig", "find_module", "pull_module", "push_module"),
+        },
+    )
 
 __all__ = [
     "BlobNotFoundError",
@@ -84,27 +116,3 @@ __all__ = [
     "pull_module",
     "push_module",
 ]
-
-_HOMES = {
-    "BlobStore": "store",
-    "Credentials": "credentials",
-    "DockerConfig": "docker_config",
-    "PulledModule": "wasm",
-    "Reference": "reference",
-    "Registry": "registry",
-    "RegistryClient": "client",
-    "SignaturePolicy": "signatures",
-    "WasmConfig": "wasm",
-    "find_module": "wasm",
-    "parse_docker_config": "credentials",
-    "pull_module": "wasm",
-    "push_module": "wasm",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
-    globals()[name] = value
-    return value
