@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -18,6 +19,7 @@ from proa.kubelet import (
     _hooks,
     _mounts,
     _probes,
+    _pull_secrets,
     _references,
     _termination_message,
 )
@@ -32,7 +34,7 @@ from proa.kubelet._sandbox_host import SandboxName
 from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
-from proa.oci import PulledModule
+from proa.oci import Credentials, PulledModule
 from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
 
 
@@ -188,6 +190,15 @@ class Container:
         policy = restart_policy(self.context.pod.spec, self.spec, init=self.init)
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None
+
+    async def pull_credentials(self) -> Mapping[str, Credentials]:
+        """What the pod brings for its images; secrets that are of no use are told of."""
+        context = self.context
+        found, problems = await _pull_secrets.credentials(context.services.client, context.pod)
+        for problem in problems:
+            message = f"Unable to use a pull secret: {problem}"
+            context.event("FailedToRetrieveImagePullSecret", message, "Warning")
+        return found
 
     async def sandbox_spec(self, module: CompiledModule) -> SandboxSpec:
         """What to run.
