@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
+from proa.controlplane.controllers._autoscaler import AutoscalerController
 from proa.controlplane.controllers._cronjob import CronJobController
 from proa.controlplane.controllers._daemonset import DaemonSetController
 from proa.controlplane.controllers._deployment import DeploymentController
-from proa.controlplane.controllers._discovery import discover
+from proa.controlplane.controllers._discovery import Kinds
 from proa.controlplane.controllers._disruption import DisruptionController
 from proa.controlplane.controllers._endpoints import EndpointsController
 from proa.controlplane.controllers._eviction import TaintEvictionController
@@ -25,6 +26,7 @@ from proa.controlplane.controllers._statefulset import StatefulSetController
 from proa.kube import Api, Client
 from proa.kube.models import Resource
 from proa.kube.models.apps_v1 import ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet
+from proa.kube.models.autoscaling_v2 import HorizontalPodAutoscaler
 from proa.kube.models.batch_v1 import CronJob, Job
 from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount
@@ -65,9 +67,10 @@ class ControllerManager:
         self._reflectors: dict[type[Resource], Reflector[Any]] = {}
 
     async def __aenter__(self) -> Self:
-        kinds = await discover(self._client)
+        kinds = Kinds(self._client)
+        await kinds.refresh()
         async with AsyncExitStack() as stack:
-            parts = await self._parts(stack)
+            parts = await self._parts(stack, kinds)
             for reflector in self._reflectors.values():
                 await stack.enter_async_context(reflector)
             for part in parts:
@@ -85,9 +88,9 @@ class ControllerManager:
     ) -> None:
         await self._stack.aclose()
 
-    async def _parts(self, stack: AsyncExitStack) -> list[_Part]:
-        async def told(name: str) -> Recorder:
-            return await stack.enter_async_context(Recorder(client, f"{name}-controller"))
+    async def _parts(self, stack: AsyncExitStack, kinds: Kinds) -> list[_Part]:
+        async def told(name: str, suffix: str = "-controller") -> Recorder:
+            return await stack.enter_async_context(Recorder(client, f"{name}{suffix}"))
 
         client, watch = self._client, self._watch
         pods, sets, jobs, nodes = watch(Pod), watch(ReplicaSet), watch(Job), watch(Node)
@@ -119,6 +122,13 @@ class ControllerManager:
                 await told("disruption"),
             ),
             PodCollector(client, nodes, pods),
+            AutoscalerController(
+                client,
+                watch(HorizontalPodAutoscaler),
+                pods,
+                kinds,
+                await told("horizontal-pod-autoscaler", ""),
+            ),
         ]
 
     def _watch(self, kind: type[K]) -> Reflector[K]:
