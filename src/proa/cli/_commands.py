@@ -19,6 +19,8 @@ COMMANDS = {
     "exec": ("proa.cli._exec", "run a command in a container"),
     "crd": ("proa.cli._crd", "print the definition of a custom resource made of Python types"),
     "apiserver": ("proa.cli._apiserver", "start the embedded control plane alone"),
+    "backup": ("proa.cli._backup", "write the state of a cluster to one file, also while it runs"),
+    "restore": ("proa.cli._restore", "put a backup in the place of a stopped cluster's state"),
     "scheduler": ("proa.cli._scheduler", "start the scheduler alone, for any Kubernetes API server"),
     "controller-manager": (
         "proa.cli._controller_manager",

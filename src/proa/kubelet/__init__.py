@@ -15,9 +15,10 @@ Parts, each in a private module of its name:
   runs again, `_unsupported` what is told to be ignored.
 - On disk: `_pod_directory`; `_volumes` with `_claims`, `_service_account_tokens` and `_atomic_files`, kept
   new by `_volume_updates` with `_reference_watches` and within bounds by `_storage`; logs (`_cri`,
-  `_log_writer`, `_log_options`, `_log_reader`). `_users` says whom guests run as and files belong to.
-- The node: `_machine`, `_node`, `_node_agent`. The server: `_server`, `_access`, `_certificates`, `_exec`,
-  `_usage`.
+  `_log_writer`, `_log_options`, `_log_reader`); `_standard_input`. `_users` says whom
+  guests run as and files belong to.
+- The node: `_machine`, `_node`, `_node_agent`. The server: `_server`, `_access`, `_certificates`, `_usage`;
+  `_exec` and `_port_forward` on `_channels` and `_spdy`.
 - `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`.
 """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from datetime import datetime
 from typing import Literal
 
@@ -27,6 +28,7 @@ from proa.kubelet._log_writer import LogFile
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
 from proa.oci import PulledModule, Reference
@@ -41,6 +43,7 @@ class Container:
         init: Whether it is an init container.
         status: As it is to be reported; set it by the methods only, so that it is saved.
         log: The log that is being written, or was last.
+        stdin: Where those who attach to it write; None when its input is empty.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Container:
         self._restart_timer = RestartTimer(pauses.restart)
         self._spec = spec
         self._stop_at: float | None = None
+        directory = context.directory.path / spec.name
+        self.stdin = StandardInput(directory / "stdin", once=bool(spec.stdin_once)) if spec.stdin else None
         self._started = asyncio.Event()
         self._note_started()
 
@@ -162,6 +167,8 @@ class Container:
         """It has ended; when this returns, that will not be forgotten."""
         if self.log is not None:
             self.log.close()
+        if self.stdin is not None:
+            self.stdin.close()
         own_words = await asyncio.to_thread(self._termination_message, end.exit_code)
         if own_words:
             end = replace(end, message=own_words)
@@ -217,6 +224,17 @@ class Container:
         if not message and exit_code and self.spec.termination_message_policy == "FallbackToLogsOnError":
             return _termination_message.end_of_log(directory.log(self.name, restart), most)
         return message
+
+    async def start(self, module: CompiledModule) -> Sandbox:
+        """Start its next instance; errors as of `sandbox_spec` and `Sandboxes.start`."""
+        spec, sandboxes = await self.sandbox_spec(module), self.context.services.sandboxes
+        if self.stdin is None:
+            return await sandboxes.start(spec)
+        stdin = await asyncio.to_thread(self.stdin.for_guest)
+        try:
+            return await sandboxes.start(spec, stdin)
+        finally:
+            os.close(stdin)
 
     async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
         """Run the module that this container runs with other arguments, in a sandbox of that name.

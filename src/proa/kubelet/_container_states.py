@@ -106,7 +106,7 @@ class Creating(State[Container]):
         sandboxes = container.context.services.sandboxes
         try:
             module = await sandboxes.compile(self.image.path, self.image.digest.rpartition(":")[2])
-            sandbox = await sandboxes.start(await container.sandbox_spec(module))
+            sandbox = await container.start(module)
         except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailed("CreateContainerConfigError", str(error))
         except InvalidModuleError as error:

@@ -127,6 +127,8 @@ class PodWorker:
         for container in [*self.init_containers, *self.containers]:
             if container.log is not None:
                 container.log.close()
+            if container.stdin is not None:
+                container.stdin.close()
 
     def container(self, name: str) -> Container | None:
         """The container of that name, init or app."""
