@@ -71,8 +71,8 @@ class Service:
                 self._compile(request)
             case protocol.Start() | protocol.StartWorker():
                 self._start(request, descriptors[0] if descriptors else _DEV_NULL)
-            case protocol.Kill(sandbox_id):
-                self._kill(sandbox_id)
+            case protocol.Kill(sandbox_id, number):
+                self._kill(sandbox_id, number)
             case protocol.Discard(sandbox_id):
                 self._discard(sandbox_id)
             case protocol.Forget(seq, sandbox_id):
@@ -145,9 +145,9 @@ class Service:
         if sandbox.discarded:
             self._remove(sandbox)
 
-    def _kill(self, sandbox_id: str) -> None:
+    def _kill(self, sandbox_id: str, number: int) -> None:
         if sandbox := self._sandboxes.get(sandbox_id):
-            self._children.kill(sandbox.pid)
+            self._children.kill(sandbox.pid, number)
 
     def _discard(self, sandbox_id: str) -> None:
         if sandbox := self._sandboxes.get(sandbox_id):
