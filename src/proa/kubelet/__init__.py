@@ -20,7 +20,7 @@ Parts, each in a private module of its name:
 - The node: `_machine`, `_node`, `_node_agent`. `_node_certificates` gets and renews what
   it shows itself with. The server: `_server`, `_access`, `_certificates`, `_usage`;
   `_exec` and `_port_forward` on `_channels` and `_spdy`.
-- `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`.
+- `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`; `_wagi` is for pods that serve.
 """
 
 from typing import TYPE_CHECKING
