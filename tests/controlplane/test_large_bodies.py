@@ -13,7 +13,7 @@ LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{number}: &a{number} [{','.join([f'*a{number - 1}'] * 9)}]\n" for number in range(1, 12)
 )
 LABELS = ",".join(f'"l{number}":"v"' for number in range(1_000_000))
-BODIES = {
+BODIES: dict[str, tuple[str, str | bytes, int]] = {
     "a billion laughs": ("application/yaml", LAUGHS, 400),
     "an alias of itself": ("application/yaml", "metadata: &a {name: *a}", 400),
     "deep YAML": ("application/yaml", "- " * 5000 + "x", 400),
