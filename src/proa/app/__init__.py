@@ -6,6 +6,9 @@ Parts, each usable alone:
 - `proa.app.logs`: structured logs and timed, nested steps, written without blocking the event loop.
 - `proa.app.lifecycle`: `run` and `App`: joined start-up, ordered and bounded shutdown, exit codes.
 - `proa.app.http`: an aiohttp server with a known address, plus health and metrics endpoints.
+- `proa.app.files`, `proa.app.threads`: files that are whole or not there; blocking work beside the loop, and
+  work that several callers wait for together.
+- `proa.app.loop`, `proa.app.bulk`: the event loop, and large bodies between sockets and files.
 - `proa.app.health`, `proa.app.metrics`, `proa.app.backoff`, `proa.app.errors`, `proa.app.garbage`: one small
   concept each.
 - `proa.app.testing`: virtual time and captured logs for tests.

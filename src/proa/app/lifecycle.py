@@ -223,10 +223,10 @@ async def _join_threads(timeout: float) -> bool:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop
+        from proa.app.loop import Loop
     except ImportError:
         return None
-    return uvloop.new_event_loop
+    return Loop
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from proa.kube import Client, Config
 from proa.kubelet import _certificates, _machine, _node
 from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
+from proa.kubelet._bindles import Bindles
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
@@ -85,7 +86,11 @@ class Kubelet:
         await asyncio.to_thread(_private_directory, settings.data_dir)
         client = await parts.enter_async_context(Client(self._config, user_agent="proa-kubelet"))
         registries = RegistryClient(insecure_registries=settings.insecure_registries)
-        images = Images(settings.data_dir / "images", await parts.enter_async_context(registries))
+        images = Images(
+            settings.data_dir / "images",
+            await parts.enter_async_context(registries),
+            await parts.enter_async_context(Bindles.open(settings)),
+        )
         opening = SandboxHost.open(settings.data_dir / "sandboxes", settings.data_dir / "modules")
         sandboxes = await parts.enter_async_context(opening)
         if settings.stop_pods_on_exit:

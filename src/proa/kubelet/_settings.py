@@ -51,6 +51,11 @@ class KubeletSettings:
     insecure_registries: tuple[str, ...] = setting(
         (), help="registries (host or host:port) reached by plain HTTP"
     )
+    bindle_url: str | None = setting(None, help="Bindle server of images called bindle:NAME/VERSION#PARCEL")
+    bindle_keyring: Path | None = setting(None, help="keys that may vouch for them; by default none may")
+    bindle_strategy: str = setting(
+        "MultipleAttestationGreedy[Host]", help="what their signatures must amount to"
+    )
     tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
     tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
     client_ca_file: Path | None = setting(None, help="CA of client certificates; by default the kubeconfig's")

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from proa.app import Backoff
+from proa.app.threads import SharedWork
 from proa.oci import _download, _transport, _upload
 from proa.oci import digest as digests
 from proa.oci._auth import Authenticator, Scope
-from proa.oci._threads import SharedWork
 from proa.oci._transport import Transport, check_status, plain
 from proa.oci.credentials import Credentials
 from proa.oci.errors import (

@@ -21,7 +21,7 @@ Each message is one line for the user. Only `RegistryUnavailableError` is transi
 back-off; a `DigestMismatchError` may be retried by hand, since a proxy on the way may have broken the bytes.
 """
 
-from proa.app import ProaError
+from proa.app import ProaError, files
 
 __all__ = (
     "BlobNotFoundError",
@@ -73,7 +73,7 @@ class DigestMismatchError(OciError):
     """Content differs from its digest or size. Nothing of it has been kept."""
 
 
-class StorageError(OciError):
+class StorageError(OciError, files.StorageError):
     """The disk refused: not writable, full, not a directory, or in use by another process."""
 
 

@@ -6,9 +6,11 @@ zygote, not to the program that asked for them: they outlive it, and its success
 
 - `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
+- `ModuleTerms`: what a module must be; `Outbound`: where its HTTP requests may go.
+- `WorkerSpec`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
 - `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do, and
-  `_confinement` (`_landlock`, `_seccomp`) is what holds them.
+  `_confinement` (`_landlock`, `_seccomp`) is what holds them; `_outbound` sends their HTTP requests.
 - `proa.wasm.beneath`: opening paths that a guest may have prepared.
 - `proa.wasm.testing`: guests for tests, compiled from C.
 """
@@ -26,7 +28,16 @@ if TYPE_CHECKING:
         ZygoteLostError,
     )
     from proa.wasm.sandboxes import Sandbox, Sandboxes
-    from proa.wasm.spec import CompiledModule, ExitReason, Mount, SandboxExit, SandboxSpec
+    from proa.wasm.spec import (
+        CompiledModule,
+        ExitReason,
+        ModuleTerms,
+        Mount,
+        Outbound,
+        SandboxExit,
+        SandboxSpec,
+        WorkerSpec,
+    )
 else:  # The zygote imports this package and must stay small.
     __getattr__, __dir__ = lazy(
         __name__,
@@ -39,7 +50,16 @@ else:  # The zygote imports this package and must stay small.
                 "ZygoteLostError",
             ),
             "sandboxes": ("Sandbox", "Sandboxes"),
-            "spec": ("CompiledModule", "ExitReason", "Mount", "SandboxExit", "SandboxSpec"),
+            "spec": (
+                "CompiledModule",
+                "ExitReason",
+                "ModuleTerms",
+                "Mount",
+                "Outbound",
+                "SandboxExit",
+                "SandboxSpec",
+                "WorkerSpec",
+            ),
         },
     )
 
@@ -47,7 +67,9 @@ __all__ = [
     "CompiledModule",
     "ExitReason",
     "InvalidModuleError",
+    "ModuleTerms",
     "Mount",
+    "Outbound",
     "Sandbox",
     "SandboxError",
     "SandboxExit",
@@ -55,5 +77,6 @@ __all__ = [
     "Sandboxes",
     "UnsupportedModuleError",
     "WasmError",
+    "WorkerSpec",
     "ZygoteLostError",
 ]

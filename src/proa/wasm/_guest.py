@@ -4,15 +4,16 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final, Self
 
 import msgspec
 from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
 
 from proa.wasm._confinement import confine
-from proa.wasm._engine import GuestExit, Runtime, command_interface
+from proa.wasm._engine import GuestExit, Runtime, component_start
 from proa.wasm._landlock import Place
+from proa.wasm._outbound import OutboundHttp
 from proa.wasm._process import one_line
 from proa.wasm.beneath import open_directory
 from proa.wasm.spec import ExitReason, Mount, SandboxSpec
@@ -60,10 +61,10 @@ def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) ->
 def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
     prepare = _prepare_component if spec.module.is_component else _prepare_module
     try:
-        instantiate = prepare(runtime, spec.module.path)
+        instantiate = prepare(runtime, spec)
         with _Places() as places:
             store = _create_store(runtime, spec, places)
-            confine(places.all, spec.user, spec.memory_limit)
+            confine(places.all, spec.user, spec.memory_limit, network=spec.outbound is not None)
         start = instantiate(store)
     except (WasmtimeError, Trap, OSError) as error:
         return Outcome(FAILED, ExitReason.FAILED, one_line(error)), ""
@@ -77,8 +78,12 @@ def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
         return Outcome(_TRAPPED, ExitReason.TRAPPED, one_line(trap)), f"{trap}\n"
 
 
-def _prepare_module(runtime: Runtime, entry: Path) -> _Instantiate:
-    module = runtime.load(entry)
+def _prepare_module(runtime: Runtime, spec: SandboxSpec) -> _Instantiate:
+    module = runtime.load(spec.module.path)
+    if spec.outbound:
+        http = OutboundHttp(runtime)
+        http.offer(module)
+        http.begin(None, spec.outbound)
 
     def instantiate(store: Store) -> _Start:
         start = runtime.linker.instantiate(store, module).exports(store)["_start"]
@@ -93,16 +98,16 @@ def _prepare_module(runtime: Runtime, entry: Path) -> _Instantiate:
     return instantiate
 
 
-def _prepare_component(runtime: Runtime, entry: Path) -> _Instantiate:
-    component = runtime.load_component(entry)
+def _prepare_component(runtime: Runtime, spec: SandboxSpec) -> _Instantiate:
+    component = runtime.load_component(spec.module.path)
+    http = OutboundHttp(runtime)
+    if spec.outbound:
+        http.offer(component)
 
     def instantiate(store: Store) -> _Start:
+        http.begin(store, spec.outbound)
         instance = runtime.component_linker.instantiate(store, component)
-        name = command_interface(runtime, component)
-        index = component.get_export_index("run", component.get_export_index(name)) if name else None
-        start = instance.get_func(store, index) if index else None
-        if start is None:
-            raise WasmtimeError(f"the component has no function run in {name}")
+        start = component_start(runtime, store, component, instance)
         return lambda: int(start(store).tag != "ok")
 
     return instantiate

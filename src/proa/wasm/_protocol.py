@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from proa.wasm.spec import CompiledModule, SandboxExit, SandboxSpec
+from proa.wasm.spec import CompiledModule, ModuleTerms, SandboxExit, SandboxSpec, WorkerSpec
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 3
 
 
 class _Message(msgspec.Struct, tag=True):
@@ -35,6 +35,7 @@ class Compile(_Message):
     source: Path
     digest: str
     cache_dir: Path
+    terms: ModuleTerms = ModuleTerms()
 
 
 class Start(_Message):
@@ -42,6 +43,13 @@ class Start(_Message):
 
     seq: int
     spec: SandboxSpec
+
+
+class StartWorker(_Message):
+    """Start a worker; the same, but it is killed and forgotten when the client goes."""
+
+    seq: int
+    spec: WorkerSpec
 
 
 class Kill(_Message):
@@ -129,7 +137,7 @@ class Failed(_Message):
     message: str
 
 
-Request = Hello | Compile | Start | Kill | Forget | Discard | Shutdown
+Request = Hello | Compile | Start | StartWorker | Kill | Forget | Discard | Shutdown
 Reply = Refused | Adopted | Welcome | Compiled | Started | Exited | Done | Failed
 
 _request_decoder = msgspec.json.Decoder(Request, dec_hook=lambda _, value: Path(value))

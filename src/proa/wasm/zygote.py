@@ -169,6 +169,7 @@ class Zygote:
             self._selector.unregister(self._client)
             self._client.close()
             self._client = None
+            self._service.part()
 
 
 def _watch_signals(terminate: Callable[[], None]) -> socket.socket:

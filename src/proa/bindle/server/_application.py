@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 import proa
 from proa.app import Health, Metrics, http, logs
+from proa.app.files import StorageError
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import (
     AccessDeniedError,
@@ -25,7 +26,6 @@ from proa.bindle.errors import (
 from proa.bindle.invoice import INVOICE_LIMIT
 from proa.bindle.server._handlers import Backend, Handlers, Trust, document
 from proa.bindle.wire import ErrorBody
-from proa.oci import StorageError
 
 __all__ = ("make_application",)
 
