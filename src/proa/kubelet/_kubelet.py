@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from proa.app import Health, Metrics, http, logs
-from proa.kube import Client, Config
+from proa.kube import Api, Client, Config
+from proa.kube.models.core_v1 import Service
 from proa.kubelet import _certificates, _machine, _node, _node_certificates
 from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
@@ -27,7 +28,7 @@ from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
 from proa.kubelet.errors import KubeletError
 from proa.oci import DockerConfig, RegistryClient, SignaturePolicy
-from proa.runtime import Recorder
+from proa.runtime import Recorder, Reflector
 
 _log = logs.get_logger(__name__)
 
@@ -103,6 +104,7 @@ class Kubelet:
             parts.push_async_callback(sandboxes.shutdown)
         recorder = await parts.enter_async_context(Recorder(client, "kubelet", settings.name))
         machine = await asyncio.to_thread(_machine.observe, settings.data_dir)
+        known_services = await parts.enter_async_context(Reflector(Api(client, Service)))
         services = Services(
             client=client,
             sandboxes=sandboxes,
@@ -112,6 +114,7 @@ class Kubelet:
             allocatable=_node.capacity(machine, settings.max_pods),
             pauses=self._pauses,
             log_limits=LogLimits(settings.log_bytes, settings.container_log_max_files),
+            known_services=known_services.store,
             watches=await parts.enter_async_context(ReferenceWatches.open(client)),
         )
         addresses = PodAddresses(settings.pod_cidr)
