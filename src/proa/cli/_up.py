@@ -115,6 +115,10 @@ def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
         port=chosen.kubelet_port,
         max_pods=chosen.max_pods,
         stop_pods_on_exit=True,
+        # The machine is its user's: it may be fuller than a server's may be.
+        eviction_hard={"memory.available": "50Mi", "nodefs.available": "500Mi"},
+        image_gc_high_threshold_percent=95,
+        image_gc_low_threshold_percent=90,
     )
     kubeconfig = server.kubeconfig_for(user=f"system:node:{own.name}", groups=("system:nodes",))
     return Kubelet(own, Config.from_kubeconfig(kubeconfig))

@@ -25,6 +25,7 @@ from proa.statemachine import Cell
 
 IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
 STORAGE: Final = 10.0
+PRESSURE: Final = 10.0
 _GRACE_PERIOD: Final = 30.0
 _SERVICES_KNOWN_WITHIN: Final = 5.0
 CONFIGURATION: Final = Backoff(initial=1.0, maximum=60.0, factor=2.0)
@@ -39,12 +40,14 @@ class Pauses:
         pull: After an image could not be had.
         configuration: After a config map, secret or volume was missing, or a container could not be created.
         storage: Seconds between looks at how much disk a pod with a limit takes.
+        pressure: Seconds between looks at whether the node runs short of something.
     """
 
     restart: Backoff = CRASH_LOOP
     pull: Backoff = IMAGE_PULL
     configuration: Backoff = CONFIGURATION
     storage: float = STORAGE
+    pressure: float = PRESSURE
 
 
 @dataclass(frozen=True, kw_only=True)
