@@ -118,6 +118,10 @@ def _node_settings(chosen: UpSettings) -> KubeletSettings:
         port=chosen.kubelet_port,
         max_pods=chosen.max_pods,
         stop_pods_on_exit=True,
+        # The machine is its user's: it may be fuller than a server's may be.
+        eviction_hard={"memory.available": "50Mi", "nodefs.available": "500Mi"},
+        image_gc_high_threshold_percent=95,
+        image_gc_low_threshold_percent=90,
     )
 
 
