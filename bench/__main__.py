@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("client", "apiserver", "sandboxes", "pods", "controllers", "runtime", "bindle")
+BENCHMARKS = ("client", "apiserver", "sandboxes", "pods", "controllers", "runtime", "bindle", "wagi")
 
 
 def main() -> int:

@@ -27,6 +27,8 @@ else from its default. All that is wrong is reported at once.
 USAGES = {
     "up": "proa up",
     "apiserver": "proa apiserver",
+    "backup": "proa backup FILE [--data-dir DIR]",
+    "restore": "proa restore FILE [--data-dir DIR]",
     "kubelet": "proa kubelet",
     "registry": "proa registry",
     "run": "proa run FILE [--env K=V] [OPTIONS] [-- ARGS]",

@@ -1,10 +1,16 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 
 _HEAVY = ["aiohttp", "msgspec", "prometheus_client", "structlog", "uvloop", "yaml"]
+_PACKAGES = [
+    f"proa.{name}"
+    for name in ["app", "bindle", "controlplane", "kube", "kubelet", "oci", "runtime", "statemachine", "wasm"]
+]
 
 
 def loaded_by(statement: str) -> list[str]:
@@ -26,8 +32,11 @@ def test_importing_the_kit_loads_nothing_heavy(statement: str) -> None:
     assert loaded_by(statement) == []
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    import proa.app
-
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = proa.app.nonsense
+@pytest.mark.parametrize("package", _PACKAGES)
+def test_a_package_offers_its_names_and_no_other(package: str) -> None:
+    module = import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    for name in module.__all__:
+        assert not isinstance(getattr(module, name), ModuleType), name
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nonsense'"):
+        _ = module.nonsense

@@ -1,16 +1,23 @@
 """Storage: garbage, leftovers of the reference, and the disk's own failures."""
 
 import asyncio
+import contextlib
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proa.app.files import StorageError
 from proa.bindle.errors import ParcelMismatchError, ParcelNotFoundError
-from proa.bindle.invoice import encode
+from proa.bindle.invoice import Id, encode
 from proa.bindle.storage import Storage
-from proa.bindle.storage.index import Query, SearchIndex
+from proa.bindle.storage.database import InvoiceIndex
+from proa.bindle.storage.index import Found, Query
 from proa.bindle.testing import make_invoice, make_label
-from proa.oci import StorageError
+from proa.bindle.version import Version, VersionRange
 
 
 async def store(storage: Storage, content: bytes) -> str:
@@ -106,26 +113,99 @@ def test_what_is_no_digest_is_no_path(tmp_path: Path, digest: str) -> None:
         Storage(tmp_path).parcels.path(digest)
 
 
-def test_the_index_finds_what_was_put_as_what_was_loaded() -> None:
-    names = ["b", "a/c", "a/B"]
-    ids = [
-        make_invoice(f"{name}/{version}", {}).id for name in names for version in ("1.10.0", "1.2.0", "2.0.0")
-    ]
-    loaded, put = SearchIndex(), SearchIndex()
-    loaded.load([(bindle, False) for bindle in ids])
+def index_of(*ids: str) -> InvoiceIndex:
+    index = InvoiceIndex(Path(":memory:"), durable=True)
+    index.open()
     for bindle in ids:
-        put.put(bindle, yanked=True)
-        put.put(bindle, yanked=False)
-    assert len(loaded) == len(put) == 9
-    for query in (
-        Query(),
-        Query(text="b"),
-        Query(text="B", strict=True),
-        Query(version="^1"),
-        Query(offset=4, limit=3),
-    ):
-        assert loaded.search(query) == put.search(query)
-    everything = loaded.search(Query())
-    assert [str(bindle) for bindle in everything.ids[:3]] == ["a/B/1.2.0", "a/B/1.10.0", "a/B/2.0.0"]
-    pages = [loaded.search(Query(offset=at, limit=2)).ids for at in range(0, 10, 2)]
-    assert [bindle for page in pages for bindle in page] == everything.ids
+        index.put(make_invoice(bindle, {}))
+    return index
+
+
+def ids(found: Found) -> list[str]:
+    return [str(invoice.id) for invoice in found.invoices]
+
+
+def test_results_come_by_name_and_then_version() -> None:
+    everything = [
+        f"{name}/{v}" for name in ("a/B", "a/c", "b") for v in ("1.2.0", "1.10.0-x", "1.10.0", "2.0.0")
+    ]
+    with contextlib.closing(index_of(*reversed(everything))) as index:
+        assert ids(index.search(Query())) == everything
+        pages = [index.search(Query(offset=at, limit=5)) for at in range(0, 15, 5)]
+        assert [each for page in pages for each in ids(page)] == everything
+        assert {page.total for page in pages} == {12}
+        assert ids(index.search(Query(text="b", version="^1"))) == [
+            "a/B/1.2.0",
+            "a/B/1.10.0",
+            "b/1.2.0",
+            "b/1.10.0",
+        ]
+        assert ids(index.search(Query(text="B", strict=True, version=">=2"))) == ["a/B/2.0.0"]
+        assert ids(index.search(Query(text="c a", version="=1.10.0-x"))) == ["a/c/1.10.0-x"]
+        assert index.search(Query(text="c", version="nonsense")) == Found([], 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_search_finds_what_a_look_at_each_invoice_would(data: st.DataObject) -> None:
+    number = st.integers(0, 2)
+    versions = st.builds("{}.{}.{}{}".format, number, number, number, st.sampled_from(["", "-a", "-1", "+b"]))
+    bindles = data.draw(
+        st.lists(st.tuples(st.sampled_from(["x/a", "x/B", "ß", "SS"]), versions, st.booleans()))
+    )
+    states = {f"{name}/{version}": yanked for name, version, yanked in bindles}
+    query = Query(
+        text=data.draw(st.sampled_from(["", "b", "B", "x a", "ss"])),
+        version=data.draw(
+            st.sampled_from(["", "*", "^1", "~0.1", "<2.0.0-b", ">=1.1, <2", "1.0.0-a", "=1.0.0+b"])
+        ),
+        strict=data.draw(st.booleans()),
+        yanked=data.draw(st.booleans()),
+        offset=data.draw(st.integers(0, 3)),
+        limit=data.draw(st.integers(1, 4)),
+    )
+    expected = sorted(
+        (bindle for bindle, yanked in states.items() if query.yanked or not yanked),
+        key=lambda text: (Id.parse(text).name, Version.parse(Id.parse(text).version).key, text),
+    )
+    expected = [bindle for bindle in expected if _answers(query, Id.parse(bindle))]
+    with contextlib.closing(index_of(*states)) as index:
+        for bindle, yanked in states.items():
+            index.put(msgspec.structs.replace(make_invoice(bindle, {}), yanked=yanked or None))
+        found = index.search(query)
+        assert (ids(found), found.total) == (expected[query.offset :][: query.limit], len(expected))
+
+
+def _answers(query: Query, bindle: Id) -> bool:
+    fold = str if query.strict else str.casefold
+    words = fold(query.text).split()
+    return all(word in fold(bindle.name) for word in words) and VersionRange(query.version).matches(
+        Version.parse(bindle.version)
+    )
+
+
+async def test_the_index_follows_what_other_programs_do_to_the_files(tmp_path: Path) -> None:
+    first, second, third = (make_invoice(f"example.com/{name}/1.0.0", {}) for name in ("a", "b", "c"))
+    async with Storage(tmp_path) as storage:
+        await storage.create(first)
+        await storage.create(second)
+    place = tmp_path / "invoices"
+    shutil.rmtree(place / first.id.sha256)
+    (place / second.id.sha256 / "invoice.toml").write_bytes(
+        encode(msgspec.structs.replace(second, yanked=True))
+    )
+    (place / third.id.sha256).mkdir()
+    (place / third.id.sha256 / "invoice.toml").write_bytes(encode(third))
+    async with Storage(tmp_path) as storage:
+        assert ids(await storage.search(Query())) == [str(third.id)]
+        assert ids(await storage.search(Query(yanked=True))) == [str(second.id), str(third.id)]
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense" * 1000])
+async def test_a_damaged_index_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    invoice = make_invoice("example.com/a/1.0.0", {})
+    async with Storage(tmp_path) as storage:
+        await storage.create(invoice)
+    (tmp_path / "index.sqlite").write_bytes(damage)
+    async with Storage(tmp_path) as storage:
+        assert ids(await storage.search(Query())) == [str(invoice.id)]

@@ -30,7 +30,7 @@ def test_versions_sort_by_precedence() -> None:
         "1.10.0",
     ]
     shuffled = [Version.parse(text) for text in reversed(ordered)]
-    assert [str(version) for version in sorted(shuffled, key=lambda v: v.precedence)] == ordered
+    assert [str(version) for version in sorted(shuffled, key=lambda v: v.key)] == ordered
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,6 @@
 
 import subprocess
 import sys
-from types import ModuleType
-
-import proa.kube
-
-
-def test_every_public_name_is_there() -> None:
-    for name in proa.kube.__all__:
-        value = getattr(proa.kube, name)
-        assert not isinstance(value, ModuleType), name
 
 
 def test_importing_the_client_loads_nothing_heavy() -> None:

@@ -217,10 +217,10 @@ async def test_a_bug_in_one_pods_worker_is_that_pods_trouble_only(
 ) -> None:
     real, bugs = _container_states.Pulling.next, ["a bug"]
 
-    async def buggy(self: Any, container: Any) -> Any:
+    async def buggy(self: Any, container: Any, pod: Any) -> Any:
         if bugs and container.context.pod.metadata.name == "unlucky":
             raise RuntimeError(bugs.pop())
-        return await real(self, container)
+        return await real(self, container, pod)
 
     monkeypatch.setattr(_container_states.Pulling, "next", buggy)
     await node.run("say", "x", name="unlucky")

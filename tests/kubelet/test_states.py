@@ -1,49 +1,59 @@
-"""The states' return annotations say what may follow what: they must resolve, and be complete."""
+"""What may follow what in the lives of pods and containers, and that the docs' drawings show it."""
 
-from types import ModuleType, UnionType
-from typing import Any, get_args, get_type_hints
+from pathlib import Path
+from typing import Any
 
-from proa.kubelet import _container_states, _pod, _pod_states
+import pytest
 
+from proa.kubelet._container_states import CONTAINER
+from proa.kubelet._pod_states import POD
+from proa.statemachine import Machine, svg
 
-def edges(module: ModuleType) -> dict[str, set[str]]:
-    """What may follow each state that is declared in a module; `done` is the end."""
-    found: dict[str, set[str]] = {}
-    for name, state in vars(module).items():
-        if isinstance(state, type) and hasattr(state, "next") and not getattr(state, "_is_protocol", False):
-            hints = get_type_hints(state.next, vars(module) | {"PodWorker": _pod.PodWorker})
-            found[name] = {target(one) for one in alternatives(hints["return"])}
-    return found
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def alternatives(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-
-
-def target(state: Any) -> str:
-    return "done" if state is type(None) else str(state.__name__)
+def edges(machine: Machine[Any]) -> dict[str, set[str]]:
+    found = {entry.label: {target.__name__ for target in entry.targets} for entry in machine.entries}
+    return found | {
+        state.__name__: {edge.target.__name__ for edge in leaving} for state, leaving in machine.edges.items()
+    }
 
 
 def test_the_life_of_a_container() -> None:
-    assert edges(_container_states) == {
-        "Pulling": {"Creating", "PullFailing"},
-        "PullFailing": {"Pulling"},
-        "Creating": {"Running", "CreateFailing"},
-        "CreateFailing": {"Pulling"},
+    assert edges(CONTAINER) == {
+        "initial": {"Pulling", "Running", "Lost", "Ended"},
+        "deleted": {"Stopping", "Lost", "Done"},
+        "Pulling": {"Creating", "PullFailed"},
+        "PullFailed": {"ImagePullBackOff"},
+        "ImagePullBackOff": {"Pulling"},
+        "Creating": {"Running", "CreateFailed"},
+        "CreateFailed": {"CreateBackOff"},
+        "CreateBackOff": {"Pulling"},
         "Running": {"Ended", "Lost"},
         "Stopping": {"Ended", "Lost"},
         "Lost": {"Ended"},
-        "Ended": {"Pulling", "CrashLooping", "done"},
-        "CrashLooping": {"Pulling"},
+        "Ended": {"Pulling", "CrashLoopBackOff", "Done"},
+        "CrashLoopBackOff": {"Pulling"},
     }
 
 
 def test_the_life_of_a_pod() -> None:
-    assert edges(_pod_states) == {
-        "Admitting": {"Mounting", "Rejected", "done"},
-        "Rejected": {"done"},
+    assert edges(POD) == {
+        "initial": {"Admitting"},
+        "deleted": {"Terminating"},
+        "condemned": {"Failing"},
+        "Admitting": {"Mounting", "Rejected", "Ended"},
+        "Rejected": {"Ended"},
         "Mounting": {"Initializing"},
-        "Initializing": {"RunningContainers", "Finished"},
-        "RunningContainers": {"Finished"},
-        "Finished": {"done"},
+        "Initializing": {"Running", "Finishing"},
+        "Running": {"Finishing"},
+        "Finishing": {"Ended"},
+        "Failing": {"Ended"},
+        "Ended": {"Done"},
+        "Terminating": {"Done"},
     }
+
+
+@pytest.mark.parametrize(("name", "machine"), [("pod", POD), ("container", CONTAINER)])
+def test_the_drawings_in_the_docs_are_fresh(name: str, machine: Machine[Any]) -> None:
+    assert (DOCS / f"{name}.svg").read_text(encoding="utf-8") == svg(machine)

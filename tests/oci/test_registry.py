@@ -317,7 +317,7 @@ async def test_a_state_directory_that_can_not_be_used_is_one_clear_error(tmp_pat
 
 async def test_one_directory_serves_one_registry(tmp_path: Path) -> None:
     async with running_registry(tmp_path):
-        with pytest.raises(StorageError, match="in use by another registry"):
+        with pytest.raises(StorageError, match="in use by another process"):
             await Registry(data_dir=tmp_path, port=0).__aenter__()
 
 

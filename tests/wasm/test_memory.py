@@ -63,3 +63,33 @@ def test_what_lies_beyond_the_present_size_traps() -> None:
     assert guest.call("read", 65536) == 0
     with pytest.raises(Exception, match="out of bounds"):
         guest.call("read", 4 * 65536)
+
+
+def test_a_guest_finds_nothing_of_the_one_before_it_and_cannot_reach_where_that_one_was() -> None:
+    memory = GuestMemory()
+    config = Config()
+    config.memory_init_cow = False
+    memory.apply_to(config)
+    engine = Engine(config)
+    module = Module(
+        engine,
+        """(module (memory 1)
+          (func (export "dirty") (param i32) (drop (memory.grow (i32.const 2)))
+            (i32.store (local.get 0) (i32.const 42)))
+          (func (export "read") (param i32) (result i32) (i32.load (local.get 0))))""",
+    )
+
+    def call(store: Store, name: str, argument: int) -> int:
+        function = Instance(store, module, []).exports(store)[name]
+        assert isinstance(function, Func)
+        result: int = function(store, argument)
+        return result
+
+    for address in (8, 150_000):
+        memory.bound(3 * 65536, _exceeded)
+        with Store(engine) as store:
+            call(store, "dirty", address)
+    with Store(engine) as store:
+        assert call(store, "read", 8) == 0
+    with Store(engine) as store, pytest.raises(Exception, match="out of bounds"):
+        call(store, "read", 150_000)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wasmtime import wat2wasm
 
-from proa.wasm import InvalidModuleError, Sandboxes, SandboxSpec, UnsupportedModuleError
+from proa.wasm import InvalidModuleError, ModuleTerms, Sandboxes, SandboxSpec, UnsupportedModuleError
 from proa.wasm.testing import read_until, yosys_wasm
 
 
@@ -24,8 +24,8 @@ def _write(path: Path, binary: bytes | bytearray) -> Path:
 
 
 def _entries(cache: Path) -> list[Path]:
-    """What lies in a cache beside the digests of what lies there."""
-    return [path for path in cache.iterdir() if path.suffix != ".sha256"]
+    """What lies in a cache beside what is noted of it: digests, and what was checked."""
+    return [path for path in cache.iterdir() if path.suffix not in {".sha256", ".json"}]
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,25 @@ async def test_a_large_program_runs(state_dir: Path, shared_cache_dir: Path, yos
         assert (await read_until(sandbox.stdout, b"\n")).startswith(b"Yosys 0.")
         assert (await sandbox.wait()).exit_code == 0
         await sandboxes.shutdown()
+
+
+async def test_terms_say_what_a_module_must_be(sandboxes: Sandboxes, tmp_path: Path) -> None:
+    library = _write(tmp_path / "library.wasm", wat2wasm('(module (func (export "go")))'))
+    with pytest.raises(UnsupportedModuleError, match="no function _start"):
+        await sandboxes.compile(library)
+    compiled = await sandboxes.compile(library, terms=ModuleTerms(exports=("go",)))
+    assert await sandboxes.compile(library, terms=ModuleTerms(exports=("go",))) == compiled
+    with pytest.raises(UnsupportedModuleError, match="no function _start"):
+        await sandboxes.compile(library)
+
+
+async def test_outbound_http_is_accepted_on_terms(sandboxes: Sandboxes, tmp_path: Path) -> None:
+    core = """(module (import "wasi_experimental_http" "close" (func (param i32) (result i32)))
+      (func (export "_start")))"""
+    component = """(component (import "wasi:http/types@0.2.0" (instance)) (instance $x)
+      (export "wasi:cli/run@0.2.0" (instance $x)))"""
+    for text, name in ((core, "wasi_experimental_http"), (component, "wasi:http/types")):
+        module = _write(tmp_path / "module.wasm", wat2wasm(text))
+        with pytest.raises(UnsupportedModuleError, match=name):
+            await sandboxes.compile(module)
+        await sandboxes.compile(module, terms=ModuleTerms(http=True))

@@ -6,7 +6,11 @@ Parts, each usable alone:
 - `proa.app.logs`: structured logs and timed, nested steps, written without blocking the event loop.
 - `proa.app.lifecycle`: `run` and `App`: joined start-up, ordered and bounded shutdown, exit codes.
 - `proa.app.http`: an aiohttp server with a known address, plus health and metrics endpoints.
-- `proa.app.health`, `proa.app.metrics`, `proa.app.backoff`, `proa.app.errors`: one small concept each.
+- `proa.app.files`, `proa.app.threads`: files that are whole or not there; blocking work beside the loop, and
+  work that several callers wait for together.
+- `proa.app.loop`, `proa.app.bulk`: the event loop, and large bodies between sockets and files.
+- `proa.app.health`, `proa.app.metrics`, `proa.app.backoff`, `proa.app.errors`, `proa.app.garbage`: one small
+  concept each.
 - `proa.app.testing`: virtual time and captured logs for tests.
 
 Start reading at `proa.app.lifecycle`. Names are loaded when they are first used, so importing this package
@@ -25,8 +29,9 @@ A whole service::
     sys.exit(run(main))
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.app.backoff import Backoff, BackoffTimer
@@ -35,25 +40,17 @@ if TYPE_CHECKING:
     from proa.app.lifecycle import App, run
     from proa.app.metrics import Metrics
     from proa.app.secret import Secret
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "backoff": ("Backoff", "BackoffTimer"),
+            "errors": ("ProaError",),
+            "health": ("Health",),
+            "lifecycle": ("App", "run"),
+            "metrics": ("Metrics",),
+            "secret": ("Secret",),
+        },
+    )
 
 __all__ = ["App", "Backoff", "BackoffTimer", "Health", "Metrics", "ProaError", "Secret", "run"]
-
-_HOMES = {
-    "App": "lifecycle",
-    "Backoff": "backoff",
-    "BackoffTimer": "backoff",
-    "Health": "health",
-    "Metrics": "metrics",
-    "ProaError": "errors",
-    "Secret": "secret",
-    "run": "lifecycle",
-}
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value

@@ -53,7 +53,7 @@ class Part(Generic[T]):
         clock = asyncio.get_running_loop().time
         since = clock()
         async with self._context as value:
-            log.info("part started", part=self.name, duration=clock() - since)
+            log.info("part started", part=self.name, duration=round(clock() - since, 6))
             if self.state is PartState.STARTING:
                 self.state = PartState.RUNNING
                 self.started.set_result(value)
@@ -94,7 +94,7 @@ class Part(Generic[T]):
         since = clock()
         await asyncio.wait({self._task}, timeout=self._stop_timeout)
         if self._task.done():
-            log.info("part stopped", part=self.name, duration=clock() - since)
+            log.info("part stopped", part=self.name, duration=round(clock() - since, 6))
             return True
         log.warning(
             "part did not stop in time; going on without it", part=self.name, seconds=self._stop_timeout

@@ -63,6 +63,7 @@ async def listen(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    listener: socket.socket | None = None,
     ssl_context: ssl.SSLContext | None = None,
     name: str = "http",
     shutdown_timeout: float = 5.0,
@@ -82,6 +83,7 @@ async def listen(
         application: The application, which can be listened on once, or the handler.
         host: An address or name of this machine. Of a name with several addresses one is used, IPv4 first.
         port: 0 picks a free one.
+        listener: A socket that listens already, instead of host and port; it is closed on exit.
         ssl_context: Serve HTTPS with it.
         name: What error messages call the server.
         shutdown_timeout: Seconds that requests under way may still take on exit.
@@ -94,7 +96,7 @@ async def listen(
     """
     from aiohttp import web
 
-    listener = await _bind(name, host, port)
+    listener = listener or await _bind(name, host, port)
     runner: web.BaseRunner
     if isinstance(application, web.Application):
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)

@@ -25,8 +25,9 @@ Usage::
         path = await cache.parcel(client, bindle.id, bindle.labels[0])
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.bindle.client import Basic, BindleClient
@@ -50,37 +51,34 @@ if TYPE_CHECKING:
     from proa.bindle.storage import Quota, Storage
     from proa.bindle.storage.index import Query
     from proa.bindle.version import Version, VersionRange
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "client": ("Basic", "BindleClient"),
+            "errors": ("BindleError",),
+            "filter": ("Filter",),
+            "invoice": (
+                "Bindle",
+                "Conditions",
+                "Group",
+                "Id",
+                "Invoice",
+                "Label",
+                "Parcel",
+                "Signature",
+                "encode",
+                "parse_invoice",
+            ),
+            "keys": ("Keyring", "PublicKey", "SecretKey", "SecretKeys"),
+            "server": ("BindleServer", "Trust"),
+            "signing": ("Strategy", "sign", "signature_reports"),
+            "storage": ("Quota", "Storage"),
+            "storage.index": ("Query",),
+            "version": ("Version", "VersionRange"),
+        },
+    )
 
-_HOMES = {
-    "Basic": "client",
-    "Bindle": "invoice",
-    "BindleClient": "client",
-    "BindleError": "errors",
-    "BindleServer": "server",
-    "Conditions": "invoice",
-    "Filter": "filter",
-    "Group": "invoice",
-    "Id": "invoice",
-    "Invoice": "invoice",
-    "Keyring": "keys",
-    "Label": "invoice",
-    "Parcel": "invoice",
-    "PublicKey": "keys",
-    "Query": "storage.index",
-    "Quota": "storage",
-    "SecretKey": "keys",
-    "SecretKeys": "keys",
-    "Signature": "invoice",
-    "Storage": "storage",
-    "Strategy": "signing",
-    "Trust": "server",
-    "Version": "version",
-    "VersionRange": "version",
-    "encode": "invoice",
-    "parse_invoice": "invoice",
-    "sign": "signing",
-    "signature_reports": "signing",
-}
 
 __all__ = [
     "Basic",
@@ -112,12 +110,3 @@ __all__ = [
     "sign",
     "signature_reports",
 ]
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value

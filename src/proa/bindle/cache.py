@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from proa.app import logs
+from proa.app.threads import SharedWork
 from proa.bindle.client import BindleClient, Progress
 from proa.bindle.errors import InvoiceNotFoundError, ParcelExistsError, ServerUnavailableError, YankedError
 from proa.bindle.invoice import Id, Invoice, Label
 from proa.bindle.keys import Keyring
 from proa.bindle.signing import Strategy
 from proa.bindle.storage import Storage
-from proa.oci._threads import SharedWork
 
 __all__ = ("Cache",)
 

@@ -29,7 +29,7 @@ BindleError
     └── ServerUnavailableError  no usable answer: the only one worth a retry
 ```
 
-Each message is one line for the user. The disk's failures are `proa.oci.StorageError`.
+Each message is one line for the user. The disk's failures are `proa.app.files.StorageError`.
 """
 
 from proa.app import ProaError

@@ -9,10 +9,10 @@ from typing import Final
 from proa.bindle.cache import Cache
 from proa.bindle.client import BindleClient
 from proa.bindle.errors import NotInInvoiceError, ReadOnlyError, YankedError
-from proa.bindle.invoice import Id, Invoice, Label, encode
+from proa.bindle.invoice import Id, Invoice, Label
 from proa.bindle.keys import SecretKey
 from proa.bindle.signing import has_signed, sign
-from proa.bindle.storage import Created, Page, StoredInvoice
+from proa.bindle.storage import Created, Found, StoredInvoice
 from proa.bindle.storage.index import Query
 from proa.bindle.storage.parcels import ParcelWriter
 
@@ -55,7 +55,7 @@ class Proxy:
         signed = invoice
         if self._key is not None and not has_signed(invoice, self._key.public().key):
             signed = sign(invoice, self._key, "proxy", int(time.time()))
-        return StoredInvoice(signed, encode(signed))
+        return StoredInvoice(signed)
 
     async def label(self, bindle: Id, sha256: str) -> Label:
         """Return what an invoice says about a parcel."""
@@ -72,10 +72,10 @@ class Proxy:
         """Return what the other server misses."""
         return await self._client.missing(bindle)
 
-    async def search(self, query: Query) -> Page:
+    async def search(self, query: Query) -> Found:
         """Return what the other server finds."""
         found = await self._client.search(query)
-        return Page(found.invoices, found.total)
+        return Found(found.invoices, found.total)
 
     async def arrived(self, sha256: str) -> int:
         """Return 0: nothing is uploaded here."""

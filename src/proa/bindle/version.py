@@ -33,7 +33,7 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version. Equality takes build metadata into account, `precedence` does not."""
+    """A version. Equality takes build metadata into account, `key` does not."""
 
     major: int
     minor: int
@@ -55,24 +55,60 @@ class Version:
         return cls(major, minor, patch, match["pre"] or "", match["build"] or "")
 
     @property
-    def release(self) -> Triple:
-        """The three numbers."""
-        return self.major, self.minor, self.patch
+    def release(self) -> bytes:
+        """What the keys of this release and of all its pre-releases begin with."""
+        return _release_key((self.major, self.minor, self.patch))
 
     @property
-    def precedence(self) -> tuple[object, ...]:
-        """A key to sort by, as SemVer orders: a release comes after its pre-releases."""
-        return (self.release, _pre_key(self.pre))
+    def key(self) -> bytes:
+        """What sorts, byte by byte, as SemVer orders: a release comes after its pre-releases."""
+        return self.release + _pre_key(self.pre)
 
     def __str__(self) -> str:
         tail = f"-{self.pre}" * bool(self.pre) + f"+{self.build}" * bool(self.build)
         return f"{self.major}.{self.minor}.{self.patch}{tail}"
 
 
-def _pre_key(pre: str) -> tuple[object, ...]:
+def _number_key(number: int) -> bytes:
+    """Return the number's bytes after their count, so that a longer number is a greater one."""
+    length = (number.bit_length() + 7) // 8
+    return bytes([length]) + number.to_bytes(length, "big")
+
+
+def _release_key(release: Triple) -> bytes:
+    return b"".join(map(_number_key, release))
+
+
+def _pre_key(pre: str) -> bytes:
+    """Begin each identifier by its kind, numbers first, and end by what is less than any kind."""
     if not pre:
-        return (1,)
-    return (0, *((0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")))
+        return b"\xff"
+    return b"".join(map(_identifier_key, pre.split("."))) + b"\0"
+
+
+def _identifier_key(text: str) -> bytes:
+    return b"\1" + _number_key(int(text)) if text.isdigit() else b"\2" + text.encode() + b"\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The keys of the versions in a range.
+
+    Attributes:
+        low: the least key.
+        high: the first key beyond; None: there is no end.
+        releases: of which releases pre-releases are in the range, too; None: of all.
+    """
+
+    low: bytes = b""
+    high: bytes | None = None
+    releases: frozenset[bytes] | None = frozenset()
+
+    def hold(self, version: Version) -> bool:
+        """Whether a version lies within."""
+        if version.key < self.low or (self.high is not None and version.key >= self.high):
+            return False
+        return not version.pre or self.releases is None or version.release in self.releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,62 +124,47 @@ class _Comparator:
         return self.major, self.minor or 0, self.patch or 0
 
     @property
-    def next(self) -> Triple:
-        """The first release beyond everything that the written parts cover."""
-        if self.minor is None:
-            return self.major + 1, 0, 0
-        if self.patch is None:
-            return self.major, self.minor + 1, 0
-        return self.major, self.minor, self.patch + 1
+    def first(self) -> bytes:
+        """The least key that the written parts cover."""
+        return _release_key(self.low) + (b"" if self.patch is None else _pre_key(self.pre))
 
     @property
-    def floor(self) -> tuple[object, ...]:
-        return (self.low, _pre_key(self.pre) if self.patch is not None else (0,))
+    def beyond(self) -> bytes:
+        """The first key beyond everything that the written parts cover."""
+        if self.minor is None:
+            return _release_key((self.major + 1, 0, 0))
+        if self.patch is None:
+            return _release_key((self.major, self.minor + 1, 0))
+        return self.first + b"\0"
 
-    def matches(self, version: Version) -> bool:
-        return _TESTS[self.operator](self, version)
-
-
-def _equal(wanted: _Comparator, version: Version) -> bool:
-    if wanted.patch is not None:
-        return version.precedence == (wanted.low, _pre_key(wanted.pre))
-    return wanted.low <= version.release < wanted.next
-
-
-def _greater(wanted: _Comparator, version: Version) -> bool:
-    if wanted.patch is None:
-        return version.release >= wanted.next
-    return version.precedence > wanted.floor
+    @property
+    def bounds(self) -> tuple[bytes, bytes | None]:
+        return _BOUNDS[self.operator](self)
 
 
-def _at_least(wanted: _Comparator, version: Version) -> bool:
-    return version.precedence >= wanted.floor
+def _tilde(wanted: _Comparator) -> bytes:
+    return _release_key(
+        (wanted.major + 1, 0, 0) if wanted.minor is None else (wanted.major, wanted.minor + 1, 0)
+    )
 
 
-def _tilde(wanted: _Comparator, version: Version) -> bool:
-    end = (wanted.major + 1, 0, 0) if wanted.minor is None else (wanted.major, wanted.minor + 1, 0)
-    return _at_least(wanted, version) and version.release < end
-
-
-def _caret(wanted: _Comparator, version: Version) -> bool:
+def _caret(wanted: _Comparator) -> bytes:
     major, minor, patch = wanted.low
     if major or wanted.minor is None:
-        end = (major + 1, 0, 0)
-    elif minor or wanted.patch is None:
-        end = (0, minor + 1, 0)
-    else:
-        end = (0, 0, patch + 1)
-    return _at_least(wanted, version) and version.release < end
+        return _release_key((major + 1, 0, 0))
+    if minor or wanted.patch is None:
+        return _release_key((0, minor + 1, 0))
+    return _release_key((0, 0, patch + 1))
 
 
-_TESTS: Final[dict[str, Callable[[_Comparator, Version], bool]]] = {
-    "=": _equal,
-    ">": _greater,
-    ">=": _at_least,
-    "<": lambda wanted, version: not _at_least(wanted, version),
-    "<=": lambda wanted, version: not _greater(wanted, version),
-    "~": _tilde,
-    "^": _caret,
+_BOUNDS: Final[dict[str, Callable[[_Comparator], tuple[bytes, bytes | None]]]] = {
+    "=": lambda wanted: (wanted.first, wanted.beyond),
+    ">": lambda wanted: (wanted.beyond, None),
+    ">=": lambda wanted: (wanted.first, None),
+    "<": lambda wanted: (b"", wanted.first),
+    "<=": lambda wanted: (b"", wanted.beyond),
+    "~": lambda wanted: (wanted.first, _tilde(wanted)),
+    "^": lambda wanted: (wanted.first, _caret(wanted)),
 }
 
 
@@ -156,28 +177,40 @@ class VersionRange:
 
     text: str = ""
 
-    def matches(self, version: Version) -> bool:
-        """Whether the range holds the version."""
+    @property
+    def exactly(self) -> str | None:
+        """The one version that is in the range, build metadata included; None where it is not one."""
         text = self.text.strip()
-        if not text:
-            return True
-        if _VERSION.fullmatch(text):
-            return version == Version.parse(text) if len(text) <= _LONGEST else False
-        comparators = self._comparators
-        if comparators is None or not all(each.matches(version) for each in comparators):
-            return False
-        return not version.pre or any(
-            each.pre and each.patch is not None and each.low == version.release for each in comparators
-        )
+        return text if len(text) <= _LONGEST and _VERSION.fullmatch(text) else None
 
     @cached_property
-    def _comparators(self) -> list[_Comparator] | None:
-        if self.text.strip() in {"*", "x", "X"}:
-            return []
+    def bounds(self) -> Bounds | None:
+        """The keys of the versions in the range; None: there are none."""
+        text = self.text.strip()
+        if not text:
+            return Bounds(releases=None)
+        if self.exactly:
+            key = Version.parse(text).key
+            return Bounds(key, key + b"\0", None)
+        if text in {"*", "x", "X"}:
+            return Bounds()
         try:
-            return [_comparator(part.strip()) for part in self.text.split(",")]
+            return _common([_comparator(part.strip()) for part in text.split(",")])
         except InvalidVersionError:
             return None
+
+    def matches(self, version: Version) -> bool:
+        """Whether the range holds the version."""
+        if self.exactly is not None and str(version) != self.exactly:
+            return False
+        return self.bounds is not None and self.bounds.hold(version)
+
+
+def _common(comparators: list[_Comparator]) -> Bounds:
+    lows, highs = zip(*(each.bounds for each in comparators), strict=True)
+    ends = [high for high in highs if high is not None]
+    named = (each for each in comparators if each.pre and each.patch is not None)
+    return Bounds(max(lows), min(ends, default=None), frozenset(_release_key(each.low) for each in named))
 
 
 def _comparator(text: str) -> _Comparator:

@@ -19,6 +19,8 @@ COMMANDS = {
     "exec": ("proa.cli._exec", "run a command in a container"),
     "crd": ("proa.cli._crd", "print the definition of a custom resource made of Python types"),
     "apiserver": ("proa.cli._apiserver", "start the embedded control plane alone"),
+    "backup": ("proa.cli._backup", "write the state of a cluster to one file, also while it runs"),
+    "restore": ("proa.cli._restore", "put a backup in the place of a stopped cluster's state"),
     "scheduler": ("proa.cli._scheduler", "start the scheduler alone, for any Kubernetes API server"),
     "controller-manager": (
         "proa.cli._controller_manager",
@@ -27,6 +29,7 @@ COMMANDS = {
     "kubelet": ("proa.cli._kubelet", "start a node that runs WebAssembly pods for any Kubernetes API server"),
     "bindle": ("proa.cli.bindle", "store, fetch, sign and serve bindles: signed aggregates of objects"),
     "registry": ("proa.cli._registry", "start the OCI registry alone"),
+    "wagi": ("proa.cli._wagi", "serve WebAssembly modules over HTTP, an instance a request"),
     "statemachine": ("proa.cli._statemachine", "draw a state machine as Mermaid text or SVG"),
     "version": ("proa.cli._version", "print the version"),
 }
@@ -72,7 +75,8 @@ def _suggestion(name: str) -> str:
 
 
 def _help() -> str:
-    lines = [f"  {name:<12} {summary}" for name, (_, summary) in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         (
             "usage: proa COMMAND [OPTIONS]",

@@ -14,8 +14,9 @@
 - `testing`: a server for tests.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from ._errors import ControlPlaneError
@@ -23,23 +24,16 @@ if TYPE_CHECKING:
     from .network import Network
     from .scheduler import Scheduler
     from .server import ApiServer, ApiServerSettings
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "_errors": ("ControlPlaneError",),
+            "controllers": ("ControllerManager",),
+            "network": ("Network",),
+            "scheduler": ("Scheduler",),
+            "server": ("ApiServer", "ApiServerSettings"),
+        },
+    )
 
 __all__ = ["ApiServer", "ApiServerSettings", "ControlPlaneError", "ControllerManager", "Network", "Scheduler"]
-
-_HOMES = {
-    "ApiServer": "server",
-    "ApiServerSettings": "server",
-    "ControlPlaneError": "_errors",
-    "ControllerManager": "controllers",
-    "Network": "network",
-    "Scheduler": "scheduler",
-}
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value

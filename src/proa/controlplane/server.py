@@ -32,6 +32,7 @@ from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
 from .serving._audit import AuditLog
 from .serving._bodies import MAX_BODY
+from .serving._dispatcher import Intercept
 from .serving._logs import LogService
 from .serving._measurements import Measurements
 from .serving._objects import ObjectService
@@ -76,17 +77,31 @@ class ApiServer:
     writes in one order. Leaving ends watches, answers what is under way, and commits all that was
     accepted.
 
+    Args:
+        settings: Where state is kept, and where to listen.
+        health: The checks of the process that the server is part of.
+        metrics: The metrics of that process.
+        intercept: Stands before all requests; `testing` puts its faults there.
+
     Raises (on entering):
         ControlPlaneError: The state directory is unusable, damaged, or used by another server.
         proa.app.http.AddressError: The address or port cannot be had.
     """
 
     def __init__(
-        self, settings: ApiServerSettings, *, health: Health | None = None, metrics: Metrics | None = None
+        self,
+        settings: ApiServerSettings,
+        *,
+        health: Health | None = None,
+        metrics: Metrics | None = None,
+        intercept: Intercept | None = None,
     ) -> None:
         self.settings = settings
         self.health = health or Health()
         self.metrics = metrics or Metrics()
+        self.store: Store
+        self.watches: WatchService
+        self._intercept = intercept
         self._stack = AsyncExitStack()
         self._server: http.Server
         self._pki: Pki
@@ -140,8 +155,8 @@ class ApiServer:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         tokens = await asyncio.to_thread(self._load)
-        store = await stack.enter_async_context(Store(settings.data_dir))
-        self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
+        self.store = store = await stack.enter_async_context(Store(settings.data_dir))
+        self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", certified_hosts(settings.bind))
         authoriser = Authoriser(store)
         known = catalogue()
         client = WebhookClient(store)
@@ -151,7 +166,7 @@ class ApiServer:
         chain.converts(conversions.convert)
         registry = Registry(store, chain)
         await stack.enter_async_context(CustomResources(registry, known, conversions))
-        watches = await stack.enter_async_context(WatchService(store))
+        self.watches = watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
         audit = await self._audit_log(stack)
         dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
@@ -197,10 +212,6 @@ class ApiServer:
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 
-    def _hosts(self) -> list[str]:
-        bound = [self.settings.bind] if self.settings.bind not in _ANY else []
-        return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
-
     def _dispatcher(
         self,
         stack: AsyncExitStack,
@@ -243,8 +254,15 @@ class ApiServer:
                 "pods/log": container_logs.answer,
                 "pods/exec": streams.answer("exec"),
                 "pods/attach": streams.answer("attach"),
+                "pods/portforward": streams.answer("portForward"),
             },
             virtual=reviews.answers() | usage.answers(),
             measurements=Measurements(self.metrics),
             audit=audit,
+            intercept=self._intercept,
         )
+
+
+def certified_hosts(bind: str) -> list[str]:
+    """What the server's certificate is good for, beside the cluster's own names for it."""
+    return ["127.0.0.1", "::1", SERVICE_ADDRESS, *([bind] if bind not in _ANY else [])]

@@ -20,8 +20,9 @@ Parts, in the order to read them:
 Names are loaded when they are first used, so that importing this package costs next to nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.kube.api import Api, Page
@@ -57,6 +58,45 @@ if TYPE_CHECKING:
     )
     from proa.kube.models import DynamicObject, PartialObjectMetadata, Resource
     from proa.kube.transport import Timeouts
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "api": ("Api", "Page"),
+            "client": ("Client",),
+            "codec": ("decode", "encode"),
+            "config": ("Config",),
+            "core.patches": ("Apply", "Json", "Merge", "Patch", "Strategic"),
+            "core.retrying": ("Retry",),
+            "core.selectors": ("Selector",),
+            "core.undecodable": ("Undecodable",),
+            "core.watching": ("AnyEvent", "Bookmark", "WatchEvent"),
+            "errors": (
+                "AlreadyExistsError",
+                "ApiError",
+                "ConfigError",
+                "ConflictError",
+                "ConnectError",
+                "DecodeError",
+                "ForbiddenError",
+                "GoneError",
+                "InvalidError",
+                "InvalidRequestError",
+                "KubeError",
+                "ManifestError",
+                "MethodNotAllowedError",
+                "NotFoundError",
+                "RequestTimeoutError",
+                "TlsError",
+                "TooManyRequestsError",
+                "TransportError",
+                "UnauthorizedError",
+                "UnknownResourceError",
+            ),
+            "models": ("DynamicObject", "PartialObjectMetadata", "Resource"),
+            "transport": ("Timeouts",),
+        },
+    )
 
 __all__ = [
     "AlreadyExistsError",
@@ -101,26 +141,3 @@ __all__ = [
     "decode",
     "encode",
 ]
-
-_HOMES = {
-    "api": ("Api", "Page"),
-    "client": ("Client",),
-    "codec": ("decode", "encode"),
-    "config": ("Config",),
-    "core.patches": ("Apply", "Json", "Merge", "Patch", "Strategic"),
-    "core.retrying": ("Retry",),
-    "core.selectors": ("Selector",),
-    "core.undecodable": ("Undecodable",),
-    "core.watching": ("AnyEvent", "Bookmark", "WatchEvent"),
-    "models": ("DynamicObject", "PartialObjectMetadata", "Resource"),
-    "transport": ("Timeouts",),
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = next((home for home, names in _HOMES.items() if name in names), "errors")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -17,19 +19,23 @@ from proa.kubelet import (
     _hooks,
     _mounts,
     _probes,
+    _pull_secrets,
     _references,
     _termination_message,
+    _wagi,
 )
 from proa.kubelet._actions import Target
 from proa.kubelet._exits import container_id
 from proa.kubelet._expansion import expand
+from proa.kubelet._images import ImageReference, parse_image
 from proa.kubelet._log_writer import LogFile
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
+from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
-from proa.oci import PulledModule, Reference
+from proa.oci import Credentials, PulledModule
 from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
 
 
@@ -41,6 +47,7 @@ class Container:
         init: Whether it is an init container.
         status: As it is to be reported; set it by the methods only, so that it is saved.
         log: The log that is being written, or was last.
+        stdin: Where those who attach to it write; None when its input is empty.
     """
 
     def __init__(
@@ -55,6 +62,9 @@ class Container:
         self.create_failures = pauses.configuration.start()
         self._restart_timer = RestartTimer(pauses.restart)
         self._spec = spec
+        self._stop_at: float | None = None
+        directory = context.directory.path / spec.name
+        self.stdin = StandardInput(directory / "stdin", once=bool(spec.stdin_once)) if spec.stdin else None
         self._started = asyncio.Event()
         self._note_started()
 
@@ -101,9 +111,11 @@ class Container:
         place = "initContainers" if self.init else "containers"
         self.context.event(reason, message, type, field_path=f"spec.{place}{{{self.name}}}")
 
-    async def wait(self, reason: str, message: str | None = None) -> None:
-        """It waits."""
-        await self._set(_container_status.waiting(self.status, reason, message))
+    async def set(self, status: ContainerStatus) -> None:
+        """Its status is this now; when this returns, it is on disk."""
+        self.status = status
+        self._note_started()
+        await self.context.changed()
 
     async def run(self, sandbox: Sandbox) -> LogFile:
         """It runs in this sandbox; returns the log to write."""
@@ -119,7 +131,7 @@ class Container:
             started_at = sandbox.started_at.replace(microsecond=0)
             started = not (_probes.supported(self.spec.startup_probe) or _hooks.post_start(self))
             ready = started and not _probes.supported(self.spec.readiness_probe)
-            await self._set(
+            await self.set(
                 _container_status.running(
                     self.status, identifier, name.restart, started_at, started=started, ready=ready
                 )
@@ -130,16 +142,25 @@ class Container:
         """Its hook and its startup probe are done with; it is ready unless a readiness probe must say so."""
         if not self.status.started:
             ready = not _probes.supported(self.spec.readiness_probe)
-            await self._set(replace(self.status, started=True, ready=ready))
+            await self.set(replace(self.status, started=True, ready=ready))
 
     async def set_ready(self, *, ready: bool) -> None:
         """It can do its work, or not."""
         if self.status.ready != ready:
-            await self._set(replace(self.status, ready=ready))
+            await self.set(replace(self.status, ready=ready))
 
     async def until_started(self) -> None:
         """Wait until an instance of it runs and has started."""
         await self._started.wait()
+
+    def is_stopping(self, seconds: float) -> None:
+        """The pod ends it within so many seconds: it is not restarted."""
+        self._stop_at = asyncio.get_running_loop().time() + seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """How long its hooks may still take once the pod ends it."""
+        return max(0.0, (self._stop_at or 0.0) - asyncio.get_running_loop().time())
 
     def kill(self) -> None:
         """End it at once; its state tells when it has ended."""
@@ -150,22 +171,35 @@ class Container:
         """It has ended; when this returns, that will not be forgotten."""
         if self.log is not None:
             self.log.close()
+        if self.stdin is not None:
+            self.stdin.close()
         own_words = await asyncio.to_thread(self._termination_message, end.exit_code)
         if own_words:
             end = replace(end, message=own_words)
         once = self.init and not self.is_sidecar
-        await self._set(_container_status.terminated(self.status, end, init=once))
+        await self.set(_container_status.terminated(self.status, end, init=once))
 
-    def use_image(self, reference: Reference, image: PulledModule) -> None:
+    def use_image(self, reference: ImageReference, image: PulledModule) -> None:
         """The next instance is of this image."""
         image_id = f"{reference.name}@{image.manifest_digest}"
         self.status = replace(self.status, image=self.spec.image or "", image_id=image_id)
 
     def restart_at(self, end: ContainerStateTerminated) -> datetime | None:
         """When it is to be started again after it ended so; None for never."""
+        if self._stop_at is not None:
+            return None
         policy = restart_policy(self.context.pod.spec, self.spec, init=self.init)
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None
+
+    async def pull_credentials(self) -> Mapping[str, Credentials]:
+        """What the pod brings for its images; secrets that are of no use are told of."""
+        context = self.context
+        found, problems = await _pull_secrets.credentials(context.services.client, context.pod)
+        for problem in problems:
+            message = f"Unable to use a pull secret: {problem}"
+            context.event("FailedToRetrieveImagePullSecret", message, "Warning")
+        return found
 
     async def sandbox_spec(self, module: CompiledModule) -> SandboxSpec:
         """What to run.
@@ -204,6 +238,19 @@ class Container:
             return _termination_message.end_of_log(directory.log(self.name, restart), most)
         return message
 
+    async def start(self, module: CompiledModule) -> Sandbox:
+        """Start its next instance; errors as of `sandbox_spec` and `Sandboxes.start`."""
+        spec, sandboxes = await self.sandbox_spec(module), self.context.services.sandboxes
+        if await _wagi.is_server(self):
+            return await _wagi.start(self, spec)
+        if self.stdin is None:
+            return await sandboxes.start(spec)
+        stdin = await asyncio.to_thread(self.stdin.for_guest)
+        try:
+            return await sandboxes.start(spec, stdin)
+        finally:
+            os.close(stdin)
+
     async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
         """Run the module that this container runs with other arguments, in a sandbox of that name.
 
@@ -213,7 +260,7 @@ class Container:
             proa.wasm.WasmError: It cannot be started.
         """
         services = self.context.services
-        image = await services.images.find(Reference.parse(self.status.image_id))
+        image = await services.images.find(parse_image(self.status.image_id))
         if image is None:
             raise ContainerConfigError(f"the image {self.status.image_id} is not on the node any more")
         module = await services.sandboxes.compile(image.path, image.digest.rpartition(":")[2])
@@ -227,11 +274,6 @@ class Container:
         with contextlib.suppress(WasmError):
             await sandbox.wait()
             await self.context.services.sandboxes.forget(sandbox.id)
-
-    async def _set(self, status: ContainerStatus) -> None:
-        self.status = status
-        self._note_started()
-        await self.context.changed()
 
     def _note_started(self) -> None:
         if self.status.started:

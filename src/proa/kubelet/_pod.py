@@ -12,28 +12,19 @@ from proa.kube import Api, ConflictError, KubeError, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.core_v1 import Container as ContainerSpec
 from proa.kube.models.core_v1 import ContainerStatus, Pod, PodStatus
-from proa.kubelet import _container_status, _storage
+from proa.kubelet import _container_states, _container_status, _storage
 from proa.kubelet._container import Container
-from proa.kubelet._container_states import Lost, Running, Stopping
 from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
-from proa.kubelet._pod_states import Admitting, PodState
+from proa.kubelet._pod_states import POD, Sentence
 from proa.kubelet._pod_status import TERMINAL_PHASES, PodFacts, pod_status
 from proa.kubelet._sidecars import Sidecars
 from proa.kubelet._status_writer import StatusWriter
 from proa.kubelet._volume_updates import keep_current
+from proa.statemachine import Cell
 
 _log = logs.get_logger(__name__)
 _RETRY: Final = Backoff(initial=0.2, maximum=10.0, jitter=0.5)
-
-
-@dataclasses.dataclass(frozen=True)
-class Sentence:
-    """Why a pod must end before its time, and how many seconds its hooks have until then."""
-
-    reason: str
-    message: str
-    grace_period: float
 
 
 class PodWorker:
@@ -63,7 +54,7 @@ class PodWorker:
     ) -> None:
         known = saved or pod.status
         self.context = PodContext(
-            services=services, pod=pod, directory=directory, ip=ip, changed=self._changed
+            services=services, latest=Cell(pod), directory=directory, ip=ip, changed=self._changed
         )
         self.init_containers = self._containers(
             pod.spec.init_containers, known.init_container_statuses, init=True
@@ -83,15 +74,16 @@ class PodWorker:
             reason=known.reason if over else None,
             message=known.message if over else None,
         )
-        self._sentence: Sentence | None = None
-        self._condemned = asyncio.Event()
+        self._sentence: asyncio.Future[Sentence] = asyncio.get_running_loop().create_future()
+        self._guards: list[asyncio.Task[None]] = []
         self._saving = asyncio.Lock()
         self._ending = asyncio.Event()
         self.update(pod)
 
     def update(self, pod: Pod) -> None:
         """The server has a newer version of the pod."""
-        before, self.context.pod = self.context.pod.metadata, pod
+        before = self.context.pod.metadata
+        self.context.latest.set(pod)
         if (before.labels, before.annotations) != (pod.metadata.labels, pod.metadata.annotations):
             self.context.volumes_changed.set()
         self._writer.observe(pod)
@@ -117,27 +109,26 @@ class PodWorker:
         """Live until the pod is gone. If cancelled, its containers run on for the next kubelet."""
         async with asyncio.TaskGroup() as group, self.sidecars:
             writing = group.create_task(self._writer.run(), name=f"status of {self.context.title}")
+            self._guards = [group.create_task(guard) for guard in self._to_guard()]
             await self._changed()
-            if not self._ending.is_set():
-                await self._live()
-            await self._ending.wait()
-            await self._stop(self.context.grace_period)
-            await self._delete()
+            await POD.run(self, self.context.latest, deleted=self._ending)
+            self._unguard()
             await self.context.gone.wait()
             writing.cancel()
         await self.context.directory.remove()
 
-    def condemn(self, sentence: "Sentence") -> None:
+    def condemn(self, sentence: Sentence) -> None:
         """The pod must end now and counts as failed; one that has ended stays as it is."""
-        if not self._facts.finished and self._sentence is None:
-            self._sentence = sentence
-            self._condemned.set()
+        if not self._facts.finished and not self._sentence.done():
+            self._sentence.set_result(sentence)
 
     def close_logs(self) -> None:
         """Nobody writes the logs any more: let go of those who follow them."""
         for container in [*self.init_containers, *self.containers]:
             if container.log is not None:
                 container.log.close()
+            if container.stdin is not None:
+                container.stdin.close()
 
     def container(self, name: str) -> Container | None:
         """The container of that name, init or app."""
@@ -163,58 +154,37 @@ class PodWorker:
         self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
         self._explain_waiting("")
 
-    async def fail(self, reason: str, message: str) -> None:
-        """The pod as a whole has failed."""
+    def explain(self, reason: str, message: str) -> None:
+        """The pod as a whole fails, for this reason."""
         self._facts = dataclasses.replace(self._facts, reason=reason, message=message)
-        await self.finish()
 
     async def finish(self) -> None:
         """No container will run again."""
+        self._unguard()
         self._facts = dataclasses.replace(self._facts, finished=True)
         await self._changed()
 
-    # Its life
+    async def until_condemned(self) -> Sentence:
+        """Wait until it must end before its time."""
+        return await asyncio.shield(self._sentence)
 
-    async def _live(self) -> None:
-        """Go from state to state until the pod has ended for good, is condemned or is to be deleted."""
+    async def until_deleted(self) -> None:
+        """Wait until it is to be deleted, or gone already."""
+        await self._ending.wait()
+
+    async def stop(self, seconds: float) -> None:
+        """End all containers, sidecars after the others, and read their output to the end."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
         async with asyncio.TaskGroup() as group:
-            life = group.create_task(self._states(), name=f"life of {self.context.title}")
-            guards = [group.create_task(guard) for guard in self._guards()]
-            # What has ended for good needs none of them any more.
-            life.add_done_callback(lambda _: [guard.cancel() for guard in guards])
-            await _either(self._ending, self._condemned)
-            life.cancel()
-        if self._sentence is not None and not self._ending.is_set():
-            await self._execute(self._sentence)
-
-    async def _states(self) -> None:
-        state: PodState | None = Admitting()
-        while state is not None:
-            state = await state.next(self)
-
-    def _guards(self) -> "list[Coroutine[None, None, None]]":
-        if self.status.phase in TERMINAL_PHASES:
-            return []
-        return [keep_current(self.context), self._guard_deadline(), self._guard_storage()]
-
-    async def _guard_deadline(self) -> None:
-        seconds = self.context.pod.spec.active_deadline_seconds
-        if seconds is not None:
-            end = self._facts.started_at + timedelta(seconds=seconds)
-            await asyncio.sleep(max(0.0, (end - now()).total_seconds()))
-            message = "Pod was active on the node longer than the specified deadline"
-            self.condemn(Sentence("DeadlineExceeded", message, self.context.grace_period))
-
-    async def _guard_storage(self) -> None:
-        if limits := _storage.limits(self.context.pod.spec, self.context.directory):
-            message = await _storage.exceeded(limits, self.context.services.pauses.storage)
-            self.condemn(Sentence("Evicted", message, grace_period=0.0))
-
-    async def _execute(self, sentence: "Sentence") -> None:
-        self.context.event(sentence.reason, sentence.message, "Warning")
-        self._facts = dataclasses.replace(self._facts, reason=sentence.reason, message=sentence.message)
-        await self._stop(sentence.grace_period)
-        await self.finish()
+            for container in [*self.init_containers, *self.containers]:
+                if not container.is_sidecar:
+                    group.create_task(_container_states.stop(container, seconds))
+        await self.stop_sidecars(max(0.0, deadline - loop.time()))
+        for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
+            sandbox.kill()  # Commands of `kubectl exec`: whoever runs them lets go of them.
+        if self.has_started():
+            await self.finish()
 
     async def stop_sidecars(self, seconds: float) -> None:
         """End the sidecars, the last one first, within so many seconds in all."""
@@ -223,38 +193,9 @@ class PodWorker:
         for container in reversed(self.init_containers):
             if container.is_sidecar:
                 await self.sidecars.release(container)
-                await self._stop_one(container, max(0.0, deadline - loop.time()))
+                await _container_states.stop(container, max(0.0, deadline - loop.time()))
 
-    async def _stop(self, seconds: float) -> None:
-        """End all containers, sidecars after the others, and read their output to the end."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        async with asyncio.TaskGroup() as group:
-            for container in [*self.init_containers, *self.containers]:
-                if not container.is_sidecar:
-                    group.create_task(self._stop_one(container, seconds))
-        await self.stop_sidecars(max(0.0, deadline - loop.time()))
-        for sandbox in self.context.services.sandboxes.of_pod(self.context.uid):
-            sandbox.kill()  # Commands of `kubectl exec`: whoever runs them lets go of them.
-        if self.has_started():
-            await self.finish()
-
-    async def _stop_one(self, container: Container, seconds: float) -> None:
-        for sandbox in container.sandboxes():
-            if sandbox.exit is not None:
-                await Running(sandbox).follow(container)
-                continue
-            container.event("Killing", f"Stopping container {container.name}")
-            await Stopping(sandbox, seconds).next(container)
-        if container.status.state.running is not None:
-            await Lost().next(container)
-
-    def _explain_waiting(self, message: str) -> None:
-        for container in [*self.init_containers, *self.containers]:
-            if not _container_status.was_started(container.status):
-                container.status = _container_status.still_waiting(container.status, message)
-
-    async def _delete(self) -> None:
+    async def release(self) -> None:
         """Tell the server how it ended, and that it may forget the pod."""
         backoff = _RETRY.start()
         await self._unless_gone(self._writer.settled())
@@ -269,6 +210,35 @@ class PodWorker:
             except KubeError as error:
                 _log.warning("cannot delete a pod yet", pod=self.context.title, error=str(error))
                 await asyncio.sleep(backoff.next())
+
+    # What may condemn it
+
+    def _to_guard(self) -> "list[Coroutine[None, None, None]]":
+        if self.status.phase in TERMINAL_PHASES or self._ending.is_set():
+            return []
+        return [keep_current(self.context), self._guard_deadline(), self._guard_storage()]
+
+    def _unguard(self) -> None:
+        for guard in self._guards:
+            guard.cancel()
+
+    async def _guard_deadline(self) -> None:
+        seconds = self.context.pod.spec.active_deadline_seconds
+        if seconds is not None:
+            end = self._facts.started_at + timedelta(seconds=seconds)
+            await asyncio.sleep(max(0.0, (end - now()).total_seconds()))
+            message = "Pod was active on the node longer than the specified deadline"
+            self.condemn(Sentence("DeadlineExceeded", message, self.context.grace_period))
+
+    async def _guard_storage(self) -> None:
+        if limits := _storage.limits(self.context.pod.spec, self.context.directory):
+            message = await _storage.exceeded(limits, self.context.services.pauses.storage)
+            self.condemn(Sentence("Evicted", message, grace_period=0.0))
+
+    def _explain_waiting(self, message: str) -> None:
+        for container in [*self.init_containers, *self.containers]:
+            if not _container_status.was_started(container.status):
+                container.status = _container_status.still_waiting(container.status, message)
 
     async def _unless_gone(self, work: Coroutine[None, None, None]) -> None:
         await _first(work, self.context.gone.wait())
@@ -297,10 +267,6 @@ class PodWorker:
             )
             for spec in specs
         ]
-
-
-async def _either(*events: asyncio.Event) -> None:
-    await _first(*(event.wait() for event in events))
 
 
 async def _first(*work: Coroutine[Any, Any, object]) -> None:

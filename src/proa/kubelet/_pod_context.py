@@ -19,6 +19,7 @@ from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._service_account_tokens import Tokens
 from proa.kubelet._volumes import ProvidedVolume
 from proa.runtime import Recorder
+from proa.statemachine import Cell
 
 IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
 STORAGE: Final = 10.0
@@ -64,7 +65,7 @@ class PodContext:
 
     Attributes:
         services: The node's.
-        pod: The newest version.
+        latest: The pod in its newest version.
         directory: Where it is kept.
         ip: Its address.
         gone: Set when the API server has the pod no longer: nothing more is waited for.
@@ -75,7 +76,7 @@ class PodContext:
     """
 
     services: Services
-    pod: Pod
+    latest: Cell[Pod]
     directory: PodDirectory
     ip: str
     changed: Callable[[], Awaitable[None]]
@@ -87,6 +88,11 @@ class PodContext:
     def __post_init__(self) -> None:
         """Make what belongs to this pod alone."""
         self.tokens = Tokens(self.services.client)
+
+    @property
+    def pod(self) -> Pod:
+        """The newest version."""
+        return self.latest.value
 
     @property
     def uid(self) -> str:

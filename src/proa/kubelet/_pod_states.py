@@ -1,67 +1,69 @@
-"""The life of a pod, as states. Each says by its return annotation what may follow it.
+"""The life of a pod: a machine (`proa.statemachine`) of states, drawn in docs/kubelet.md.
 
-::
+A pod is admitted to the node, gets its volumes, runs its init containers and then its containers, and has
+ended when all of these have. Two things take it elsewhere from any state: what condemns it leads to
+`Failing`, and its deletion to `Terminating`. Each container's life is a machine of its own
+(`_container_states`).
 
-    Admitting ──▶ Mounting ──▶ Initializing ──▶ RunningContainers ──▶ Finished
-         ╰──▶ Rejected             ╰───────────────────────────────────▲
-
-Deletion and the deadline may come in any of them: they cancel it (`_pod.PodWorker`). A restarted kubelet
-begins at Admitting again; what has been done is found done.
+A restarted kubelet begins at `Admitting` again; what has been done is found done.
 """
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
 
 from proa.kube import KubeError
+from proa.kube.models.core_v1 import Pod
 from proa.kubelet import _container_states, _unsupported, _volumes
 from proa.kubelet._pod_status import TERMINAL_PHASES
 from proa.kubelet.errors import KubeletError
+from proa.statemachine import Done, Latest, Machine, State
 
 if TYPE_CHECKING:
     from proa.kubelet._pod import PodWorker
 
 
-class PodState(Protocol):
-    """One state of a pod."""
-
-    async def next(self, pod: "PodWorker") -> "PodState | None":
-        """Do what is to be done in this state and return the state after it; None when there is none."""
-
-
 @dataclass(frozen=True)
-class Admitting:
+class Sentence:
+    """Why a pod must end before its time, and how many seconds its hooks have until then."""
+
+    reason: str
+    message: str
+    grace_period: float
+
+
+class Admitting(State["PodWorker"]):
     """May it run here, and has it not run already?"""
 
-    async def next(self, pod: "PodWorker") -> "Mounting | Rejected | None":
-        if pod.context.pod.status.phase in TERMINAL_PHASES:
-            return None
-        if pod.refusal is not None:
-            return Rejected("OutOfpods", pod.refusal)
-        if not pod.has_started() and (fields := _unsupported.ignored(pod.context.pod.spec)):
-            pod.context.event("Unsupported", f"Proa ignores for now: {', '.join(fields)}", "Warning")
+    async def next(self, worker: "PodWorker", pod: Latest[Pod]) -> "Mounting | Rejected | Ended":
+        if pod.value.status.phase in TERMINAL_PHASES:
+            return Ended()
+        if worker.refusal is not None:
+            return Rejected("OutOfpods", worker.refusal)
+        if not worker.has_started() and (fields := _unsupported.ignored(pod.value.spec)):
+            worker.context.event("Unsupported", f"Proa ignores for now: {', '.join(fields)}", "Warning")
         return Mounting()
 
 
 @dataclass(frozen=True)
-class Rejected:
+class Rejected(State["PodWorker"]):
     """It cannot run on this node."""
 
     reason: str
     message: str
 
-    async def next(self, pod: "PodWorker") -> None:
-        pod.context.event(self.reason, self.message, "Warning")
-        await pod.fail(self.reason, self.message)
+    async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> "Ended":
+        worker.context.event(self.reason, self.message, "Warning")
+        worker.explain(self.reason, self.message)
+        return Ended()
 
 
-@dataclass(frozen=True)
-class Mounting:
+class Mounting(State["PodWorker"]):
     """Its volumes are made; one that cannot be had is tried again, less often each time."""
 
-    async def next(self, pod: "PodWorker") -> "Initializing":
-        context, failures = pod.context, pod.context.services.pauses.configuration.start()
-        waiting = list(context.pod.spec.volumes)
+    async def next(self, worker: "PodWorker", pod: Latest[Pod]) -> "Initializing":
+        context, failures = worker.context, worker.context.services.pauses.configuration.start()
+        waiting = list(pod.value.spec.volumes)
         while waiting:
             volume = waiting[0]
             try:
@@ -75,54 +77,88 @@ class Mounting:
             except (KubeletError, KubeError, OSError) as error:
                 message = f'MountVolume.SetUp failed for volume "{volume.name}": {error}'
                 context.event("FailedMount", message, "Warning")
-                await pod.wait(message)
+                await worker.wait(message)
                 await asyncio.sleep(failures.next())
             else:
                 context.volumes[volume.name] = provided
                 waiting.pop(0)
-        pod.sandbox_ready()
+        worker.sandbox_ready()
         return Initializing()
 
 
-@dataclass(frozen=True)
-class Initializing:
+class Initializing(State["PodWorker"]):
     """Its init containers run, one after the other, each to a good end; sidecars need only have started."""
 
-    async def next(self, pod: "PodWorker") -> "RunningContainers | Finished":
-        was_initialized = pod.has_started()
-        for container in pod.init_containers:
+    async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> "Running | Finishing":
+        was_initialized = worker.has_started()
+        for container in worker.init_containers:
             if container.is_sidecar:
-                pod.sidecars.start(container)
+                worker.sidecars.start(container)
                 if not was_initialized:
                     await container.until_started()
                 continue
             if was_initialized:
                 continue
-            await _container_states.live(container, _container_states.first_state(container))
+            await _container_states.live(container)
             end = container.status.state.terminated
             if end is None or end.exit_code != 0:
-                return Finished()
-        return RunningContainers()
+                return Finishing()
+        return Running()
 
 
-@dataclass(frozen=True)
-class RunningContainers:
+class Running(State["PodWorker"]):
     """Its containers run side by side, until all have ended for good."""
 
-    async def next(self, pod: "PodWorker") -> "Finished":
+    async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> "Finishing":
         async with asyncio.TaskGroup() as group:
-            for container in pod.containers:
-                first = _container_states.first_state(container)
-                group.create_task(
-                    _container_states.live(container, first), name=f"{pod.context.title} {container.name}"
-                )
-        return Finished()
+            for container in worker.containers:
+                name = f"{worker.context.title} {container.name}"
+                group.create_task(_container_states.live(container), name=name)
+        return Finishing()
+
+
+class Finishing(State["PodWorker"]):
+    """Its containers have ended for good; now its sidecars are ended."""
+
+    async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> "Ended":
+        await worker.stop_sidecars(worker.context.grace_period)
+        return Ended()
 
 
 @dataclass(frozen=True)
-class Finished:
-    """Its containers have ended for good; now its sidecars are ended, and none of it will run again."""
+class Failing(State["PodWorker"]):
+    """It is condemned: all that runs of it is ended, and it counts as failed."""
 
-    async def next(self, pod: "PodWorker") -> None:
-        await pod.stop_sidecars(pod.context.grace_period)
-        await pod.finish()
+    sentence: Sentence
+
+    async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> "Ended":
+        worker.context.event(self.sentence.reason, self.sentence.message, "Warning")
+        worker.explain(self.sentence.reason, self.sentence.message)
+        await worker.stop(self.sentence.grace_period)
+        return Ended()
+
+
+class Ended(State["PodWorker"]):
+    """None of it will run again: Succeeded or Failed. The node keeps its logs until it is deleted."""
+
+    async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> Done:
+        await worker.finish()
+        await worker.until_deleted()
+        return Done()
+
+
+class Terminating(State["PodWorker"]):
+    """It is deleted: what runs of it is ended, and the API server told that it may forget the pod."""
+
+    async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> Done:
+        await worker.stop(worker.context.grace_period)
+        await worker.release()
+        return Done()
+
+
+async def condemned(worker: "PodWorker", _pod: Latest[Pod]) -> Failing:
+    """Its deadline has passed, it outgrew a limit, or the node needs its place."""
+    return Failing(await worker.until_condemned())
+
+
+POD: Final = Machine("pod", initial=Admitting, deleted=Terminating, interrupts=[condemned])

@@ -27,7 +27,7 @@ class Sidecars:
     def start(self, container: Container) -> None:
         """Run it until `release`; one that runs is left alone."""
         if container.name not in self._lives:
-            life = _container_states.live(container, _container_states.first_state(container))
+            life = _container_states.live(container)
             name = f"{container.context.title} {container.name}"
             self._lives[container.name] = self._group.create_task(life, name=name)
 

@@ -4,8 +4,10 @@ Parts, from plain values to servers:
 
 - `proa.oci.reference`, `proa.oci.digest`, `proa.oci.manifest`: what images are called and made of; pure.
 - `proa.oci.store`: `BlobStore`, content by digest in a directory.
-- `proa.oci.credentials`, `proa.oci.client`: `RegistryClient`, which speaks to any registry.
+- `proa.oci.credentials`, `proa.oci.docker_config`, `proa.oci.client`: `RegistryClient`, which speaks to any
+  registry.
 - `proa.oci.wasm`: modules as artifacts: `push_module`, `pull_module`, `find_module`.
+- `proa.oci.signatures`: which images are signed.
 - `proa.oci.registry`: `Registry`, a small server on loopback.
 - `proa.oci.testing`: a registry for tests, with faults at will.
 
@@ -22,12 +24,14 @@ Usage::
         BlobStore(Path("cache")))
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.oci.client import RegistryClient
     from proa.oci.credentials import Credentials, parse_docker_config
+    from proa.oci.docker_config import DockerConfig
     from proa.oci.errors import (
         BlobNotFoundError,
         DigestMismatchError,
@@ -42,18 +46,52 @@ if TYPE_CHECKING:
         RegistryUnavailableError,
         StorageError,
         UnauthorizedError,
+        UnsignedImageError,
         UnsupportedArtifactError,
     )
     from proa.oci.reference import Reference
     from proa.oci.registry import Registry
+    from proa.oci.signatures import SignaturePolicy
     from proa.oci.store import BlobStore
     from proa.oci.wasm import PulledModule, WasmConfig, find_module, pull_module, push_module
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "client": ("RegistryClient",),
+            "credentials": ("Credentials", "parse_docker_config"),
+            "docker_config": ("DockerConfig",),
+            "errors": (
+                "BlobNotFoundError",
+                "DigestMismatchError",
+                "InvalidCredentialsError",
+                "InvalidDigestError",
+                "InvalidManifestError",
+                "InvalidReferenceError",
+                "ManifestNotFoundError",
+                "NotWasmError",
+                "OciError",
+                "RegistryError",
+                "RegistryUnavailableError",
+                "StorageError",
+                "UnauthorizedError",
+                "UnsignedImageError",
+                "UnsupportedArtifactError",
+            ),
+            "reference": ("Reference",),
+            "registry": ("Registry",),
+            "signatures": ("SignaturePolicy",),
+            "store": ("BlobStore",),
+            "wasm": ("PulledModule", "WasmConfig", "find_module", "pull_module", "push_module"),
+        },
+    )
 
 __all__ = [
     "BlobNotFoundError",
     "BlobStore",
     "Credentials",
     "DigestMismatchError",
+    "DockerConfig",
     "InvalidCredentialsError",
     "InvalidDigestError",
     "InvalidManifestError",
@@ -67,8 +105,10 @@ __all__ = [
     "RegistryClient",
     "RegistryError",
     "RegistryUnavailableError",
+    "SignaturePolicy",
     "StorageError",
     "UnauthorizedError",
+    "UnsignedImageError",
     "UnsupportedArtifactError",
     "WasmConfig",
     "find_module",
@@ -76,25 +116,3 @@ __all__ = [
     "pull_module",
     "push_module",
 ]
-
-_HOMES = {
-    "BlobStore": "store",
-    "Credentials": "credentials",
-    "PulledModule": "wasm",
-    "Reference": "reference",
-    "Registry": "registry",
-    "RegistryClient": "client",
-    "WasmConfig": "wasm",
-    "find_module": "wasm",
-    "parse_docker_config": "credentials",
-    "pull_module": "wasm",
-    "push_module": "wasm",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
-    globals()[name] = value
-    return value

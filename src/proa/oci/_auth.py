@@ -12,8 +12,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from proa.app.threads import SharedWork
 from proa.oci import credentials as _credentials
-from proa.oci._threads import SharedWork
 from proa.oci.credentials import Credentials
 from proa.oci.errors import RegistryError, RegistryUnavailableError, UnauthorizedError
 

@@ -12,10 +12,10 @@ import aiohttp
 from yarl import URL
 
 from proa.app import Backoff
+from proa.app.threads import in_thread
 from proa.oci import digest as digests
 from proa.oci._auth import Scope
 from proa.oci._retry import retrying
-from proa.oci._threads import in_thread
 from proa.oci._transport import Transport, check_status, redirect_target
 from proa.oci.errors import RegistryError
 

@@ -6,6 +6,7 @@ OciError
 ├── InvalidDigestError         the text is no digest that this package can check
 ├── InvalidManifestError       a registry's manifest breaks the specification
 ├── InvalidCredentialsError    a Docker configuration that can't be read
+├── UnsignedImageError         no signature by a key that is trusted
 ├── UnsupportedArtifactError   a valid image without a WebAssembly module in it
 ├── NotWasmError               a file that should be a WebAssembly module and is none
 ├── DigestMismatchError        content is not what its digest or size says
@@ -21,7 +22,7 @@ Each message is one line for the user. Only `RegistryUnavailableError` is transi
 back-off; a `DigestMismatchError` may be retried by hand, since a proxy on the way may have broken the bytes.
 """
 
-from proa.app import ProaError
+from proa.app import ProaError, files
 
 __all__ = (
     "BlobNotFoundError",
@@ -37,6 +38,7 @@ __all__ = (
     "RegistryUnavailableError",
     "StorageError",
     "UnauthorizedError",
+    "UnsignedImageError",
     "UnsupportedArtifactError",
 )
 
@@ -65,6 +67,10 @@ class UnsupportedArtifactError(OciError):
     """The image exists but holds no WebAssembly module; the message names what it holds."""
 
 
+class UnsignedImageError(OciError):
+    """The image has no signature by one of the keys that are trusted."""
+
+
 class NotWasmError(OciError):
     """The file is not a WebAssembly module or component."""
 
@@ -73,7 +79,7 @@ class DigestMismatchError(OciError):
     """Content differs from its digest or size. Nothing of it has been kept."""
 
 
-class StorageError(OciError):
+class StorageError(OciError, files.StorageError):
     """The disk refused: not writable, full, not a directory, or in use by another process."""
 
 

@@ -10,19 +10,27 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proa.oci import _files
+from proa.app.files import create_locked, put_in_place, remove_leftovers, storage_errors
+from proa.app.threads import in_thread
 from proa.oci import digest as digests
-from proa.oci._threads import in_thread
 from proa.oci.errors import BlobNotFoundError, DigestMismatchError, InvalidDigestError, StorageError
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ("BlobStore", "BlobWriter")
+__all__ = ("BlobStore", "BlobWriter", "Link")
 
 _CHUNK: Final = 1024 * 1024
+
+
+class Link(NamedTuple):
+    """What a name means, and when that was last asked, in seconds since the epoch."""
+
+    used_at: float
+    name: str
+    digest: str
 
 
 class BlobStore:
@@ -138,32 +146,53 @@ class BlobStore:
 
     async def linked(self, name: str) -> str | None:
         """Return the digest that `name` means, if one was linked."""
-        with _files.storage_errors(self.directory):
+        with storage_errors(self.directory, StorageError):
             return await asyncio.to_thread(self._linked, name)
+
+    async def links(self) -> list["Link"]:
+        """Return all links, the one whose name was longest not asked for first."""
+        with storage_errors(self.directory, StorageError):
+            return await asyncio.to_thread(self._links)
+
+    async def unlink(self, name: str) -> None:
+        """Forget what a name means; an unknown one is no error."""
+        with storage_errors(self.directory, StorageError):
+            await asyncio.to_thread(self._link_path(name).unlink, missing_ok=True)
+
+    def _links(self) -> list["Link"]:
+        found = []
+        for path in (self.directory / "links").glob("*"):
+            with contextlib.suppress(OSError, InvalidDigestError):
+                digest, name, *_ = path.read_text().split("\n")
+                found.append(Link(path.stat().st_mtime, name, digests.check(digest)))
+        return sorted(found)
 
     def _link_path(self, name: str) -> Path:
         return self.directory / "links" / hashlib.sha256(name.encode()).hexdigest()
 
     def _linked(self, name: str) -> str | None:
+        path = self._link_path(name)
         try:
-            return digests.check(self._link_path(name).read_text().partition("\n")[0])
+            digest = digests.check(path.read_text().partition("\n")[0])
+            os.utime(path)
+            return digest
         except (FileNotFoundError, InvalidDigestError):
             return None
 
     def _link(self, name: str, digest: str) -> None:
         descriptor, path = self.create_file()
         try:
-            with _files.storage_errors(self.directory):
+            with storage_errors(self.directory, StorageError):
                 os.write(descriptor, f"{digest}\n{name}\n".encode())
-                _files.put_in_place(descriptor, path, self._link_path(name))
+                put_in_place(descriptor, path, self._link_path(name))
         finally:
             os.close(descriptor)
 
     def prepare_blocking(self) -> None:
         """Do what `prepare` does, for callers that are in a thread."""
-        with _files.storage_errors(self.directory):
+        with storage_errors(self.directory, StorageError):
             self._ingest.mkdir(parents=True, exist_ok=True)
-            _files.remove_leftovers(self._ingest)
+            remove_leftovers(self._ingest)
         self._prepared = True
 
     def create_file(self) -> tuple[int, Path]:
@@ -172,13 +201,13 @@ class BlobStore:
         """
         if not self._prepared:
             self.prepare_blocking()
-        with _files.storage_errors(self.directory):
-            return _files.create_locked(self._ingest)
+        with storage_errors(self.directory, StorageError):
+            return create_locked(self._ingest)
 
     @contextlib.contextmanager
     def _accessing(self, digest: str) -> Iterator[None]:
         try:
-            with _files.storage_errors(self.directory):
+            with storage_errors(self.directory, StorageError):
                 yield
         except StorageError as error:
             if isinstance(error.__cause__, FileNotFoundError):
@@ -224,7 +253,7 @@ class BlobWriter:
         """Forget everything written, to begin again from the first byte."""
         self._pending, self._pending_size, self.offset = [], 0, 0
         self._hash = _new_hash(self._expected)
-        with _files.storage_errors(self._store.directory):
+        with storage_errors(self._store.directory, StorageError):
             await in_thread(self._restart)
 
     async def commit(self, digest: str | None = None) -> str:
@@ -242,7 +271,7 @@ class BlobWriter:
         if self._size is not None and self.offset != self._size:
             raise DigestMismatchError(f"{self._name} has {self.offset} bytes, not the {self._size} announced")
         await self._flush()
-        with _files.storage_errors(self._store.directory):
+        with storage_errors(self._store.directory, StorageError):
             return await in_thread(self._commit, expected)
 
     async def aclose(self) -> None:
@@ -255,7 +284,7 @@ class BlobWriter:
 
     async def _flush(self) -> None:
         chunks, self._pending, self._pending_size = self._pending, [], 0
-        with _files.storage_errors(self._store.directory):
+        with storage_errors(self._store.directory, StorageError):
             await in_thread(self._append, chunks)
 
     def _append(self, chunks: list[bytes]) -> None:
@@ -278,7 +307,7 @@ class BlobWriter:
             actual = digests.of_file(path, digests.split(expected)[0])
         if expected not in {None, actual}:
             raise DigestMismatchError(f"the content is {actual}, not {expected} as it should be")
-        _files.put_in_place(descriptor, path, self._store.path(actual))
+        put_in_place(descriptor, path, self._store.path(actual))
         os.close(descriptor)
         self._file = None
         return actual

@@ -16,9 +16,9 @@ Start reading at `Controller`. The decisions are made by pure modules (`_machine
 `_queue`, `_triggers`); the others only connect them to a server and a clock.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from proa._lazy import lazy
 from proa.runtime._background import background
 from proa.runtime._controller import Action, Controller, Reconciler, Statistics
 from proa.runtime._dispatcher import Dispatcher
@@ -35,6 +35,14 @@ from proa.runtime._watcher import ErrorHandler, Source, Transform, watcher
 if TYPE_CHECKING:
     from proa.runtime._leader import LeaderElection, LeadershipLostError, Terms
     from proa.runtime._recorder import Recorder
+else:  # These need types of Kubernetes that take ten times as long to load as all the rest.
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "_leader": ("LeaderElection", "LeadershipLostError", "Terms"),
+            "_recorder": ("Recorder",),
+        },
+    )
 
 __all__ = [
     "Action",
@@ -69,18 +77,3 @@ __all__ = [
     "background",
     "watcher",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # These need types of Kubernetes that take ten times as long to load as all the rest.
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-
-
-_LAZY = {
-    "LeaderElection": "_leader",
-    "LeadershipLostError": "_leader",
-    "Recorder": "_recorder",
-    "Terms": "_leader",
-}

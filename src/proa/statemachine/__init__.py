@@ -22,6 +22,7 @@ Parts, in the order to read them:
 
 from typing import TYPE_CHECKING
 
+from proa._lazy import lazy
 from proa.statemachine._declare import on_error, within
 from proa.statemachine._errors import MachineError, StateMachineError, UndeclaredEdgeError
 from proa.statemachine._graph import Edge, Entry
@@ -34,6 +35,8 @@ from proa.statemachine._waiting import BackOff, Retry, Wait, generation_changed
 
 if TYPE_CHECKING:
     from proa.statemachine._operator import Operator
+else:  # Machines alone need no Kubernetes.
+    __getattr__, __dir__ = lazy(__name__, {"_operator": ("Operator",)})
 
 __all__ = [
     "BackOff",
@@ -60,12 +63,3 @@ __all__ = [
     "svg",
     "within",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # Machines alone need no Kubernetes.
-    if name != "Operator":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from proa.statemachine._operator import Operator
-
-    return Operator

@@ -45,6 +45,7 @@ class HandlerError(WagiError):
         status: The HTTP status that the client gets, with an empty body.
         reason: A word for metrics: `trap`, `deadline`, `memory`, `response`, `overload` or `failed`.
         detail: More for the log, such as the backtrace of a trap; may have many lines.
+        is_late: Whether a part of the response was on its way already.
     """
 
     def __init__(self, status: int, reason: str, message: str, detail: str = "") -> None:
@@ -52,3 +53,4 @@ class HandlerError(WagiError):
         self.status = status
         self.reason = reason
         self.detail = detail
+        self.is_late = False

@@ -41,7 +41,7 @@ _HEADER_NAMES: Final[dict[bytes, str]] = {}
 _MAX_HEADER_NAMES: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A request, apart from its body, as it came over the wire.
 

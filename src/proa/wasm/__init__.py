@@ -6,14 +6,18 @@ zygote, not to the program that asked for them: they outlive it, and its success
 
 - `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
+- `ModuleTerms`: what a module must be; `Outbound`: where its HTTP requests may go.
+- `WorkerSpec`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
 - `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do, and
-  `_confinement` (`_landlock`, `_seccomp`) is what holds them.
+  `_confinement` (`_landlock`, `_seccomp`) is what holds them; `_outbound` sends their HTTP requests.
 - `proa.wasm.beneath`: opening paths that a guest may have prepared.
 - `proa.wasm.testing`: guests for tests, compiled from C.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.wasm.errors import (
@@ -24,13 +28,48 @@ if TYPE_CHECKING:
         ZygoteLostError,
     )
     from proa.wasm.sandboxes import Sandbox, Sandboxes
-    from proa.wasm.spec import CompiledModule, ExitReason, Mount, SandboxExit, SandboxSpec
+    from proa.wasm.spec import (
+        CompiledModule,
+        ExitReason,
+        ModuleTerms,
+        Mount,
+        Outbound,
+        SandboxExit,
+        SandboxSpec,
+        WorkerSpec,
+    )
+else:  # The zygote imports this package and must stay small.
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "errors": (
+                "InvalidModuleError",
+                "SandboxError",
+                "UnsupportedModuleError",
+                "WasmError",
+                "ZygoteLostError",
+            ),
+            "sandboxes": ("Sandbox", "Sandboxes"),
+            "spec": (
+                "CompiledModule",
+                "ExitReason",
+                "ModuleTerms",
+                "Mount",
+                "Outbound",
+                "SandboxExit",
+                "SandboxSpec",
+                "WorkerSpec",
+            ),
+        },
+    )
 
 __all__ = [
     "CompiledModule",
     "ExitReason",
     "InvalidModuleError",
+    "ModuleTerms",
     "Mount",
+    "Outbound",
     "Sandbox",
     "SandboxError",
     "SandboxExit",
@@ -38,21 +77,6 @@ __all__ = [
     "Sandboxes",
     "UnsupportedModuleError",
     "WasmError",
+    "WorkerSpec",
     "ZygoteLostError",
 ]
-
-_HOMES = {
-    "proa.wasm.errors": [name for name in __all__ if name.endswith("Error")],
-    "proa.wasm.sandboxes": ["Sandbox", "Sandboxes"],
-    "proa.wasm.spec": ["CompiledModule", "ExitReason", "Mount", "SandboxExit", "SandboxSpec"],
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for: the zygote imports this package and must stay small."""
-    from importlib import import_module
-
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,12 +19,14 @@ from wasmtime.component import Component
 
 from proa.wasm import _process, _seccomp
 from proa.wasm._engine import Runtime, command_interface
+from proa.wasm._outbound import OutboundHttp
 from proa.wasm._process import one_line
-from proa.wasm.spec import CompiledModule
+from proa.wasm.spec import CompiledModule, ModuleTerms
 
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
 _OFFERED: Final = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[a-z0-9-]+@0\.2\.\d+")
+_HTTP: Final = re.compile(r"wasi:http/(types|outgoing-handler)@0\.2\.\d+")
 _MAX_SOURCE: Final = 512 * 1024 * 1024
 # Ample, too: that program took 40 seconds.
 _BASE_CPU_SECONDS: Final = 120
@@ -48,8 +50,10 @@ class _RejectedError(Exception):
         self.rejection = Rejection(error, message)
 
 
-def compile_module(runtime: Runtime, source: Path, digest: str, entry: Path) -> CompiledModule | Rejection:
-    """Make sure that the cache holds a usable entry for a module."""
+def compile_module(
+    runtime: Runtime, source: Path, digest: str, entry: Path, terms: ModuleTerms
+) -> CompiledModule | Rejection:
+    """Make sure that the cache holds a usable entry for a module, and that it meets the terms."""
     os.nice(_NICENESS)
     try:
         size = source.stat().st_size
@@ -60,7 +64,7 @@ def compile_module(runtime: Runtime, source: Path, digest: str, entry: Path) -> 
         _seccomp.restrict()
         kind = _kind(source)
         compiled = kind.load(runtime, entry) or _fill(kind, runtime, source, digest, entry)
-        kind.check(runtime, compiled)
+        kind.check(runtime, compiled, terms)
         return CompiledModule(digest, entry, entry.stat().st_size, kind.is_component)
     except _RejectedError as error:
         return error.rejection
@@ -69,7 +73,7 @@ def compile_module(runtime: Runtime, source: Path, digest: str, entry: Path) -> 
 
 
 class _Modules:
-    """Core modules: commands of WASI preview 1."""
+    """Core modules: of WASI preview 1."""
 
     is_component: ClassVar = False
 
@@ -79,10 +83,15 @@ class _Modules:
     def compile(self, runtime: Runtime, binary: bytes) -> Module:
         return Module(runtime.engine, binary)
 
-    def check(self, runtime: Runtime, module: Module) -> None:
-        start = next((export.type for export in module.exports if export.name == "_start"), None)
-        if not isinstance(start, FuncType) or start.params or start.results:
-            raise _RejectedError("unsupported", "the module is no command: it exports no function _start")
+    def check(self, runtime: Runtime, module: Module, terms: ModuleTerms) -> None:
+        exports = {export.name: export.type for export in module.exports}
+        for name in terms.exports:
+            function = exports.get(name)
+            if not isinstance(function, FuncType) or function.params or function.results:
+                what = "the module is no command: it" if name == "_start" else "the module"
+                raise _RejectedError("unsupported", f"{what} exports no function {name}")
+        if terms.http:
+            OutboundHttp(runtime).offer(module)
         try:
             runtime.linker.instantiate_pre(module)
         except WasmtimeError as error:
@@ -100,14 +109,14 @@ class _Components:
     def compile(self, runtime: Runtime, binary: bytes) -> Component:
         return Component(runtime.engine, binary)
 
-    def check(self, runtime: Runtime, component: Component) -> None:
+    def check(self, runtime: Runtime, component: Component, terms: ModuleTerms) -> None:
         if command_interface(runtime, component) is None:
             raise _RejectedError(
                 "unsupported", "the component is no command: it does not export wasi:cli/run@0.2"
             )
         # Whether the linker has each of them is only known when it runs: that would run the guest's code.
         for name in component.type.imports(runtime.engine):
-            if not _OFFERED.match(name):
+            if not _OFFERED.match(name) and not (terms.http and _HTTP.match(name)):
                 raise _RejectedError("unsupported", f"the component imports {name}, which is not offered")
 
 
@@ -119,7 +128,7 @@ class _Kind(Protocol[_Compiled]):
 
     def load(self, runtime: Runtime, entry: Path) -> _Compiled | None: ...
     def compile(self, runtime: Runtime, binary: bytes) -> _Compiled: ...
-    def check(self, runtime: Runtime, compiled: _Compiled) -> None: ...
+    def check(self, runtime: Runtime, compiled: _Compiled, terms: ModuleTerms) -> None: ...
 
 
 def _kind(source: Path) -> "_Kind[Any]":

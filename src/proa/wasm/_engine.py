@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from wasmtime import Config, Engine, FuncType, Linker, Module, ValType, component
+from wasmtime import Config, Engine, FuncType, Linker, Module, Store, ValType, WasmtimeError, component
 
 from proa.wasm._memory import GuestMemory
 
@@ -83,6 +83,18 @@ def command_interface(runtime: Runtime, made: component.Component) -> str | None
     """The name under which a component exports `wasi:cli/run`, whatever its 0.2 version; else None."""
     exports: list[str] = list(made.type.exports(runtime.engine))
     return next((name for name in exports if name.startswith("wasi:cli/run@0.2.")), None)
+
+
+def component_start(
+    runtime: Runtime, store: Store, made: component.Component, instance: component.Instance
+) -> component.Func:
+    """The function `run` of a component's `wasi:cli/run`; raises wasmtime.WasmtimeError if there is none."""
+    name = command_interface(runtime, made)
+    index = made.get_export_index("run", made.get_export_index(name)) if name else None
+    start = instance.get_func(store, index) if index else None
+    if start is None:
+        raise WasmtimeError(f"the component has no function run in {name}")
+    return start
 
 
 def cache_entry(cache_dir: Path, digest: str) -> Path:

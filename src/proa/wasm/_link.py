@@ -69,7 +69,7 @@ class Link:
 
     async def request(
         self,
-        request: protocol.Compile | protocol.Start | protocol.Forget,
+        request: protocol.Compile | protocol.Start | protocol.StartWorker | protocol.Forget,
         expected: type[_Reply],
         seconds: float = ANSWER_SECONDS,
         descriptors: Sequence[int] = (),

@@ -4,14 +4,15 @@
 """
 
 import datetime
+import signal
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
-from proa.wasm.spec import CompiledModule, SandboxExit, SandboxSpec
+from proa.wasm.spec import CompiledModule, ModuleTerms, SandboxExit, SandboxSpec, WorkerSpec
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 3
 
 
 class _Message(msgspec.Struct, tag=True):
@@ -35,6 +36,7 @@ class Compile(_Message):
     source: Path
     digest: str
     cache_dir: Path
+    terms: ModuleTerms = ModuleTerms()
 
 
 class Start(_Message):
@@ -44,10 +46,18 @@ class Start(_Message):
     spec: SandboxSpec
 
 
+class StartWorker(_Message):
+    """Start a worker; the same, but it is killed and forgotten when the client goes."""
+
+    seq: int
+    spec: WorkerSpec
+
+
 class Kill(_Message):
-    """Kill a sandbox. Not answered; one that ended already stays as it is."""
+    """Kill a sandbox, or send it another signal. Not answered; one that ended already stays as it is."""
 
     id: str
+    signal: int = signal.SIGKILL
 
 
 class Forget(_Message):
@@ -129,7 +139,7 @@ class Failed(_Message):
     message: str
 
 
-Request = Hello | Compile | Start | Kill | Forget | Discard | Shutdown
+Request = Hello | Compile | Start | StartWorker | Kill | Forget | Discard | Shutdown
 Reply = Refused | Adopted | Welcome | Compiled | Started | Exited | Done | Failed
 
 _request_decoder = msgspec.json.Decoder(Request, dec_hook=lambda _, value: Path(value))

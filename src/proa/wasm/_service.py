@@ -1,12 +1,15 @@
 """What the zygote does for its client: requests in, children forked, replies out."""
 
+import contextlib
+import hashlib
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,13 +17,15 @@ from proa.wasm import _compiler, _guest
 from proa.wasm import _protocol as protocol
 from proa.wasm._children import Children, End
 from proa.wasm._engine import Runtime, cache_entry
-from proa.wasm._process import Stdio
-from proa.wasm.spec import CompiledModule, ExitReason, SandboxExit
+from proa.wasm._process import Body, Stdio
+from proa.wasm.spec import CompiledModule, ExitReason, ModuleTerms, SandboxExit
 
 _SIGNALLED: Final = 128
 _DEV_NULL: Final = 0
 _MAX_COMPILATIONS: Final = len(os.sched_getaffinity(0))
 
+_Job = tuple[Path, ModuleTerms]
+"""A cache entry, and what it has to meet."""
 _Identity = tuple[int, int, int]
 Send = Callable[[protocol.Reply, Sequence[int]], None]
 
@@ -34,6 +39,7 @@ class _Sandbox(msgspec.Struct):
     output: tuple[int, int]
     exit: SandboxExit | None = None
     discarded: bool = False
+    is_worker: bool = False
 
 
 class Service:
@@ -44,10 +50,10 @@ class Service:
         self._children = children
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
-        self._compilations: dict[Path, list[int]] = {}
-        self._queue: deque[tuple[protocol.Compile, Path]] = deque()
+        self._compilations: dict[_Job, list[int]] = {}
+        self._queue: deque[tuple[protocol.Compile, _Job]] = deque()
         self._compiling = 0
-        self._checked: dict[Path, tuple[CompiledModule, _Identity]] = {}
+        self._checked: dict[_Job, tuple[_Identity, CompiledModule]] = {}
 
     def __len__(self) -> int:
         return len(self._sandboxes)
@@ -63,18 +69,23 @@ class Service:
         match request:
             case protocol.Compile():
                 self._compile(request)
-            case protocol.Start():
+            case protocol.Start() | protocol.StartWorker():
                 self._start(request, descriptors[0] if descriptors else _DEV_NULL)
-            case protocol.Kill(sandbox_id):
-                self._kill(sandbox_id)
+            case protocol.Kill(sandbox_id, number):
+                self._kill(sandbox_id, number)
             case protocol.Discard(sandbox_id):
                 self._discard(sandbox_id)
             case protocol.Forget(seq, sandbox_id):
                 self._forget(seq, sandbox_id)
 
+    def part(self) -> None:
+        """The client has gone: end what must not outlive it."""
+        for sandbox in [sandbox for sandbox in self._sandboxes.values() if sandbox.is_worker]:
+            self._discard(sandbox.id)
+
     # Sandboxes
 
-    def _start(self, request: protocol.Start, stdin: int) -> None:
+    def _start(self, request: protocol.Start | protocol.StartWorker, stdin: int) -> None:
         spec = request.spec
         if spec.id in self._sandboxes:
             self._fail(request.seq, f"a sandbox {spec.id!r} exists already")
@@ -84,20 +95,25 @@ class Service:
         except OSError as error:
             self._fail(request.seq, f"cannot start sandbox {spec.id!r}: {error.strerror}")
             return
+        except (ImportError, AttributeError) as error:
+            self._fail(request.seq, f"cannot start sandbox {spec.id!r}: {error}")
+            return
         self._sandboxes[spec.id] = sandbox
         started = protocol.Started(request.seq, spec.id, sandbox.pid, sandbox.started_at)
         self._send(started, sandbox.output)
 
-    def _fork(self, request: protocol.Start, stdin: int) -> _Sandbox:
+    def _fork(self, request: protocol.Start | protocol.StartWorker, stdin: int) -> _Sandbox:
+        body = self._body(request)
         opened: list[int] = []
         spec = request.spec
+        is_worker = isinstance(request, protocol.StartWorker)
         try:
             opened += os.pipe2(os.O_CLOEXEC)
             opened += os.pipe2(os.O_CLOEXEC)
             stdout, stdout_write, stderr, stderr_write = opened
             pid = self._children.fork(
                 f"proa:{spec.id}",
-                lambda report: _guest.run(self._runtime, spec, report),
+                body,
                 lambda end: self._ended(spec.id, end),
                 Stdio(stdin, stdout_write, stderr_write),
             )
@@ -109,7 +125,18 @@ class Service:
             os.close(descriptor)
         for descriptor in (stdout, stderr):
             os.set_blocking(descriptor, False)
-        return _Sandbox(spec.id, pid, datetime.now(UTC), (stdout, stderr))
+        return _Sandbox(spec.id, pid, datetime.now(UTC), (stdout, stderr), is_worker=is_worker)
+
+    def _body(self, request: protocol.Start | protocol.StartWorker) -> Body:
+        """What the child does. The code of servers and workers is loaded here, once for all that come."""
+        if isinstance(request, protocol.StartWorker):
+            work = _load(request.spec.target)
+            return lambda _: work(self._runtime)
+        spec = request.spec
+        if spec.server:
+            serve = _load(spec.server)
+            return lambda report: _guest.serve(serve, self._runtime, spec, report)
+        return lambda report: _guest.run(self._runtime, spec, report)
 
     def _ended(self, sandbox_id: str, end: End) -> None:
         sandbox = self._sandboxes[sandbox_id]
@@ -118,9 +145,9 @@ class Service:
         if sandbox.discarded:
             self._remove(sandbox)
 
-    def _kill(self, sandbox_id: str) -> None:
+    def _kill(self, sandbox_id: str, number: int) -> None:
         if sandbox := self._sandboxes.get(sandbox_id):
-            self._children.kill(sandbox.pid)
+            self._children.kill(sandbox.pid, number)
 
     def _discard(self, sandbox_id: str) -> None:
         if sandbox := self._sandboxes.get(sandbox_id):
@@ -146,14 +173,14 @@ class Service:
     # Modules
 
     def _compile(self, request: protocol.Compile) -> None:
-        entry = cache_entry(request.cache_dir, request.digest)
-        if module := self._if_checked(entry):
+        job = cache_entry(request.cache_dir, request.digest), request.terms
+        if module := self._if_checked(job):
             self._send(protocol.Compiled(request.seq, module), ())
-        elif entry in self._compilations:
-            self._compilations[entry].append(request.seq)
+        elif job in self._compilations:
+            self._compilations[job].append(request.seq)
         else:
-            self._compilations[entry] = [request.seq]
-            self._queue.append((request, entry))
+            self._compilations[job] = [request.seq]
+            self._queue.append((request, job))
             self._compile_next()
 
     def _compile_next(self) -> None:
@@ -161,26 +188,26 @@ class Service:
         while self._queue and self._compiling < _MAX_COMPILATIONS:
             self._fork_compilation(*self._queue.popleft())
 
-    def _fork_compilation(self, request: protocol.Compile, entry: Path) -> None:
+    def _fork_compilation(self, request: protocol.Compile, job: _Job) -> None:
         try:
             self._children.fork(
                 "proa:compile",
-                lambda report: report(protocol.encode(self._compile_here(request, entry))),
-                lambda end: self._compiled(entry, end),
+                lambda report: report(protocol.encode(self._compile_here(request, job[0]))),
+                lambda end: self._compiled(job, end),
             )
         except OSError as error:
-            for seq in self._compilations.pop(entry):
+            for seq in self._compilations.pop(job):
                 self._fail(seq, f"cannot compile {request.source}: {error.strerror}")
             return
         self._compiling += 1
 
     def _compile_here(self, request: protocol.Compile, entry: Path) -> protocol.Reply:
-        result = _compiler.compile_module(self._runtime, request.source, request.digest, entry)
+        result = _compiler.compile_module(self._runtime, request.source, request.digest, entry, request.terms)
         if isinstance(result, CompiledModule):
             return protocol.Compiled(request.seq, result)
         return protocol.Failed(request.seq, result.error, result.message)
 
-    def _compiled(self, entry: Path, end: End) -> None:
+    def _compiled(self, job: _Job, end: End) -> None:
         if end.report:
             reply = protocol.decode_reply(end.report)
         else:
@@ -189,27 +216,63 @@ class Service:
                 0, "invalid", f"the compiler {how}: the module is too large or too intricate"
             )
         if isinstance(reply, protocol.Compiled):
-            self._checked[entry] = reply.module, _identity(entry)
-        for seq in self._compilations.pop(entry):
+            self._checked[job] = _identity(job[0]), reply.module
+            _certify(job, *self._checked[job])
+        for seq in self._compilations.pop(job):
             self._send(msgspec.structs.replace(reply, seq=seq), ())
         self._compiling -= 1
         self._compile_next()
 
-    def _if_checked(self, entry: Path) -> CompiledModule | None:
+    def _if_checked(self, job: _Job) -> CompiledModule | None:
         """A module that was found good before, unless its file was changed since."""
-        module, identity = self._checked.get(entry, (None, None))
         try:
-            return module if module and _identity(entry) == identity else None
-        except OSError:
+            identity, module = self._checked.get(job) or _read_certificate(job)
+            if _identity(job[0]) != identity:
+                return None
+        except (OSError, msgspec.MsgspecError):
             return None
+        self._checked[job] = identity, module
+        return module
 
     def _fail(self, seq: int, message: str) -> None:
         self._send(protocol.Failed(seq, "sandbox", message), ())
 
 
+def _load(target: str) -> Callable[..., None]:
+    module, _, function = target.partition(":")
+    loaded: Callable[..., None] = getattr(import_module(module), function)
+    return loaded
+
+
 def _identity(path: Path) -> _Identity:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _certificate(job: _Job) -> Path:
+    entry, terms = job
+    key = hashlib.sha256(msgspec.json.encode(terms)).hexdigest()
+    return entry.with_name(f"{entry.stem}.{key[:16]}.json")
+
+
+def _certify(job: _Job, identity: _Identity, module: CompiledModule) -> None:
+    """Note beside a cache entry that it meets the terms: checking it again would cost a fork."""
+    certificate = _certificate(job)
+    draft = certificate.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        draft.write_bytes(msgspec.json.encode((identity, module), enc_hook=str))
+        draft.replace(certificate)
+
+
+def _read_certificate(job: _Job) -> tuple[_Identity, CompiledModule]:
+    read: Any = _certificates.decode(_certificate(job).read_bytes())
+    certified: tuple[_Identity, CompiledModule] = read
+    return certified
+
+
+_certificates: Final = msgspec.json.Decoder(
+    tuple[_Identity, CompiledModule], dec_hook=lambda _, value: Path(value)
+)
 
 
 def _judge(started_at: datetime, end: End) -> SandboxExit:

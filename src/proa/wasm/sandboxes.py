@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final, Self
 from proa.wasm import _protocol as protocol
 from proa.wasm._link import ANSWER_SECONDS, Event, Link, close_all, open_link
 from proa.wasm.errors import InvalidModuleError, SandboxError, ZygoteLostError
-from proa.wasm.spec import CompiledModule, SandboxExit, SandboxSpec
+from proa.wasm.spec import CompiledModule, ModuleTerms, SandboxExit, SandboxSpec, WorkerSpec
 
 _COMPILE_SECONDS: Final = 1800.0
 
@@ -34,7 +35,7 @@ class Sandbox:
         event: protocol.Adopted | protocol.Started,
         output: Sequence[int],
         ended: asyncio.Future[SandboxExit],
-        kill: Callable[[str], None],
+        kill: Callable[[str, int], None],
     ) -> None:
         self.id: Final = event.id
         self.pid: Final = event.pid
@@ -58,7 +59,11 @@ class Sandbox:
 
     def kill(self) -> None:
         """Kill the process at once (SIGKILL); `wait` tells when it is gone. Repeating it does no harm."""
-        self._kill(self.id)
+        self._kill(self.id, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask a server (`SandboxSpec.server`) to end in its own time (SIGTERM); a plain guest is killed."""
+        self._kill(self.id, signal.SIGTERM)
 
 
 class Sandboxes:
@@ -96,7 +101,9 @@ class Sandboxes:
                 for sandbox in sandboxes.list():
                     close_all((sandbox.stdout, sandbox.stderr))
 
-    async def compile(self, path: Path, sha256: str | None = None) -> CompiledModule:
+    async def compile(
+        self, path: Path, sha256: str | None = None, terms: ModuleTerms | None = None
+    ) -> CompiledModule:
         """Compile a module, or find it in the cache.
 
         Compiling happens in a process of its own; programs that ask for the same module at the same time
@@ -105,14 +112,18 @@ class Sandboxes:
         Args:
             path: The module.
             sha256: Its digest, if known, as 64 hexadecimal digits; calculated otherwise.
+            terms: What it must be; what `start` can run by default.
 
         Raises:
             InvalidModuleError: It cannot be read, or is no module. The message holds the engine's reason.
-            UnsupportedModuleError: It is a component, no command, or imports what is not offered.
+            UnsupportedModuleError: It does not meet the terms: a component, no command, or imports what is
+                not offered, for instance.
             ZygoteLostError: The zygote is gone.
         """
         source, digest = await asyncio.to_thread(_identify, path, sha256)
-        request = protocol.Compile(self._link.next_seq(), source, digest, self._cache_dir)
+        request = protocol.Compile(
+            self._link.next_seq(), source, digest, self._cache_dir, terms or ModuleTerms()
+        )
         return (await self._link.request(request, protocol.Compiled, _COMPILE_SECONDS)).module
 
     async def start(self, spec: SandboxSpec, stdin: int | None = None) -> Sandbox:
@@ -127,11 +138,18 @@ class Sandboxes:
             SandboxError: The specification is impossible, the id is taken, or the kernel has no room.
             ZygoteLostError: The zygote is gone.
         """
+        return await self._start(protocol.Start(self._link.next_seq(), spec), stdin)
+
+    async def start_worker(self, spec: WorkerSpec, stdin: int | None = None) -> Sandbox:
+        """Start a worker. As `start`, but the worker is killed when this program's connection ends."""
+        return await self._start(protocol.StartWorker(self._link.next_seq(), spec), stdin)
+
+    async def _start(self, request: protocol.Start | protocol.StartWorker, stdin: int | None) -> Sandbox:
+        spec = request.spec
         if problem := spec.problem():
             raise SandboxError(f"cannot start sandbox {spec.id!r}: {problem}")
         if spec.id in self._sandboxes or spec.id in self._starting:
             raise SandboxError(f"a sandbox {spec.id!r} exists already")
-        request = protocol.Start(self._link.next_seq(), spec)
         self._starting.add(spec.id)
         try:
             await self._link.request(request, protocol.Started, descriptors=() if stdin is None else (stdin,))
@@ -181,9 +199,9 @@ class Sandboxes:
         if isinstance(event, protocol.Adopted) and event.exit:
             ended.set_result(event.exit)
 
-    def _kill(self, sandbox_id: str) -> None:
+    def _kill(self, sandbox_id: str, number: int) -> None:
         with contextlib.suppress(ZygoteLostError):
-            self._link.send(protocol.Kill(sandbox_id))
+            self._link.send(protocol.Kill(sandbox_id, number))
 
     def _remove(self, sandbox_id: str) -> None:
         self._ends.pop(sandbox_id, None)

@@ -7,7 +7,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 import proa
-from proa.app import Health, Metrics, http, logs
+from proa.app import Health, Metrics, bulk, http, logs
+from proa.app.files import StorageError
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import (
     AccessDeniedError,
@@ -25,7 +26,6 @@ from proa.bindle.errors import (
 from proa.bindle.invoice import INVOICE_LIMIT
 from proa.bindle.server._handlers import Backend, Handlers, Trust, document
 from proa.bindle.wire import ErrorBody
-from proa.oci import StorageError
 
 __all__ = ("make_application",)
 
@@ -50,7 +50,7 @@ def make_application(
 ) -> web.Application:
     """Return the application: Bindle's protocol under `/v1`, operations beside it."""
     api = web.Application(
-        middlewares=[_measuring(metrics), _explaining, _admitting(authenticator)],
+        middlewares=[_measuring(metrics), bulk.closing, _explaining, _admitting(authenticator)],
         client_max_size=INVOICE_LIMIT + 1,
     )
     Handlers(backend, trust, authenticator).add_to(api.router)

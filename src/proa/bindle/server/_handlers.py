@@ -11,6 +11,8 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
+from proa.app import bulk
+from proa.app.threads import in_thread
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import ParcelNotFoundError
 from proa.bindle.invoice import Format, Id, Invoice, Label, encode
@@ -26,7 +28,7 @@ from proa.bindle.server._requests import (
     switch,
 )
 from proa.bindle.signing import Strategy, has_signed, sign, sign_yank
-from proa.bindle.storage import Created, Page, StoredInvoice
+from proa.bindle.storage import Created, Found, StoredInvoice
 from proa.bindle.storage.index import Query
 from proa.bindle.storage.parcels import ParcelWriter
 from proa.bindle.wire import (
@@ -37,7 +39,6 @@ from proa.bindle.wire import (
     Message,
     MissingParcels,
 )
-from proa.oci._threads import in_thread
 
 __all__ = ("Backend", "Handlers", "Trust", "document")
 
@@ -62,7 +63,7 @@ class Backend(Protocol):
     async def parcel(self, bindle: Id, label: Label) -> Path: ...
     async def arrived(self, sha256: str) -> int: ...
     def receiving(self, label: Label, offset: int = 0) -> AbstractAsyncContextManager[ParcelWriter]: ...
-    async def search(self, query: Query) -> Page: ...
+    async def search(self, query: Query) -> Found: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +174,7 @@ class Handlers:
         if request.content_length is not None and offset + request.content_length != label.size:
             raise BadRequestError(f"the parcel has {label.size} bytes, not {offset + request.content_length}")
         async with self._backend.receiving(label, offset) as writer:
-            async for chunk, _ in request.content.iter_chunks():
-                await writer.write(chunk)
+            await bulk.receive_request(request, writer)
             await writer.commit()
         return document(request, Message(message="parcel created"))
 

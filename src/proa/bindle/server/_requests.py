@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
+from proa.app.threads import in_thread
 from proa.bindle.errors import BindleError, InvalidInvoiceError, NotInInvoiceError
 from proa.bindle.invoice import INVOICE_LIMIT, Format, Id, Invoice, parse_invoice
 from proa.bindle.storage.index import MOST_RESULTS, Query
 from proa.bindle.wire import accepted_format, body_format
-from proa.oci._threads import in_thread
 
 __all__ = (
     "BadRequestError",

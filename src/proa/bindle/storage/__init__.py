@@ -1,4 +1,4 @@
-"""Where bindles are kept: invoices in files or SQLite, parcels in files, an index in memory.
+"""Where bindles are kept: invoices in files or SQLite, parcels in files, an index of names and versions.
 
 `Storage` is all there is to use; `parcels`, `files`, `sqlite` and `index` are behind it.
 """
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol, Self
 
+from proa.app.files import StorageError, storage_errors
+from proa.app.threads import in_thread
 from proa.bindle.errors import (
     InvoiceExistsError,
     InvoiceNotFoundError,
@@ -21,16 +23,14 @@ from proa.bindle.errors import (
     QuotaExceededError,
     YankedError,
 )
-from proa.bindle.invoice import Format, Id, Invoice, Label, encode, parse_invoice
+from proa.bindle.invoice import Id, Invoice, Label
+from proa.bindle.storage._stored import StoredInvoice
 from proa.bindle.storage.files import FileInvoices
-from proa.bindle.storage.index import Query, SearchIndex
+from proa.bindle.storage.index import Found, Query
 from proa.bindle.storage.parcels import ParcelStore, ParcelWriter
 from proa.bindle.storage.sqlite import SqliteInvoices
-from proa.oci import StorageError
-from proa.oci._files import storage_errors
-from proa.oci._threads import in_thread
 
-__all__ = ("Garbage", "Page", "Quota", "Storage", "StoredInvoice")
+__all__ = ("Found", "Garbage", "Quota", "Storage", "StoredInvoice")
 
 _CACHED: Final = 10_000
 
@@ -40,28 +40,13 @@ class InvoiceStore(Protocol):
 
     def open(self) -> None: ...
     def close(self) -> None: ...
-    def get(self, bindle: Id) -> bytes | None: ...
-    def add(self, invoice: Invoice) -> bytes: ...
-    def replace(self, invoice: Invoice) -> bytes: ...
+    def get(self, bindle: Id) -> StoredInvoice | None: ...
+    def add(self, invoice: Invoice) -> StoredInvoice: ...
+    def replace(self, invoice: Invoice) -> StoredInvoice: ...
+    def search(self, query: Query) -> Found: ...
+    def __len__(self) -> int: ...
     def all(self) -> Iterator[Invoice]: ...
     def clear(self) -> None: ...
-
-
-@dataclass(slots=True)
-class StoredInvoice:
-    """An invoice, and how it reads in either format."""
-
-    invoice: Invoice
-    toml: bytes
-    _json: bytes | None = None
-
-    def content(self, form: Format) -> bytes:
-        """Return the document; it is written once."""
-        if form == "toml":
-            return self.toml
-        if self._json is None:
-            self._json = encode(self.invoice, "json")
-        return self._json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +60,6 @@ class Quota:
 
     parcel: int | None = None
     total: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of search results, and how many there are in all."""
-
-    invoices: list[Invoice]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +95,17 @@ class Storage:
         self.directory = directory
         self.parcels = ParcelStore(directory)
         self._invoices: InvoiceStore = (
-            SqliteInvoices(directory) if kind == "sqlite" else FileInvoices(directory)
+            SqliteInvoices(directory) if kind == "sqlite" else FileInvoices(directory, indexed=exclusive)
         )
         self._quota = quota or Quota()
         self._exclusive = exclusive
-        self._index = SearchIndex()
         self._cache: OrderedDict[Id, StoredInvoice] = OrderedDict()
         self._writing = asyncio.Lock()
         self._stored = 0
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Make the directory, and read what is in it into the index.
+        """Make the directory, and bring the index up to date with what is in it.
 
         Raises:
             StorageError: it can't be used, or another process serves it.
@@ -141,7 +117,7 @@ class Storage:
             self._stack.callback(self._invoices.close)
             await in_thread(self._invoices.open)
             if self._exclusive:
-                await asyncio.to_thread(self._load)
+                self._stored = sum((await self.parcels.sizes()).values())
             self._stack = self._stack.pop_all()
         return self
 
@@ -149,7 +125,7 @@ class Storage:
         await self._stack.aclose()
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._invoices)
 
     @property
     def stored_bytes(self) -> int:
@@ -173,8 +149,7 @@ class Storage:
             if await self._find(invoice.id) is not None:
                 raise InvoiceExistsError(f"{invoice.id} exists already; invoices never change")
             finished = await in_thread(finish, invoice)
-            toml = await in_thread(self._invoices.add, finished)
-            self._remember(StoredInvoice(finished, toml))
+            self._remember(await in_thread(self._invoices.add, finished))
             return Created(finished, await self.parcels.missing(finished.labels))
 
     async def get(self, bindle: Id, *, yanked: bool = False) -> StoredInvoice:
@@ -199,7 +174,7 @@ class Storage:
     async def put(self, invoice: Invoice) -> StoredInvoice:
         """Store an invoice in whatever state it has elsewhere: for caches."""
         async with self._writing:
-            stored = StoredInvoice(invoice, await in_thread(self._invoices.replace, invoice))
+            stored = await in_thread(self._invoices.replace, invoice)
             self._remember(stored)
             return stored
 
@@ -221,7 +196,7 @@ class Storage:
             stored = await self.get(bindle, yanked=True)
             if not stored.invoice.yanked:
                 yanked = await in_thread(yank, stored.invoice)
-                self._remember(StoredInvoice(yanked, await in_thread(self._invoices.replace, yanked)))
+                self._remember(await in_thread(self._invoices.replace, yanked))
 
     async def missing(self, bindle: Id) -> list[Label]:
         """Return the labels of the parcels that were not uploaded yet; raises as `get` does."""
@@ -271,16 +246,9 @@ class Storage:
             if not kept:
                 self._stored -= label.size
 
-    async def search(self, query: Query) -> Page:
+    async def search(self, query: Query) -> Found:
         """Return a page of invoices."""
-        found = await asyncio.to_thread(self._index.search, query)
-        unknown = [bindle for bindle in found.ids if bindle not in self._cache]
-        for stored in await asyncio.to_thread(lambda: list(map(self._read, unknown))):
-            if stored is not None:
-                self._keep(stored)
-        return Page(
-            [self._cache[bindle].invoice for bindle in found.ids if bindle in self._cache], found.total
-        )
+        return await asyncio.to_thread(self._invoices.search, query)
 
     async def collect_garbage(self, *, dry_run: bool = False) -> Garbage:
         """Delete the parcels that no invoice names, yanked ones included, and say which they were.
@@ -313,29 +281,20 @@ class Storage:
         if (stored := self._cache.get(bindle)) is not None:
             self._cache.move_to_end(bindle)
             return stored
-        stored = await asyncio.to_thread(self._read, bindle)
+        stored = await asyncio.to_thread(self._invoices.get, bindle)
         if stored is not None and self._exclusive:
             self._keep(stored)
         return stored
 
-    def _read(self, bindle: Id) -> StoredInvoice | None:
-        toml = self._invoices.get(bindle)
-        return None if toml is None else StoredInvoice(parse_invoice(toml), toml)
-
     def _remember(self, stored: StoredInvoice) -> None:
         if self._exclusive:
             self._keep(stored)
-            self._index.put(stored.invoice.id, yanked=bool(stored.invoice.yanked))
 
     def _keep(self, stored: StoredInvoice) -> None:
         self._cache[stored.invoice.id] = stored
         self._cache.move_to_end(stored.invoice.id)
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)
-
-    def _load(self) -> None:
-        self._index.load([(invoice.id, bool(invoice.yanked)) for invoice in self._invoices.all()])
-        self._stored = sum(size for _, size in self.parcels.scan())
 
     def _lock(self) -> int:
         with storage_errors(self.directory):

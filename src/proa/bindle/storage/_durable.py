@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from proa.oci._files import put_in_place
+from proa.app.files import put_in_place
 
 __all__ = ("put",)
 

@@ -1,15 +1,59 @@
-"""Searching invoices by name and version, in memory. Pure."""
+"""What to search for, by name and version, and how to find it in an SQLite database. Pure.
 
-import bisect
+The names are in one table with the numbers of their versions, so that a search for words looks at few rows;
+versions have keys that sort as SemVer orders, so that a range of them is a range of an index.
+"""
+
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from proa.bindle.invoice import Id
-from proa.bindle.version import Version, VersionRange
+from proa.bindle.invoice import Invoice
+from proa.bindle.version import Bounds, VersionRange
 
-__all__ = ("MOST_RESULTS", "Found", "Query", "SearchIndex")
+__all__ = ("LAYOUT", "MOST_RESULTS", "PUT", "REPLACE", "SCHEMA", "Found", "Query", "Selection")
 
 MOST_RESULTS: Final = 255
+_FEW: Final = 2_000
+LAYOUT: Final = 2
+SCHEMA: Final = """
+CREATE TABLE names (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    folded TEXT NOT NULL,
+    versions INTEGER NOT NULL DEFAULT 0,
+    current INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX names_to_search ON names (name, folded, versions, current, id);
+CREATE TABLE invoices (
+    id INTEGER PRIMARY KEY,
+    name INTEGER NOT NULL REFERENCES names,
+    version TEXT NOT NULL,
+    key BLOB NOT NULL,
+    release BLOB,
+    yanked INTEGER NOT NULL,
+    place TEXT NOT NULL UNIQUE,
+    stamp INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
+CREATE INDEX invoices_by_name ON invoices (name, key, version, release, yanked);
+CREATE INDEX invoices_by_key ON invoices (key, release, yanked, name, version);
+CREATE TRIGGER added AFTER INSERT ON invoices BEGIN
+    UPDATE names SET versions = versions + 1, current = current + NOT new.yanked WHERE id = new.name;
+END;
+CREATE TRIGGER changed AFTER UPDATE OF yanked ON invoices BEGIN
+    UPDATE names SET current = current + old.yanked - new.yanked WHERE id = new.name;
+END;
+CREATE TRIGGER removed AFTER DELETE ON invoices BEGIN
+    UPDATE names SET versions = versions - 1, current = current - NOT old.yanked WHERE id = old.name;
+END;
+"""
+PUT: Final = """
+INSERT INTO invoices (name, version, key, release, yanked, place, stamp, content)
+VALUES ((SELECT id FROM names WHERE name = ?), ?, ?, ?, ?, ?, ?, ?)
+"""
+REPLACE: Final = """
+ON CONFLICT (place) DO UPDATE SET yanked = excluded.yanked, stamp = excluded.stamp, content = excluded.content
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,85 +79,68 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of results: their ids by name and then version, oldest first, and how many there are in
-    all.
-    """
+    """One page of results by name and then version, oldest first, and how many there are in all."""
 
-    ids: list[Id]
+    invoices: list[Invoice]
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """All versions of one name, oldest first, and those of them that are not yanked."""
+class Selection:
+    """A query as SQL: with `?` for everything that comes from outside."""
 
-    folded: str
-    name: str
-    versions: tuple[str, ...]
-    current: tuple[str, ...]
+    def __init__(self, query: Query) -> None:
+        versions = VersionRange(query.version)
+        self.bounds = versions.bounds
+        self._query = query
+        words = (query.text if query.strict else query.text.casefold()).split()
+        column = "name" if query.strict else "folded"
+        self._names = [f"instr(names.{column}, ?)" for _ in words]
+        self._words = tuple(words)
+        self._versions: list[str] = [] if query.yanked else ["NOT yanked"]
+        self._keys: tuple[bytes | str, ...] = ()
+        self._ranged = self.bounds != Bounds(releases=None)
+        if self.bounds is not None and self._ranged:
+            self._add(self.bounds, versions.exactly)
+
+    def _add(self, bounds: Bounds, exactly: str | None) -> None:
+        self._versions.append("key >= ?")
+        self._keys += (bounds.low,)
+        if bounds.high is not None:
+            self._versions.append("key < ?")
+            self._keys += (bounds.high,)
+        if bounds.releases is not None:
+            marks = ", ".join("?" * len(bounds.releases))
+            self._versions.append(f"(release IS NULL OR release IN ({marks}))")
+            self._keys += tuple(bounds.releases)
+        if exactly is not None:
+            self._versions.append("version = ?")
+            self._keys += (exactly,)
+
+    def count(self) -> tuple[str, tuple[object, ...]]:
+        """Return how to count what is found."""
+        if self._ranged:
+            return f"SELECT count(*) {self._joined('key')}", (*self._keys, *self._words)
+        column = "versions" if self._query.yanked else "current"
+        return f"SELECT sum({column}) FROM names {_where(self._names)}", self._words  # noqa: S608 - no values
+
+    def page(self, total: int) -> tuple[str, tuple[object, ...]]:
+        """Return how to read the page, knowing how many results there are."""
+        # Few results of a range would be far apart by name; many would take long to sort.
+        first: Literal["key", "name"] = "key" if self._ranged and total < _FEW else "name"
+        parameters = (self._keys, self._words) if first == "key" else (self._words, self._keys)
+        page = f"SELECT invoices.id {self._joined(first)} ORDER BY names.name, key, version LIMIT ? OFFSET ?"
+        return (
+            f"SELECT content FROM ({page}) AS page CROSS JOIN invoices ON invoices.id = page.id",  # noqa: S608 - no values
+            (*parameters[0], *parameters[1], self._query.limit, self._query.offset),
+        )
+
+    def _joined(self, first: Literal["key", "name"]) -> str:
+        if first == "key":
+            tables = "invoices INDEXED BY invoices_by_key CROSS JOIN names ON names.id = invoices.name"
+            return f"FROM {tables} {_where(self._versions + self._names)}"
+        tables = "names INDEXED BY names_to_search CROSS JOIN invoices INDEXED BY invoices_by_name"
+        return f"FROM {tables} ON names.id = invoices.name {_where(self._names + self._versions)}"
 
 
-class SearchIndex:
-    """All ids of a storage. Reading is safe in any thread, as nothing that is read is changed in place."""
-
-    def __init__(self) -> None:
-        self._names: list[_Name] = []
-        self._parsed: dict[str, Version] = {}
-
-    def __len__(self) -> int:
-        return sum(len(entry.versions) for entry in self._names)
-
-    def load(self, entries: list[tuple[Id, bool]]) -> None:
-        """Fill the index with ids and whether they are yanked; what was in it goes."""
-        grouped: dict[str, dict[str, bool]] = {}
-        for bindle, yanked in entries:
-            grouped.setdefault(bindle.name, {})[bindle.version] = yanked
-        self._names = [self._entry(name, grouped[name]) for name in sorted(grouped)]
-
-    def put(self, bindle: Id, *, yanked: bool) -> None:
-        """Add an id, or say whether it is yanked now."""
-        names = self._names.copy()
-        at = bisect.bisect_left(names, bindle.name, key=lambda entry: entry.name)
-        states: dict[str, bool] = {}
-        if known := at < len(names) and names[at].name == bindle.name:
-            states = {text: text not in names[at].current for text in names[at].versions}
-        states[bindle.version] = yanked
-        names[at : at + known] = [self._entry(bindle.name, states)]
-        self._names = names
-
-    def search(self, query: Query) -> Found:
-        """Return the page of ids that the query asks for."""
-        admitted = self._admitted(VersionRange(query.version))
-        ids: list[Id] = []
-        total = 0
-        for entry in self._matching(query):
-            versions = entry.versions if query.yanked else entry.current
-            count = len(versions) if admitted is None else sum(map(admitted.__contains__, versions))
-            if len(ids) < query.limit and query.offset < total + count:
-                wanted = versions if admitted is None else tuple(filter(admitted.__contains__, versions))
-                first = max(query.offset - total, 0)
-                ids += [Id(entry.name, text) for text in wanted[first : first + query.limit - len(ids)]]
-            total += count
-        return Found(ids, total)
-
-    def _entry(self, name: str, states: dict[str, bool]) -> _Name:
-        for text in states:
-            if text not in self._parsed:
-                self._parsed[text] = Version.parse(text)
-        versions = tuple(sorted(states, key=lambda text: (self._parsed[text].precedence, text)))
-        return _Name(name.casefold(), name, versions, tuple(text for text in versions if not states[text]))
-
-    def _admitted(self, wanted: VersionRange) -> frozenset[str] | None:
-        """Return the texts of all versions that the range holds; None: any."""
-        if not wanted.text.strip():
-            return None
-        return frozenset(text for text, version in self._parsed.copy().items() if wanted.matches(version))
-
-    def _matching(self, query: Query) -> list[_Name]:
-        found = self._names
-        for word in (query.text if query.strict else query.text.casefold()).split():
-            if query.strict:
-                found = [entry for entry in found if word in entry.name]
-            else:
-                found = [entry for entry in found if word in entry.folded]
-        return found
+def _where(conditions: list[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""

@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from proa.app import App, logs
+from proa.app.files import StorageError
 from proa.app.settings import setting
 from proa.bindle.auth import Authenticator, Everyone, Htpasswd, OpenIdConnect
 from proa.bindle.cache import Cache
@@ -24,7 +25,6 @@ from proa.bindle.signing import Strategy
 from proa.bindle.storage import Quota, Storage
 from proa.cli._process import serve
 from proa.cli.bindle._options import default_config
-from proa.oci import StorageError
 
 _SHORT: Final = {
     "-i": "--address",

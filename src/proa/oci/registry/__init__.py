@@ -18,7 +18,7 @@ from typing import Final, Self
 from aiohttp.typedefs import Middleware
 
 from proa.app import Health, Metrics, http, logs
-from proa.oci._threads import in_thread
+from proa.app.threads import in_thread
 from proa.oci.registry._application import make_application
 from proa.oci.registry._state import State
 from proa.oci.registry._uploads import Uploads

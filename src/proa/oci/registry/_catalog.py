@@ -193,7 +193,7 @@ class Catalog:
 
 def _explain(path: Path, error: sqlite3.Error) -> str:
     if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-        return f"{path.parent} is in use by another registry: stop it or choose another directory"
+        return f"{path.parent} is in use by another process: stop that or choose another directory"
     if isinstance(error, sqlite3.OperationalError):
         return f"can't open {path}: {error}; check its owner and that it is a file"
     return f"{path} is damaged ({error}): restore it, or move it away to begin anew"

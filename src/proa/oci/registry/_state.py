@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, Unpack
 
-from proa.oci._files import storage_errors
-from proa.oci._threads import in_thread
+from proa.app.files import storage_errors
+from proa.app.threads import in_thread
 from proa.oci.errors import StorageError
 from proa.oci.registry._catalog import Catalog, ManifestRecord
 from proa.oci.store import BlobStore, BlobWriter
@@ -40,7 +40,7 @@ class State:
         await in_thread(self._open)
 
     def _open(self) -> None:
-        with storage_errors(self._directory):
+        with storage_errors(self._directory, StorageError):
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._catalog = Catalog.open(self._directory / "catalog.db")
         self.blobs.prepare_blocking()

@@ -1,4 +1,9 @@
-"""Durable file operations. All of them block: call them in a thread."""
+"""Files that are there entirely or not at all, whatever is killed when.
+
+A writer fills a file of its own (`create_locked`) beside the place where it shall be, and renames it when it
+is whole and on the disk (`put_in_place`). What killed writers leave behind, the next one removes
+(`remove_leftovers`). All functions block: call them in a thread (`proa.app.threads.in_thread`).
+"""
 
 import contextlib
 import errno
@@ -7,20 +12,24 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from proa.oci.errors import StorageError
+from proa.app.errors import ProaError
 
-__all__ = ("create_locked", "put_in_place", "remove_leftovers", "storage_errors")
+__all__ = ("StorageError", "create_locked", "put_in_place", "remove_leftovers", "storage_errors")
 
 PREFIX = "ingest-"
 
 
+class StorageError(ProaError):
+    """The disk refused: not writable, full, not a directory, or in use by another process."""
+
+
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` into a `StorageError` that says what to do about `path`."""
+def storage_errors(path: Path, kind: type[StorageError] = StorageError) -> Iterator[None]:
+    """Turn an `OSError` into a `StorageError`, or a `kind` of it, that says what to do about `path`."""
     try:
         yield
     except OSError as error:
-        raise StorageError(f"can't use {path}: {_explain(error)}") from error
+        raise kind(f"can't use {path}: {_explain(error)}") from error
 
 
 def create_locked(directory: Path) -> tuple[int, Path]:
@@ -46,8 +55,9 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def put_in_place(descriptor: int, source: Path, target: Path) -> None:
-    """Rename the open file `source` to `target`, so that after a crash either all of it is there or
-    nothing.
+    """Rename the open file `source` to `target`, whose directory is made if need be.
+
+    After a crash at any moment either all of the file is there or nothing.
     """
     os.fsync(descriptor)
     _make_directory(target.parent)
