@@ -53,7 +53,8 @@ def validate_workload(document: Document) -> list[Cause]:
         why = "`selector` does not match template `labels`"
         found.append(invalid_value("spec.template.metadata.labels", labels, why))
     found += validate_labels(labels, "spec.template.metadata.labels")
-    found += validate_spec(template["spec"], "spec.template.spec")
+    claims = [claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates", ())]
+    found += validate_spec(template["spec"], "spec.template.spec", claims)
     if template["spec"]["restartPolicy"] != "Always":
         policy = template["spec"]["restartPolicy"]
         found.append(not_supported("spec.template.spec.restartPolicy", policy, ["Always"]))
