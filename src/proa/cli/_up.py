@@ -1,5 +1,6 @@
 """`proa up`: control plane, node and registry in one process, on loopback."""
 
+import contextlib
 import os
 import sys
 import time
@@ -16,6 +17,8 @@ from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, N
 from proa.controlplane.controllers import ensure_storage_class
 from proa.kube import AlreadyExistsError, Api, Client, Config
 from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
+from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.models.node_v1 import RuntimeClass
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
 from proa.runtime import Apply, InitApply, watcher
@@ -76,6 +79,7 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await _publish(client, f"localhost:{registry.port}")
     if "controllers" not in chosen.without:
         await ensure_storage_class(client, _node_settings(chosen).name)
+    await _name_runtimes(client)
     network = Network(client, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
         {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
@@ -139,6 +143,14 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.create(wanted)
     except AlreadyExistsError:
         await config_maps.replace(wanted)
+
+
+async def _name_runtimes(client: Client) -> None:
+    """Make the node's ways to run modules known: `wasi`, to their end, and `wagi`, as servers."""
+    classes = Api(client, RuntimeClass)
+    for name in ("wasi", "wagi"):
+        with contextlib.suppress(AlreadyExistsError):
+            await classes.create(RuntimeClass(metadata=ObjectMeta(name=name), handler=name))
 
 
 def _greeting(server: ApiServer, registry: Registry, network: Network) -> str:
