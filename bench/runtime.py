@@ -19,7 +19,7 @@ from aiohttp import web
 
 from bench._table import private_bytes, show
 from bench.client import _pod
-from proa.app import http
+from proa.app import garbage, http
 from proa.kube import Api, Client, Config
 from proa.kube.models.core_v1 import Pod
 from proa.runtime import Action, Controller, ObjectRef, Reflector
@@ -199,7 +199,7 @@ def measured(work: Callable[[str], Any], url: str) -> Result:
 
 
 def _measure(work: Callable[[str], Any], url: str, answer: Connection) -> None:
-    gc.set_threshold(50_000, 20, 100)  # as programs on proa.app do
+    garbage.tune()  # as programs on proa.app do
 
     async def run() -> None:
         answer.send(await work(url))

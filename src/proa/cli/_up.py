@@ -13,6 +13,7 @@ from proa.app.settings import setting
 from proa.cli._cluster import registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
+from proa.controlplane.controllers import ensure_storage_class
 from proa.dashboard import Dashboard, DashboardSettings
 from proa.kube import AlreadyExistsError, Api, Client, Config
 from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
@@ -76,6 +77,8 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     # The network writes Ingresses' status and reads TLS Secrets: no role of Kubernetes' own allows both.
     client = await app.start("client of the network", Client(Config.from_kubeconfig(server.kubeconfig)))
     await _publish(client, f"localhost:{registry.port}")
+    if "controllers" not in chosen.without:
+        await ensure_storage_class(client, _node_settings(chosen).name)
     network = Network(client, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
         {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
@@ -94,7 +97,7 @@ async def _loops(app: App, chosen: UpSettings, server: ApiServer) -> dict[str, S
     if "controllers" not in chosen.without:
         user = "system:kube-controller-manager"
         client = await app.start("client of the controllers", _client(server, user))
-        parts["controllers"] = ControllerManager(client)
+        parts["controllers"] = ControllerManager(client, chosen.data_dir / "volumes")
     return parts
 
 
@@ -119,8 +122,8 @@ def _page(chosen: UpSettings, server: ApiServer) -> Dashboard:
     return Dashboard(settings, Config.from_kubeconfig(server.kubeconfig))
 
 
-def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
-    own = KubeletSettings(
+def _node_settings(chosen: UpSettings) -> KubeletSettings:
+    return KubeletSettings(
         node_name=chosen.node_name,
         data_dir=chosen.data_dir / "kubelet",
         bind=chosen.bind,
@@ -128,6 +131,10 @@ def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
         max_pods=chosen.max_pods,
         stop_pods_on_exit=True,
     )
+
+
+def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
+    own = _node_settings(chosen)
     kubeconfig = server.kubeconfig_for(user=f"system:node:{own.name}", groups=("system:nodes",))
     return Kubelet(own, Config.from_kubeconfig(kubeconfig))
 

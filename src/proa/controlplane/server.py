@@ -24,6 +24,8 @@ from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
 from .customresources import Conversions, CustomResources
+from .metrics import RESOURCES as METRICS
+from .metrics import MetricsService
 from .registry import Catalogue, Registry, catalogue
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
@@ -233,7 +235,10 @@ class ApiServer:
         reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
         streams = StreamService(registry, self._pki.kubelet_context)
-        stack.push_async_callback(container_logs.close)
+        usage = MetricsService(registry, self._pki.kubelet_context)
+        known.serve("metrics.k8s.io", METRICS)
+        for part in (container_logs, usage):
+            stack.push_async_callback(part.close)
         return Dispatcher(
             known,
             authenticator,
@@ -257,7 +262,7 @@ class ApiServer:
                 "pods/attach": streams.answer("attach"),
                 "pods/portforward": streams.answer("portForward"),
             },
-            virtual=reviews.answers(),
+            virtual=reviews.answers() | usage.answers(),
             measurements=Measurements(self.metrics),
             audit=audit,
             intercept=self._intercept,

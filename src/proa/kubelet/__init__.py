@@ -18,9 +18,10 @@ Parts, each in a private module of its name:
   new by `_volume_updates` with `_reference_watches` and within bounds by `_storage`; logs (`_cri`,
   `_log_writer`, `_log_options`, `_log_reader`); `_standard_input`. `_users` says whom
   guests run as and files belong to.
-- The node: `_machine`, `_node`, `_node_agent`. The server: `_server`, `_access`, `_certificates`, `_usage`;
+- The node: `_machine`, `_node`, `_node_agent`. `_node_certificates` gets and renews what
+  it shows itself with. The server: `_server`, `_access`, `_certificates`, `_usage`;
   `_exec` and `_port_forward` on `_channels` and `_spdy`.
-- `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`.
+- `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`; `_wagi` is for pods that serve.
 """
 
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from proa._lazy import lazy
 if TYPE_CHECKING:
     from proa.kubelet._container_states import CONTAINER
     from proa.kubelet._kubelet import Kubelet
+    from proa.kubelet._node_certificates import join
     from proa.kubelet._pod_context import Pauses
     from proa.kubelet._pod_states import POD
     from proa.kubelet._settings import KubeletSettings
@@ -40,6 +42,7 @@ else:
         {
             "_container_states": ("CONTAINER",),
             "_kubelet": ("Kubelet",),
+            "_node_certificates": ("join",),
             "_pod_context": ("Pauses",),
             "_pod_states": ("POD",),
             "_settings": ("KubeletSettings",),
@@ -47,4 +50,4 @@ else:
         },
     )
 
-__all__ = ["CONTAINER", "POD", "Kubelet", "KubeletError", "KubeletSettings", "Pauses"]
+__all__ = ["CONTAINER", "POD", "Kubelet", "KubeletError", "KubeletSettings", "Pauses", "join"]

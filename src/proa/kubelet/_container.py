@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -18,8 +19,10 @@ from proa.kubelet import (
     _hooks,
     _mounts,
     _probes,
+    _pull_secrets,
     _references,
     _termination_message,
+    _wagi,
 )
 from proa.kubelet._actions import Target
 from proa.kubelet._exits import container_id
@@ -32,7 +35,7 @@ from proa.kubelet._sandbox_host import SandboxName
 from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
-from proa.oci import PulledModule
+from proa.oci import Credentials, PulledModule
 from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
 
 
@@ -189,6 +192,15 @@ class Container:
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None
 
+    async def pull_credentials(self) -> Mapping[str, Credentials]:
+        """What the pod brings for its images; secrets that are of no use are told of."""
+        context = self.context
+        found, problems = await _pull_secrets.credentials(context.services.client, context.pod)
+        for problem in problems:
+            message = f"Unable to use a pull secret: {problem}"
+            context.event("FailedToRetrieveImagePullSecret", message, "Warning")
+        return found
+
     async def sandbox_spec(self, module: CompiledModule) -> SandboxSpec:
         """What to run.
 
@@ -229,6 +241,8 @@ class Container:
     async def start(self, module: CompiledModule) -> Sandbox:
         """Start its next instance; errors as of `sandbox_spec` and `Sandboxes.start`."""
         spec, sandboxes = await self.sandbox_spec(module), self.context.services.sandboxes
+        if await _wagi.is_server(self):
+            return await _wagi.start(self, spec)
         if self.stdin is None:
             return await sandboxes.start(spec)
         stdin = await asyncio.to_thread(self.stdin.for_guest)

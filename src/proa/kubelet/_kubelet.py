@@ -3,20 +3,22 @@
 import asyncio
 import contextlib
 import resource
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from proa.app import Health, Metrics, http, logs
 from proa.kube import Client, Config
-from proa.kubelet import _certificates, _machine, _node
+from proa.kubelet import _certificates, _machine, _node, _node_certificates
 from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._bindles import Bindles
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
+from proa.kubelet._node_certificates import Wanted
 from proa.kubelet._pod_context import Pauses, Services
 from proa.kubelet._pods import Pods
 from proa.kubelet._reference_watches import ReferenceWatches
@@ -24,7 +26,7 @@ from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
 from proa.kubelet.errors import KubeletError
-from proa.oci import RegistryClient
+from proa.oci import DockerConfig, RegistryClient, SignaturePolicy
 from proa.runtime import Recorder
 
 _log = logs.get_logger(__name__)
@@ -86,10 +88,14 @@ class Kubelet:
         await asyncio.to_thread(_private_directory, settings.data_dir)
         client = await parts.enter_async_context(Client(self._config, user_agent="proa-kubelet"))
         registries = RegistryClient(insecure_registries=settings.insecure_registries)
+        keys = settings.image_signature_keys
         images = Images(
             settings.data_dir / "images",
             await parts.enter_async_context(registries),
-            await parts.enter_async_context(Bindles.open(settings)),
+            bindles=await parts.enter_async_context(Bindles.open(settings)),
+            docker_config=DockerConfig(settings.docker_config) if settings.docker_config else None,
+            policy=await SignaturePolicy.load(keys) if keys else None,
+            parallel=settings.max_parallel_image_pulls,
         )
         opening = SandboxHost.open(settings.data_dir / "sandboxes", settings.data_dir / "modules")
         sandboxes = await parts.enter_async_context(opening)
@@ -119,9 +125,18 @@ class Kubelet:
         self.port = (await parts.enter_async_context(listening)).port
         agent = NodeAgent(client, settings, self.port, settings.data_dir)
         await agent.register()
-        await parts.enter_async_context(_background(agent, pods))
+        work = [agent.run(), pods.run(), *self._certificates(client, context)]
+        await parts.enter_async_context(_background(work))
         await pods.synchronized.wait()
         _log.info("kubelet ready", node=settings.name, port=self.port, pods=len(pods.workers()))
+
+    def _certificates(self, client: Client, served: ssl.SSLContext) -> Iterator[Coroutine[None, None, None]]:
+        settings, directory = self.settings, self.settings.data_dir / "pki"
+        if self._config.client_certificate_file is not None and settings.rotate_certificates:
+            yield _node_certificates.keep(client, Wanted.client(directory, settings.name))
+        if settings.server_tls_bootstrap:
+            wanted = Wanted.serving(directory, settings.name, settings.address)
+            yield _node_certificates.keep(client, wanted, lambda: served.load_cert_chain(wanted.file))
 
     def _observe(self, pods: Pods) -> None:
         self.health.add_readiness("kubelet-pods", pods.synchronized.is_set)
@@ -131,12 +146,9 @@ class Kubelet:
 
 
 @contextlib.asynccontextmanager
-async def _background(agent: NodeAgent, pods: Pods) -> AsyncIterator[None]:
+async def _background(work: Iterable[Coroutine[None, None, None]]) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(agent.run(), name="node agent"),
-            group.create_task(pods.run(), name="pods"),
-        ]
+        tasks = [group.create_task(one) for one in work]
         yield
         for task in tasks:
             task.cancel()

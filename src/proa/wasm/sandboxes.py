@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +35,7 @@ class Sandbox:
         event: protocol.Adopted | protocol.Started,
         output: Sequence[int],
         ended: asyncio.Future[SandboxExit],
-        kill: Callable[[str], None],
+        kill: Callable[[str, int], None],
     ) -> None:
         self.id: Final = event.id
         self.pid: Final = event.pid
@@ -58,7 +59,11 @@ class Sandbox:
 
     def kill(self) -> None:
         """Kill the process at once (SIGKILL); `wait` tells when it is gone. Repeating it does no harm."""
-        self._kill(self.id)
+        self._kill(self.id, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask a server (`SandboxSpec.server`) to end in its own time (SIGTERM); a plain guest is killed."""
+        self._kill(self.id, signal.SIGTERM)
 
 
 class Sandboxes:
@@ -194,9 +199,9 @@ class Sandboxes:
         if isinstance(event, protocol.Adopted) and event.exit:
             ended.set_result(event.exit)
 
-    def _kill(self, sandbox_id: str) -> None:
+    def _kill(self, sandbox_id: str, number: int) -> None:
         with contextlib.suppress(ZygoteLostError):
-            self._link.send(protocol.Kill(sandbox_id))
+            self._link.send(protocol.Kill(sandbox_id, number))
 
     def _remove(self, sandbox_id: str) -> None:
         self._ends.pop(sandbox_id, None)

@@ -54,6 +54,11 @@ class ListOptions:
         revision, after = _read_token(token)
         return cls(options.labels, options.fields, options.limit, "", "", revision, after)
 
+    @property
+    def selects_all(self) -> bool:
+        """Whether there is nothing to select by."""
+        return not self.labels and not self.fields
+
     def selects(self, resource: Resource, stored: Stored) -> bool:
         """Whether the selectors take an object."""
         if self.labels and not self.labels.matches(stored.labels):
@@ -161,7 +166,7 @@ def select(resource: Resource, objects: Iterable[Stored], options: ListOptions, 
     """The page of objects that the options ask for, from objects in list order."""
     if options.after is not None:
         objects = [stored for stored in objects if (stored.key.namespace, stored.key.name) > options.after]
-    if options.labels or options.fields:
+    if not options.selects_all:
         objects = [stored for stored in objects if options.selects(resource, stored)]
     else:
         objects = list(objects)

@@ -56,7 +56,7 @@ class ObjectService:
         form = negotiate(call.request.headers.get("Accept", ""), info.query.get("includeObject", ""))
         options = ListOptions.parse(info.query, resource)
         page = self._page(resource, info.namespace, options)
-        return _responses.json_bytes(form.many(resource, page.items, page.metadata(options)))
+        return _responses.json_pieces(form.many(resource, page.items, page.metadata(options)))
 
     def _page(self, resource: Resource, namespace: str, options: ListOptions) -> Page:
         within = namespace or None
@@ -187,7 +187,7 @@ class ObjectService:
                 if error.code != 404:
                     raise
         form = negotiate(call.request.headers.get("Accept", ""))
-        return _responses.json_bytes(form.many(resource, page.items, page.metadata(listing)))
+        return _responses.json_pieces(form.many(resource, page.items, page.metadata(listing)))
 
 
 def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
