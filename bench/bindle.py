@@ -7,7 +7,6 @@ hashes what it gets; no fsync, no invoice, no check of who may do what.
 
 import asyncio
 import contextlib
-import gc
 import hashlib
 import multiprocessing
 import os
@@ -17,7 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -25,7 +24,8 @@ import uvloop
 from aiohttp import web
 
 from bench._table import percentile, show
-from proa.app import http
+from proa.app import garbage, http
+from proa.app.loop import Loop
 from proa.bindle.cache import Cache
 from proa.bindle.client import BindleClient
 from proa.bindle.invoice import Bindle, Id, Invoice, Label, Parcel, encode
@@ -36,6 +36,7 @@ from proa.bindle.storage.database import InvoiceIndex
 from proa.bindle.storage.index import Query
 from proa.bindle.testing import running_server
 
+T = TypeVar("T")
 BLOCK = 1 << 20
 PARCEL_SIZE = 572 * BLOCK
 READS = 20_000
@@ -61,7 +62,7 @@ def _parcels(kind: str, folder: Path) -> None:
     rows = []
     with _process(_serve_proa, folder / "server") as server:
         before = server.resident
-        moved = uvloop.run(_move(server.url, server.secret, source, digest, folder))
+        moved = _run(_move(server.url, server.secret, source, digest, folder))
         rows.append(("proa.bindle", *moved, server.resident - before))
     with _process(_serve_peer, folder / "peer") as server:
         before = server.resident
@@ -73,6 +74,12 @@ def _parcels(kind: str, folder: Path) -> None:
         rows,
         note="Proa syncs to the disk before it acknowledges; the peer does not.",
     )
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run on the loop that `proa.app.run` uses."""
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(work)
 
 
 def _fill(path: Path) -> str:
@@ -120,7 +127,7 @@ async def _move_peer(url: str, source: Path, folder: Path) -> tuple[float, float
 def _reads(folder: Path) -> None:
     rows = []
     with _process(_serve_proa, folder / "server") as server:
-        rows.append(("proa.bindle", *uvloop.run(_read_invoices(server.url, server.secret))))
+        rows.append(("proa.bindle", *_run(_read_invoices(server.url, server.secret))))
     with _process(_serve_peer, folder / "peer") as server:
         rows.append(("plain aiohttp, a constant", *uvloop.run(_gets(f"{server.url}constant"))))
     show("Reading invoices, one client process", ("", "reads/s", "p99 ms"), rows)
@@ -150,7 +157,7 @@ async def _gets(url: str) -> tuple[float, float]:
 
 
 def _search(folder: Path) -> None:
-    gc.set_threshold(50_000, 20, 100)  # as proa.app.run does for the server
+    garbage.tune()  # as proa.app.run does for the server
     for kind in ("sqlite", "files"):
         uvloop.run(_searches(folder / kind, kind))
 
@@ -252,7 +259,7 @@ def _serve_proa(folder: Path, pipe: Connection) -> None:
             pipe.send((server.url, msgspec.json.encode(server.creator)))
             await asyncio.to_thread(pipe.recv)
 
-    uvloop.run(serve())
+    _run(serve())
 
 
 def _serve_peer(folder: Path, pipe: Connection) -> None:
@@ -281,4 +288,4 @@ def _serve_peer(folder: Path, pipe: Connection) -> None:
             pipe.send((f"{server.url}/", b""))
             await asyncio.to_thread(pipe.recv)
 
-    uvloop.run(serve())
+    _run(serve())

@@ -206,6 +206,19 @@ async def test_traces_of_removed_objects_do_not_pile_up(
         assert again.revision == last
 
 
+async def test_the_file_shrinks_with_what_is_in_it(tmp_path: Path) -> None:
+    keys = [Key("pods", "default", f"p{number}") for number in range(500)]
+    async with Store(tmp_path) as store:
+        await asyncio.gather(*(store.put(key, document(key.name, pad="x" * 4000)) for key in keys))
+    full = (tmp_path / "objects.db").stat().st_size
+    async with Store(tmp_path) as store:
+        await asyncio.gather(*(store.remove(key, document(key.name)) for key in keys))
+    async with Store(tmp_path):
+        pass
+    assert full > 2_000_000
+    assert (tmp_path / "objects.db").stat().st_size < full / 20
+
+
 async def test_events_go_an_hour_after_they_were_last_written(store: Store) -> None:
     now = 0.0
     async with EventExpiry(store, ttl=3600, clock=lambda: now) as expiry:

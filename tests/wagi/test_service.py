@@ -93,7 +93,10 @@ async def test_a_new_configuration_drops_no_request_and_a_wrong_one_changes_noth
         async with asyncio.TaskGroup() as tasks:
             asking = [tasks.create_task(ask()) for _ in range(4)]
             for _ in range(5):
+                statuses.clear()
                 assert await service.reload()
+                await _until(lambda: 200 in statuses)
+                assert set(statuses) == {200}
             text = (
                 f'[[module]]\nroute = "/a"\nmodule = "{guest}"\n[[module]]\nroute = "/b"\nmodule = "{guest}"'
             )

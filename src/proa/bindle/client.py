@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 import proa
-from proa.app import Backoff, Secret
+from proa.app import Backoff, Secret, bulk
 from proa.bindle._answers import check, unavailable_on_failure
 from proa.bindle.errors import (
     BindleError,
@@ -193,10 +193,10 @@ class BindleClient:
         """
 
         async def attempt() -> None:
-            async for chunk in self._parcel_from(bindle, label, writer.offset):
-                await writer.write(chunk)
-                if progress:
-                    progress(len(chunk))
+            if writer.offset == label.size and writer.offset:
+                return
+            async with self._parcel(bindle, label, writer.offset) as response:
+                await self._receive(response, writer, progress)
             if writer.offset < label.size:
                 raise ServerUnavailableError(
                     f"{self.url} sent {writer.offset} of {label.size} bytes of {label.name}"
@@ -212,10 +212,11 @@ class BindleClient:
             ParcelMismatchError: what came is not what the label says. Throw away what was yielded.
         """
         digest, size = hashlib.sha256(), 0
-        async for chunk in self._parcel_from(bindle, label, 0):
-            await asyncio.to_thread(digest.update, chunk)
-            size += len(chunk)
-            yield chunk
+        async with self._parcel(bindle, label, 0) as response:
+            async for chunk in response.content.iter_any():
+                await asyncio.to_thread(digest.update, chunk)
+                size += len(chunk)
+                yield chunk
         if (digest.hexdigest(), size) != (label.sha256, label.size):
             raise ParcelMismatchError(f"parcel {label.sha256} of {bindle} came damaged")
 
@@ -240,19 +241,18 @@ class BindleClient:
                 progress(offset - sent)
             sent = offset
 
-            async def body() -> AsyncIterator[bytes]:
+            def went(count: int) -> None:
                 nonlocal sent
-                async for block in _blocks(source, offset):
-                    yield block
-                    sent += len(block)
-                    if progress:
-                        progress(len(block))
+                sent += count
+                if progress:
+                    progress(count)
 
             headers = {**_TOML, "Content-Type": "application/octet-stream"}
             headers["Content-Length"] = str(label.size - offset)
             if offset:
                 headers[UPLOAD_OFFSET] = str(offset)
             path = self._path(f"_i/{bindle}@{label.sha256}")
+            body = bulk.FilePayload(source, offset, label.size - offset, went)
             async with self._request("POST", path, headers=headers, body=body) as response:
                 await check(response, self.url, missing=InvoiceNotFoundError)
 
@@ -263,24 +263,39 @@ class BindleClient:
             value = response.headers.get(UPLOAD_OFFSET, "0")
             return int(value) if value.isdigit() else 0
 
-    async def _parcel_from(self, bindle: Id, label: Label, offset: int) -> AsyncIterator[bytes]:
+    @contextlib.asynccontextmanager
+    async def _parcel(self, bindle: Id, label: Label, offset: int) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask for a parcel from a byte on."""
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        if offset == label.size and offset:
-            return
         if offset:
             headers["Range"] = f"bytes={offset}-"
         async with self._request(
             "GET", self._path(f"_i/{bindle}@{label.sha256}"), headers=headers
         ) as response:
             await check(response, self.url, missing=ParcelNotFoundError)
-            skip = offset if response.status == 200 else 0
             expected = f"bytes {offset}-"
             if response.status == 206 and not response.headers.get("Content-Range", "").startswith(expected):
                 raise ServerError(f"{self.url} sent another part of a parcel than it was asked for")
-            async for chunk in response.content.iter_any():
-                if skip < len(chunk):
-                    yield chunk[skip:] if skip else chunk
-                skip = max(skip - len(chunk), 0)
+            yield response
+
+    async def _receive(
+        self, response: aiohttp.ClientResponse, writer: ParcelWriter, progress: Progress | None
+    ) -> None:
+        if response.status == 200 and writer.offset:
+            async for chunk in _without(writer.offset, response.content):
+                await writer.write(chunk)
+                if progress:
+                    progress(len(chunk))
+            return
+        connection = response.connection
+        await bulk.receive(
+            response.content,
+            connection.transport if connection is not None else None,
+            None if "Content-Encoding" in response.headers else response.content_length,
+            writer,
+            progress=progress,
+            timeout=self._timeout,
+        )
 
     async def _read(
         self, path: URL, *, missing: type[BindleError] | None = None, limit: int = INVOICE_LIMIT
@@ -304,7 +319,7 @@ class BindleClient:
 
         if body is not None:
             headers = {**headers, "Content-Length": str(len(body))}
-        source = None if body is None else whole
+        source = None if body is None else whole()
         with unavailable_on_failure(self.url):
             async with (
                 asyncio.timeout(_DOCUMENT_DEADLINE),
@@ -323,7 +338,7 @@ class BindleClient:
         path: URL,
         *,
         headers: Mapping[str, str] | None = None,
-        body: Callable[[], AsyncIterator[bytes]] | None = None,
+        body: AsyncIterator[bytes] | bulk.FilePayload | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         given = dict(headers or {})
         if self._credentials is not None and (value := await self._credentials.header()) is not None:
@@ -333,7 +348,7 @@ class BindleClient:
                 method,
                 path,
                 headers=given,
-                data=body() if body else None,
+                data=body,
                 allow_redirects=method in {"GET", "HEAD"},
             ) as response:
                 yield response
@@ -387,8 +402,9 @@ def _check_size(source: Path, label: Label) -> None:
         raise ParcelMismatchError(f"{source} has {size} bytes, the label of {label.name!r} says {label.size}")
 
 
-async def _blocks(source: Path, offset: int) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(source.open, "rb") as file:
-        file.seek(offset)
-        while block := await asyncio.to_thread(file.read, _BLOCK):
-            yield block
+async def _without(skip: int, content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield what comes after the first `skip` bytes."""
+    async for chunk in content.iter_any():
+        if skip < len(chunk):
+            yield chunk[skip:]
+        skip = max(skip - len(chunk), 0)

@@ -1,7 +1,8 @@
 """`proa scheduler`: the scheduler alone, for any Kubernetes API server."""
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from proa.app import App
 from proa.app.settings import setting
 from proa.cli._process import serve
 from proa.controlplane import Scheduler
+from proa.controlplane.scheduler import LEAST_ALLOCATED, MOST_ALLOCATED, Profile
 from proa.kube import Client, Config
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +23,22 @@ class SchedulerSettings:
     kubeconfig: Path | None = setting(
         None, help="kubeconfig of the cluster; by default $KUBECONFIG or in-cluster"
     )
-    scheduler_name: str = setting("default-scheduler", help="the schedulerName of the pods to schedule")
+    profiles: tuple[str, ...] = setting(
+        ("default-scheduler",),
+        help="a schedulerName whose pods to schedule; NAME=MostAllocated fills nodes one after the other",
+    )
+
+    def validate(self) -> Iterable[str]:
+        """What is wrong with the settings."""
+        for text in self.profiles:
+            name, _, strategy = text.partition("=")
+            if not _NAME.fullmatch(name) or (strategy or LEAST_ALLOCATED) not in {
+                LEAST_ALLOCATED,
+                MOST_ALLOCATED,
+            }:
+                yield f"profiles: {text!r} is not NAME, NAME={LEAST_ALLOCATED} or NAME={MOST_ALLOCATED}"
+        if not self.profiles:
+            yield "profiles: at least one is needed"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,7 +50,14 @@ async def _scheduler(app: App, chosen: SchedulerSettings) -> None:
     """Assign pods to nodes until SIGTERM or Ctrl-C."""
     config = Config.from_env() if chosen.kubeconfig is None else Config.from_kubeconfig(chosen.kubeconfig)
     client = await app.start("client", Client(config))
-    await app.start("scheduler", Scheduler(client, chosen.scheduler_name))
-    sys.stdout.write(f"Scheduling the pods of {chosen.scheduler_name} at {config.server}\n")
+    profiles = [_profile(text) for text in chosen.profiles]
+    await app.start("scheduler", Scheduler(client, profiles))
+    names = ", ".join(profile.name for profile in profiles)
+    sys.stdout.write(f"Scheduling the pods of {names} at {config.server}\n")
     sys.stdout.flush()
     await app.run_until_stopped()
+
+
+def _profile(text: str) -> Profile:
+    name, _, strategy = text.partition("=")
+    return Profile(name, MOST_ALLOCATED if strategy == MOST_ALLOCATED else LEAST_ALLOCATED)

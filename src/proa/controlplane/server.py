@@ -23,13 +23,17 @@ from ._certifier import Certifier
 from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
-from .customresources import Conversions, CustomResources
+from .customresources import DEFINITIONS, Conversions, CustomResources
+from .metrics import RESOURCES as METRICS
+from .metrics import MetricsService
 from .registry import Catalogue, Registry, catalogue
+from .registry._cron import zones
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
 from .serving._audit import AuditLog
 from .serving._bodies import MAX_BODY
+from .serving._dispatcher import Intercept
 from .serving._logs import LogService
 from .serving._measurements import Measurements
 from .serving._objects import ObjectService
@@ -74,17 +78,31 @@ class ApiServer:
     writes in one order. Leaving ends watches, answers what is under way, and commits all that was
     accepted.
 
+    Args:
+        settings: Where state is kept, and where to listen.
+        health: The checks of the process that the server is part of.
+        metrics: The metrics of that process.
+        intercept: Stands before all requests; `testing` puts its faults there.
+
     Raises (on entering):
         ControlPlaneError: The state directory is unusable, damaged, or used by another server.
         proa.app.http.AddressError: The address or port cannot be had.
     """
 
     def __init__(
-        self, settings: ApiServerSettings, *, health: Health | None = None, metrics: Metrics | None = None
+        self,
+        settings: ApiServerSettings,
+        *,
+        health: Health | None = None,
+        metrics: Metrics | None = None,
+        intercept: Intercept | None = None,
     ) -> None:
         self.settings = settings
         self.health = health or Health()
         self.metrics = metrics or Metrics()
+        self.store: Store
+        self.watches: WatchService
+        self._intercept = intercept
         self._stack = AsyncExitStack()
         self._server: http.Server
         self._pki: Pki
@@ -104,6 +122,12 @@ class ApiServer:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.settings.data_dir / "kubeconfig"
+
+    @property
+    def certificate(self) -> tuple[Path, Path]:
+        """The files of the server's certificate and key, for what else is served at its addresses."""
+        directory = self.settings.data_dir / "pki"
+        return directory / "apiserver.crt", directory / "apiserver.key"
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig with a client certificate for a user and groups; takes some milliseconds, once for
@@ -138,8 +162,8 @@ class ApiServer:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         tokens = await asyncio.to_thread(self._load)
-        store = await stack.enter_async_context(Store(settings.data_dir))
-        self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", self._hosts())
+        self.store = store = await stack.enter_async_context(Store(settings.data_dir))
+        self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", certified_hosts(settings.bind))
         authoriser = Authoriser(store)
         known = catalogue()
         client = WebhookClient(store)
@@ -149,8 +173,11 @@ class ApiServer:
         chain.converts(conversions.convert)
         registry = Registry(store, chain)
         await stack.enter_async_context(CustomResources(registry, known, conversions))
-        watches = await stack.enter_async_context(WatchService(store))
+        self.watches = watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
+        self.store.subscribe(
+            DEFINITIONS, lambda event: None if event.current else watches.end_of(event.key.name)
+        )
         audit = await self._audit_log(stack)
         dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
@@ -191,13 +218,9 @@ class ApiServer:
 
     def _load(self) -> dict[str, User]:
         """The users by token; loads the package's data on the way, so that no request waits for that."""
-        catalogue(), definitions(), protobuf.messages(), zero_omitted("")
+        catalogue(), definitions(), protobuf.messages(), zero_omitted(""), zones()
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
-
-    def _hosts(self) -> list[str]:
-        bound = [self.settings.bind] if self.settings.bind not in _ANY else []
-        return ["127.0.0.1", "::1", SERVICE_ADDRESS, *bound]
 
     def _dispatcher(
         self,
@@ -216,12 +239,17 @@ class ApiServer:
         reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
         streams = StreamService(registry, self._pki.kubelet_context)
-        stack.push_async_callback(container_logs.close)
+        usage = MetricsService(registry, self._pki.kubelet_context)
+        known.serve("metrics.k8s.io", METRICS)
+        for part in (container_logs, usage):
+            stack.push_async_callback(part.close)
         return Dispatcher(
             known,
             authenticator,
             authoriser,
-            PathService(known, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics),
+            PathService(
+                known, issuer, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
+            ),
             verbs={
                 "get": service.get,
                 "list": service.list_objects,
@@ -238,8 +266,15 @@ class ApiServer:
                 "pods/log": container_logs.answer,
                 "pods/exec": streams.answer("exec"),
                 "pods/attach": streams.answer("attach"),
+                "pods/portforward": streams.answer("portForward"),
             },
-            virtual=reviews.answers(),
+            virtual=reviews.answers() | usage.answers(),
             measurements=Measurements(self.metrics),
             audit=audit,
+            intercept=self._intercept,
         )
+
+
+def certified_hosts(bind: str) -> list[str]:
+    """What the server's certificate is good for, beside the cluster's own names for it."""
+    return ["127.0.0.1", "::1", SERVICE_ADDRESS, *([bind] if bind not in _ANY else [])]

@@ -1,76 +1,71 @@
-"""Running another command of a container's module, and attaching to what runs: streams over WebSocket.
-
-Kubernetes' channel protocols `v4.channel.k8s.io` and `v5.channel.k8s.io`: each message begins with a byte
-that names its channel. Version 5 adds that a client can say that it has no more input.
-"""
+"""Running another command of a container's module, and attaching to what runs."""
 
 import asyncio
-import contextlib
 import os
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, Self
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from proa.kube import KubeError
 from proa.kubelet import _log_reader
+from proa.kubelet._channels import CLOSE, ERROR, STDERR, STDIN, STDOUT, Channels, open_channels
 from proa.kubelet._container import Container
 from proa.kubelet._log_options import LogOptions
 from proa.kubelet._log_writer import readable
 from proa.kubelet.errors import KubeletError
 from proa.wasm import Sandbox, SandboxExit, WasmError
 
-PROTOCOLS: Final = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-_STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
 _CHUNK: Final = 32 * 1024
-_MAX_MESSAGE: Final = 4 * 1024 * 1024
 
 
 async def execute(
     request: web.Request, container: Container, command: list[str], *, stdin: bool
-) -> web.WebSocketResponse:
+) -> web.StreamResponse:
     """Run a command in the container's environment, with the streams of the client.
 
     The command is the module's own: its arguments are the words given, in a sandbox of its own with the same
     environment and mounts. It ends when the client leaves.
     """
-    socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=_MAX_MESSAGE)
-    await socket.prepare(request)
-    with _Input(wanted=stdin) as given:
-        try:
-            name = f"exec-{uuid.uuid4().hex[:12]}"
-            sandbox = await container.start_command(name, command, given.read_end)
-        except (KubeError, KubeletError, WasmError, OSError) as error:
-            await _send(socket, _ERROR, _failure("InternalError", str(error)))
-            return socket
-        given.started()
-        try:
-            end = await _converse(socket, sandbox, given)
-            await _send(socket, _ERROR, _status(end))
-            await socket.close()
-        finally:
-            await container.end_command(sandbox)
-    return socket
+    async with open_channels(request) as channels:
+        with _Input.of_pipe(wanted=stdin) as given:
+            try:
+                name = f"exec-{uuid.uuid4().hex[:12]}"
+                sandbox = await container.start_command(name, command, given.read_end)
+            except (KubeError, KubeletError, WasmError, OSError) as error:
+                await channels.send(ERROR, _failure("InternalError", str(error)))
+                return web.Response()
+            given.started()
+            try:
+                end = await _converse(channels, sandbox, given)
+                await channels.send(ERROR, _status(end))
+            finally:
+                await container.end_command(sandbox)
+    return web.Response()
 
 
-async def attach(request: web.Request, container: Container) -> web.WebSocketResponse:
-    """Send what the container prints from now on until it ends or the client leaves."""
-    socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=_MAX_MESSAGE)
-    await socket.prepare(request)
-    log = container.log
+async def attach(request: web.Request, container: Container, *, stdin: bool) -> web.StreamResponse:
+    """Send what the container prints from now on until it ends or the client leaves, and take its input.
 
-    async def follow() -> None:
-        if log is not None:
-            async for piece in _log_reader.read(log.path, LogOptions(follow=True, tail_lines=0), log):
-                await _send(socket, _STDOUT, piece)
-        await _send(socket, _ERROR, _success())
+    With `stdinOnce` the first client's end of input, or its leaving, is the container's.
+    """
+    async with open_channels(request) as channels:
+        log = container.log
 
-    with _Input(wanted=False) as nothing:
-        await _either(follow(), _receive(socket, nothing))
-    await socket.close()
-    return socket
+        async def follow() -> None:
+            if log is not None:
+                async for piece in _log_reader.read(log.path, LogOptions(follow=True, tail_lines=0), log):
+                    await channels.send(STDOUT, piece)
+            await channels.send(ERROR, _success())
+
+        source = container.stdin if stdin else None
+        with _Input(
+            write_end=source.open() if source else None, ended=source.close if source else None
+        ) as given:
+            await _either(follow(), _receive(channels, given))
+    return web.Response()
 
 
 async def _either(*works: Coroutine[None, None, None]) -> None:
@@ -83,13 +78,13 @@ async def _either(*works: Coroutine[None, None, None]) -> None:
         await asyncio.wait(tasks)
 
 
-async def _converse(socket: web.WebSocketResponse, sandbox: Sandbox, given: "_Input") -> SandboxExit:
+async def _converse(channels: Channels, sandbox: Sandbox, given: "_Input") -> SandboxExit:
     async with asyncio.TaskGroup() as group:
         outputs = [
-            group.create_task(_print(socket, sandbox.stdout, _STDOUT)),
-            group.create_task(_print(socket, sandbox.stderr, _STDERR)),
+            group.create_task(_print(channels, sandbox.stdout, STDOUT)),
+            group.create_task(_print(channels, sandbox.stderr, STDERR)),
         ]
-        listening = group.create_task(_receive(socket, given))
+        listening = group.create_task(_receive(channels, given))
         listening.add_done_callback(lambda _: sandbox.kill())
         end = await sandbox.wait()
         await asyncio.wait(outputs)
@@ -97,36 +92,45 @@ async def _converse(socket: web.WebSocketResponse, sandbox: Sandbox, given: "_In
     return end
 
 
-async def _print(socket: web.WebSocketResponse, source: int, channel: int) -> None:
+async def _print(channels: Channels, source: int, channel: int) -> None:
     while True:
         await readable(source)
         chunk = os.read(source, _CHUNK)
         if not chunk:
             return
-        await _send(socket, channel, chunk)
+        await channels.send(channel, chunk)
 
 
-async def _receive(socket: web.WebSocketResponse, given: "_Input") -> None:
+async def _receive(channels: Channels, given: "_Input") -> None:
     """Pass on input until the client leaves; other channels (the size of a terminal) mean nothing here."""
-    async for message in socket:
-        if message.type is not WSMsgType.BINARY or not message.data:
-            continue
-        channel, content = message.data[0], message.data[1:]
-        if channel == _STDIN:
+    async for channel, content in channels.receive():
+        if channel == STDIN:
             await given.feed(content)
-        elif channel == _CLOSE and content[:1] == bytes([_STDIN]):
+        elif channel == CLOSE and content[:1] == bytes([STDIN]):
             given.close()
 
 
 class _Input:
-    """A pipe for standard input, if the client wants to send any. As a context, it is closed in the end."""
+    """Standard input, if the client wants to send any. As a context, it is closed in the end."""
 
-    def __init__(self, *, wanted: bool) -> None:
-        self.read_end: int | None = None
-        self._write_end: int | None = None
-        if wanted:
-            self.read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self._write_end, False)
+    def __init__(
+        self,
+        *,
+        read_end: int | None = None,
+        write_end: int | None = None,
+        ended: Callable[[], None] | None = None,
+    ) -> None:
+        self.read_end = read_end
+        self._write_end = write_end
+        self._ended = ended
+        if write_end is not None:
+            os.set_blocking(write_end, False)
+
+    @classmethod
+    def of_pipe(cls, *, wanted: bool) -> Self:
+        """A pipe of its own."""
+        read_end, write_end = os.pipe2(os.O_CLOEXEC) if wanted else (None, None)
+        return cls(read_end=read_end, write_end=write_end)
 
     def __enter__(self) -> Self:
         return self
@@ -146,6 +150,8 @@ class _Input:
         if self._write_end is not None:
             os.close(self._write_end)
             self._write_end = None
+            if self._ended is not None:
+                self._ended()
 
     async def feed(self, content: bytes) -> None:
         """Write, as fast as the guest reads."""
@@ -166,11 +172,6 @@ async def _writable(descriptor: int) -> None:
         await ready.wait()
     finally:
         loop.remove_writer(descriptor)
-
-
-async def _send(socket: web.WebSocketResponse, channel: int, content: bytes) -> None:
-    with contextlib.suppress(ConnectionError):
-        await socket.send_bytes(bytes([channel]) + content)
 
 
 def _success() -> bytes:

@@ -40,7 +40,7 @@ class PodWorker:
         directory: Where it is kept.
         ip: Its address.
         saved: The status that an earlier kubelet saved; None when there is none.
-        refusal: Why this pod must not run here, for people; None when it may.
+        refusal: Why this pod must not run here, as reason and message; None when it may.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class PodWorker:
         directory: PodDirectory,
         ip: str,
         saved: PodStatus | None,
-        refusal: str | None = None,
+        refusal: tuple[str, str] | None = None,
     ) -> None:
         known = saved or pod.status
         self.context = PodContext(
@@ -76,6 +76,7 @@ class PodWorker:
         )
         self._sentence: asyncio.Future[Sentence] = asyncio.get_running_loop().create_future()
         self._guards: list[asyncio.Task[None]] = []
+        self._finished = asyncio.Event()
         self._saving = asyncio.Lock()
         self._ending = asyncio.Event()
         self.update(pod)
@@ -122,11 +123,17 @@ class PodWorker:
         if not self._facts.finished and not self._sentence.done():
             self._sentence.set_result(sentence)
 
+    async def settled(self) -> None:
+        """Wait until the API server has its newest status."""
+        await self._writer.settled()
+
     def close_logs(self) -> None:
         """Nobody writes the logs any more: let go of those who follow them."""
         for container in [*self.init_containers, *self.containers]:
             if container.log is not None:
                 container.log.close()
+            if container.stdin is not None:
+                container.stdin.close()
 
     def container(self, name: str) -> Container | None:
         """The container of that name, init or app."""
@@ -152,19 +159,26 @@ class PodWorker:
         self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
         self._explain_waiting("")
 
-    def explain(self, reason: str, message: str) -> None:
-        """The pod as a whole fails, for this reason."""
-        self._facts = dataclasses.replace(self._facts, reason=reason, message=message)
+    def explain(self, reason: str, message: str, *, disrupted: bool = False) -> None:
+        """The pod as a whole fails, for this reason; `disrupted` when the node needs its place."""
+        self._facts = dataclasses.replace(
+            self._facts, reason=reason, message=message, disruption=message if disrupted else None
+        )
 
     async def finish(self) -> None:
         """No container will run again."""
         self._unguard()
         self._facts = dataclasses.replace(self._facts, finished=True)
         await self._changed()
+        self._finished.set()
 
     async def until_condemned(self) -> Sentence:
         """Wait until it must end before its time."""
         return await asyncio.shield(self._sentence)
+
+    async def until_finished(self) -> None:
+        """Wait until no container will run again."""
+        await self._finished.wait()
 
     async def until_deleted(self) -> None:
         """Wait until it is to be deleted, or gone already."""

@@ -1,6 +1,8 @@
 """All pods of the node: follows what the API server has bound to it, with a worker for each."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from proa.runtime import Apply, Delete, Init, InitApply, InitDone, watcher
 from proa.wasm import Sandbox, WasmError
 
 _log = logs.get_logger(__name__)
+_SETTLING_SECONDS: Final = 2.0
 _AFTER_A_BUG: Final = Backoff(initial=1.0, maximum=300.0)
 
 
@@ -31,10 +34,17 @@ class Pods:
         directory: Where pods are kept.
         addresses: Where theirs come from.
         max_pods: How many may run at a time.
+        refuse: Says why the node takes no pod, or not this one; None when it does.
     """
 
     def __init__(
-        self, services: Services, node_name: str, directory: Path, addresses: PodAddresses, max_pods: int
+        self,
+        services: Services,
+        node_name: str,
+        directory: Path,
+        addresses: PodAddresses,
+        max_pods: int,
+        refuse: Callable[[Pod], tuple[str, str] | None],
     ) -> None:
         self.synchronized = asyncio.Event()
         self._services = services
@@ -42,6 +52,7 @@ class Pods:
         self._directory = directory
         self._addresses = addresses
         self._max_pods = max_pods
+        self._refuse = refuse
         self._workers: dict[str, PodWorker] = {}
         self._saved: dict[str, PodStatus] = {}
 
@@ -60,6 +71,13 @@ class Pods:
             if (metadata.namespace, metadata.name) == (namespace, name):
                 return worker
         return None
+
+    async def settled(self) -> None:
+        """Wait for a short while until the API server knows of all that has ended."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLING_SECONDS):
+                for worker in self.workers():
+                    await worker.settled()
 
     async def run(self) -> None:
         """Follow the API server for ever. If cancelled, containers run on for the next kubelet."""
@@ -130,12 +148,14 @@ class Pods:
             )
         return PodWorker(self._services, pod, directory, ip or "", saved, self._refusal(pod))
 
-    def _refusal(self, pod: Pod) -> str | None:
-        active = sum(worker.status.phase not in TERMINAL_PHASES for worker in self._workers.values())
-        if active < self._max_pods or pod.status.start_time is not None:
+    def _refusal(self, pod: Pod) -> tuple[str, str] | None:
+        if pod.status.start_time is not None:
             return None
+        active = sum(worker.status.phase not in TERMINAL_PHASES for worker in self._workers.values())
+        if active < self._max_pods:
+            return self._refuse(pod)
         counts = f"pods, requested: 1, used: {active}, capacity: {self._max_pods}"
-        return f"Pod was rejected: Node didn't have enough resource: {counts}"
+        return "OutOfpods", f"Pod was rejected: Node didn't have enough resource: {counts}"
 
     async def _supervise(self, uid: str) -> None:
         """Run a worker to its end. A bug in one pod's worker is that pod's trouble and no other's."""

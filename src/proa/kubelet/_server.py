@@ -19,10 +19,12 @@ from proa import kube
 from proa.app import Health, Metrics
 from proa.app.http import add_operations
 from proa.kube.models.core_v1 import ContainerStatus, PodList
-from proa.kubelet import _exec, _log_reader, _machine, _usage
+from proa.kubelet import _exec, _log_reader, _machine, _port_forward, _usage
 from proa.kubelet._access import Access, Handler
+from proa.kubelet._channels import wants
 from proa.kubelet._container import Container
 from proa.kubelet._log_options import LogOptions
+from proa.kubelet._pod import PodWorker
 from proa.kubelet._pods import Pods
 from proa.kubelet._settings import KubeletSettings
 from proa.kubelet.errors import LogQueryError
@@ -64,15 +66,21 @@ def application(
         command = request.query.getall("command", [])
         if not command:
             raise web.HTTPBadRequest(text="you must specify at least one command for the container\n")
-        stdin = request.query.get("stdin", "") in {"1", "true"}
+        stdin = wants(request.query, "stdin", "input")
         return await _exec.execute(request, container, command, stdin=stdin)
 
     async def attach(request: web.Request) -> web.StreamResponse:
-        return await _exec.attach(request, _running(_container(request, pods)))
+        stdin = wants(request.query, "stdin", "input")
+        return await _exec.attach(request, _running(_container(request, pods)), stdin=stdin)
+
+    async def port_forward(request: web.Request) -> web.StreamResponse:
+        return await _port_forward.forward(request, _pod(request, pods).context.ip)
 
     site = web.Application(middlewares=[_guard(access)])
-    site.router.add_get("/exec/{namespace}/{pod}/{container}", execute)
-    site.router.add_get("/attach/{namespace}/{pod}/{container}", attach)
+    for method in ("GET", "POST"):  # SPDY comes by POST.
+        site.router.add_route(method, "/exec/{namespace}/{pod}/{container}", execute)
+        site.router.add_route(method, "/attach/{namespace}/{pod}/{container}", attach)
+        site.router.add_route(method, "/portForward/{namespace}/{pod}", port_forward)
     site.router.add_get("/containerLogs/{namespace}/{pod}/{container}", container_logs)
     site.router.add_get("/pods", list_pods)
     site.router.add_get("/metrics/resource", resource_metrics)
@@ -92,14 +100,19 @@ def _guard(access: Access) -> Middleware:
 
 
 def _container(request: web.Request, pods: Pods) -> Container:
-    namespace, pod_name, name = (request.match_info[key] for key in ("namespace", "pod", "container"))
-    pod = pods.find(namespace, pod_name)
-    container = pod.container(name) if pod is not None else None
-    if pod is None:
-        raise web.HTTPNotFound(text=f'pod "{pod_name}" in namespace "{namespace}" is not on this node\n')
+    pod, name = _pod(request, pods), request.match_info["container"]
+    container = pod.container(name)
     if container is None:
-        raise web.HTTPNotFound(text=f'container "{name}" not found in pod "{pod_name}"\n')
+        raise web.HTTPNotFound(text=f'container "{name}" not found in pod "{request.match_info["pod"]}"\n')
     return container
+
+
+def _pod(request: web.Request, pods: Pods) -> PodWorker:
+    namespace, name = request.match_info["namespace"], request.match_info["pod"]
+    pod = pods.find(namespace, name)
+    if pod is None:
+        raise web.HTTPNotFound(text=f'pod "{name}" in namespace "{namespace}" is not on this node\n')
+    return pod
 
 
 def _running(container: Container) -> Container:

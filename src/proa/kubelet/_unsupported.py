@@ -27,7 +27,6 @@ def _ignored_of(container: Container) -> Iterator[str]:
         "startupProbe": _refused_probe(container.startup_probe),
         "postStart": _refused_hook(lifecycle.post_start),
         "preStop": _refused_hook(lifecycle.pre_stop),
-        "stdin": container.stdin,
         "tty": container.tty,
         "volumeDevices": container.volume_devices,
     }

@@ -144,7 +144,12 @@ class Controller(Generic[K]):
         return self.watches(source, lambda obj: owners(obj, self._kind), on=on)
 
     def watches(
-        self, source: Source[O] | Reflector[O], mapper: Mapper[O], *, on: Predicate[O] | None = None
+        self,
+        source: Source[O] | Reflector[O],
+        mapper: Mapper[O],
+        *,
+        on: Predicate[O] | None = None,
+        collect: float = 0.0,
     ) -> Self:
         """Reconcile also when something happens to an object of another kind.
 
@@ -152,10 +157,12 @@ class Controller(Generic[K]):
             source: The other kind.
             mapper: Which objects of the main kind it concerns. Those it concerned before are reconciled too.
             on: Which of its changes matter; by default all do. A change of what the mapper says always does.
+            collect: Seconds after a change in which further ones lead to the same run, for objects that a
+                thousand others can concern at once.
         """
         reflector = self._adopt(source)
         matters = None if on is None else _or_mapping(on, mapper)
-        self._follow.append(lambda: self._follow_source(reflector, Trigger(mapper).refs, matters))
+        self._follow.append(lambda: self._follow_source(reflector, Trigger(mapper).refs, matters, collect))
         return self
 
     def request(self, ref: ObjectRef, delay: float = 0.0) -> None:
@@ -223,6 +230,7 @@ class Controller(Generic[K]):
         reflector: Reflector[O],
         refs: Callable[[Event[O]], Iterable[ObjectRef]],
         on: Predicate[O] | None,
+        collect: float = 0.0,
     ) -> None:
         changes = None if on is None else Changes(on)
         kind = reflector.type.resource.kind
@@ -235,7 +243,7 @@ class Controller(Generic[K]):
             if isinstance(event, InitApply | Apply | Delete) and (changes is None or changes.matters(event)):
                 reason = Reason(_WHAT[type(event)], kind, ObjectRef.of(event.obj))
                 for ref in refs(event):
-                    self._ask(ref, reason)
+                    self._ask(ref, reason, collect)
 
     def _ask_for_all(self, kind: str) -> None:
         """Look at everything: an owned object that came and went unseen is missed by nobody else."""

@@ -14,14 +14,25 @@ and prints headers, a blank line and the response's body. The whole way of a req
 Start reading at `proa.wagi.gateway`; to serve a module from a program of your own use `serve_module`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from proa._lazy import lazy
 
 if TYPE_CHECKING:
     from proa.wagi.config import Config, Module, load_config
     from proa.wagi.errors import ConfigError, HandlerError, SourceError, WagiError
     from proa.wagi.gateway import serve, serve_module
     from proa.wagi.sources import Sources
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "config": ("Config", "Module", "load_config"),
+            "errors": ("ConfigError", "HandlerError", "SourceError", "WagiError"),
+            "gateway": ("serve", "serve_module"),
+            "sources": ("Sources",),
+        },
+    )
 
 __all__ = [
     "Config",
@@ -35,20 +46,3 @@ __all__ = [
     "serve",
     "serve_module",
 ]
-
-_HOMES = {
-    "Config": "config",
-    "Module": "config",
-    "Sources": "sources",
-    "load_config": "config",
-    "serve": "gateway",
-    "serve_module": "gateway",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
-    globals()[name] = value
-    return value

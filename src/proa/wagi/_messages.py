@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from proa.wasm import Outbound
+
 __all__ = [
     "INLINE_OUTPUT",
     "MAX_MESSAGE",
@@ -38,9 +40,8 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
         body: Standard input, unless
         has_input: a descriptor for it comes along.
         memory_limit: In bytes; None is none.
-        mounts: Directories, each as on the host and as in the guest.
-        allowed_hosts: Origins that the guest may send requests to, or `insecure:allow-all`.
-        max_requests: How many of those at once; None is any number.
+        mounts: Directories, each as on the host and as in the guest, and whether it may only read.
+        outbound: Where the guest may send requests; None is nowhere.
     """
 
     module: str
@@ -52,9 +53,8 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     body: bytes = b""
     has_input: bool = False
     memory_limit: int | None = None
-    mounts: tuple[tuple[str, str], ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
-    max_requests: int | None = None
+    mounts: tuple[tuple[str, str, bool], ...] = ()
+    outbound: Outbound | None = None
 
 
 class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):

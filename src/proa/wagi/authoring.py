@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,11 @@ log = logs.get_logger(__name__)
 _CONFIG: Final = "modules.toml"
 _POLL_SECONDS: Final = 0.3
 _IGNORED: Final = frozenset({"target", "node_modules", "__pycache__", "zig-cache", "zig-out"})
+# Whatever else changes (a log, the build's own results) must not start a build: it would never end.
+_SOURCES: Final = re.compile(r"\.(c|cc|cpp|go|h|hpp|js|json|mod|py|rs|s|sum|toml|ts|wat|wit|yaml|zig|zon)")
+
+_Stamps = frozenset[tuple[str, int]]
+"""The source files, and when each was last written."""
 
 
 class AuthoringError(WagiError):
@@ -113,20 +119,31 @@ def read_build(config: Path) -> str:
 
 async def _dev(app: App, listen: str, build: str) -> None:
     seen = await asyncio.to_thread(_newest, Path())
-    if not await _build(build):
-        raise AuthoringError("the first build failed: mend it and start again")
+    while not await _build(build):
+        sys.stderr.write("The build failed; save a file to build again, Ctrl-C ends.\n")
+        seen = await _saved(app, seen)
+        if app.stopping.is_set():
+            return
     service = await app.start("wagi", Service.open(WagiSettings(listen=listen, workers=1)))
     sys.stdout.write(f"Serving on {service.url}; save a file to build again, Ctrl-C ends.\n")
     sys.stdout.flush()
     while not app.stopping.is_set():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_POLL_SECONDS):
-                await app.stopping.wait()
-        now = await asyncio.to_thread(_newest, Path())
+        now = await _saved(app, seen)
         if now != seen:
             seen = now
             # The service notices by itself that the module has changed.
             await _build(build)
+
+
+async def _saved(app: App, seen: _Stamps) -> _Stamps:
+    """Wait until a source file has changed or the application is to stop; return what is there then."""
+    now = seen
+    while now == seen and not app.stopping.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await app.stopping.wait()
+        now = await asyncio.to_thread(_newest, Path())
+    return now
 
 
 async def _build(command: str) -> bool:
@@ -150,15 +167,15 @@ def _path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
-def _newest(directory: Path) -> frozenset[tuple[str, int]]:
+def _newest(directory: Path) -> _Stamps:
     return frozenset((str(path), path.stat().st_mtime_ns) for path in _sources(directory))
 
 
 def _sources(directory: Path) -> Iterator[Path]:
     for path in directory.iterdir():
-        if path.name.startswith(".") or path.name in _IGNORED or path.suffix in {".wasm", ".o"}:
+        if path.name.startswith(".") or path.name in _IGNORED:
             continue
         if path.is_dir():
             yield from _sources(path)
-        elif path.is_file():
+        elif _SOURCES.fullmatch(path.suffix) and path.is_file():
             yield path

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from proa.wasm import CompiledModule
+from proa.wasm import CompiledModule, Mount, Outbound
 
 __all__ = ["Handler", "Limits", "decode_handlers", "encode_handlers"]
 
@@ -35,9 +35,8 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
         entrypoint: The export that is called; of a component it is always `wasi:cli/run`.
         argv: A template for arguments.
         environment: Variables beside the protocol's.
-        mounts: Directories as on the host and as in the guest; the guest may write to them.
-        allowed_hosts: Origins that the guest may send requests to.
-        max_requests: How many of those at once.
+        mounts: Directories that it sees.
+        outbound: Where the guest may send requests; None is nowhere.
         limits: What it may use.
     """
 
@@ -46,9 +45,8 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     entrypoint: str = "_start"
     argv: str | None = None
     environment: dict[str, str] = {}
-    mounts: tuple[tuple[str, str], ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
-    max_requests: int | None = None
+    mounts: tuple[Mount, ...] = ()
+    outbound: Outbound | None = None
     limits: Limits = Limits()
 
 

@@ -16,8 +16,7 @@ from proa.wagi.executors import Executors
 from proa.wagi.handlers import Handler
 from proa.wagi.routing import parse_sub_routes
 from proa.wagi.sources import Fetched, Sources
-from proa.wasm import CompiledModule, ModuleTerms, Sandboxes
-from proa.wasm._outbound import ALLOW_ALL
+from proa.wasm import CompiledModule, ModuleTerms, Mount, Outbound, Sandboxes
 
 __all__ = ["Loader"]
 
@@ -77,8 +76,6 @@ class Loader:
             required = () if _ROUTES in exports else (module.entrypoint,)
             terms = ModuleTerms(exports=required, http=True)
             compiled = await self._sandboxes.compile(fetched.path, fetched.sha256, terms)
-            if compiled.is_component:
-                _check_component(module)
             handler = await asyncio.to_thread(self._handler, module, fetched, compiled)
             if _ROUTES not in exports:
                 return [handler]
@@ -88,9 +85,12 @@ class Loader:
         mounts = [*fetched.mounts]
         for target, source in module.volumes.items():
             if Path(source).is_dir():
-                mounts.append((str(Path(source).absolute()), target))
+                mounts.append(Mount(Path(source).absolute(), target))
             else:
                 log.warning("no such directory for a volume", route=module.route, volume=target, path=source)
+        outbound = None
+        if module.allowed_hosts:
+            outbound = Outbound(hosts=module.allowed_hosts, max_requests=module.http_max_concurrency)
         return Handler(
             route=module.route,
             module=compiled,
@@ -98,8 +98,7 @@ class Loader:
             argv=module.argv,
             environment={**self._environment, **module.environment},
             mounts=tuple(mounts),
-            allowed_hosts=module.allowed_hosts,
-            max_requests=module.http_max_concurrency,
+            outbound=outbound,
             limits=module.limits,
         )
 
@@ -113,13 +112,6 @@ class Loader:
             msgspec.structs.replace(handler, route=route.pattern, entrypoint=route.entrypoint)
             for route in routes
         ]
-
-
-def _check_component(module: Module) -> None:
-    if module.allowed_hosts and ALLOW_ALL not in module.allowed_hosts:
-        raise WagiError(
-            f"a component's requests cannot be held to certain hosts: allow all ({ALLOW_ALL!r}) or none"
-        )
 
 
 async def _run(sandboxes: Sandboxes, handler: Handler, entrypoint: str) -> bytes:

@@ -6,10 +6,11 @@ zygote, not to the program that asked for them: they outlive it, and its success
 
 - `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
-- `WorkerSpec`, `ModuleTerms`: processes that run guests one after another, for servers.
+- `ModuleTerms`: what a module must be; `Outbound`: where its HTTP requests may go.
+- `WorkerSpec`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
 - `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do, and
-  `_confinement` (`_landlock`, `_seccomp`) is what holds them.
+  `_confinement` (`_landlock`, `_seccomp`) is what holds them; `_outbound` sends their HTTP requests.
 - `proa.wasm.beneath`: opening paths that a guest may have prepared.
 - `proa.wasm.testing`: guests for tests, compiled from C.
 """
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         ExitReason,
         ModuleTerms,
         Mount,
+        Outbound,
         SandboxExit,
         SandboxSpec,
         WorkerSpec,
@@ -53,6 +55,7 @@ else:  # The zygote imports this package and must stay small.
                 "ExitReason",
                 "ModuleTerms",
                 "Mount",
+                "Outbound",
                 "SandboxExit",
                 "SandboxSpec",
                 "WorkerSpec",
@@ -66,6 +69,7 @@ __all__ = [
     "InvalidModuleError",
     "ModuleTerms",
     "Mount",
+    "Outbound",
     "Sandbox",
     "SandboxError",
     "SandboxExit",

@@ -17,8 +17,9 @@ import msgspec
 from wasmtime import FuncType, Module, WasmtimeError
 from wasmtime.component import Component
 
-from proa.wasm import _outbound, _process, _seccomp
+from proa.wasm import _process, _seccomp
 from proa.wasm._engine import Runtime, command_interface
+from proa.wasm._outbound import OutboundHttp
 from proa.wasm._process import one_line
 from proa.wasm.spec import CompiledModule, ModuleTerms
 
@@ -89,8 +90,8 @@ class _Modules:
             if not isinstance(function, FuncType) or function.params or function.results:
                 what = "the module is no command: it" if name == "_start" else "the module"
                 raise _RejectedError("unsupported", f"{what} exports no function {name}")
-        if terms.http and _outbound.is_imported(module):
-            _outbound.Outbound().define(runtime.linker)
+        if terms.http:
+            OutboundHttp(runtime).offer(module)
         try:
             runtime.linker.instantiate_pre(module)
         except WasmtimeError as error:

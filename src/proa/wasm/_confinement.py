@@ -13,20 +13,38 @@ NOBODY: Final = 65534
 _OVERHEAD: Final = 256 * 1024 * 1024
 
 
-def confine(places: Iterable[Place], user: int | None, memory_limit: int | None) -> None:
+def confine(
+    places: Iterable[Place], user: int | None, memory_limit: int | None, *, network: bool = False
+) -> None:
     """Leave this process its open descriptors, the files in the places, and little else.
 
     Args:
         places: The directories that the guest may reach.
         user: Whom to become, if this is root; None is the user `nobody`.
         memory_limit: Of the guest; the process around it gets some more and not all that there is.
+        network: It may connect to others, and read what looking up names and trusting servers takes.
     """
-    if os.geteuid() == 0:
-        _become(NOBODY if user is None else user)
-    if memory_limit is not None:
-        _process.limit(resource.RLIMIT_DATA, memory_limit + _OVERHEAD)
-    _landlock.restrict(places)
-    _seccomp.restrict()
+    with contextlib.ExitStack() as opened:
+        places = [*places, *(_network_places(opened) if network else ())]
+        if os.geteuid() == 0:
+            _become(NOBODY if user is None else user)
+        if memory_limit is not None:
+            _process.limit(resource.RLIMIT_DATA, memory_limit + _OVERHEAD)
+        _landlock.restrict(places, network=network)
+        _seccomp.restrict(network=network)
+
+
+def _network_places(opened: contextlib.ExitStack) -> list[Place]:
+    import ssl
+
+    authorities = ssl.get_default_verify_paths()
+    found = []
+    for path in ("/etc", "/run/systemd/resolve", "/usr/share/ca-certificates", authorities.capath):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path or "", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            found.append(Place(descriptor, read_only=True))
+    return found
 
 
 def _become(user: int) -> None:

@@ -19,6 +19,7 @@ _WRITE: Final = 0b0111_0001_1011_0010  # Write, remove, make directories, files 
 _FIRST_ABI_RIGHTS: Final = (1 << 13) - 1
 _LATER_RIGHTS: Final = {2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _TCP: Final = 0b11
+_BIND_TCP: Final = 0b01
 _SCOPES: Final = 0b11  # Abstract sockets and signals stay inside.
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -44,8 +45,10 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
 
 
-def restrict(places: Iterable[Place]) -> bool:
-    """Put all files but those in the places out of reach, and TCP; False if the kernel has no Landlock.
+def restrict(places: Iterable[Place], *, network: bool = False) -> bool:
+    """Put all files but those in the places out of reach; False if the kernel has no Landlock.
+
+    TCP, too, unless with `network` connecting is left.
 
     Binds this thread and those that it starts. Needs `no_new_privs`.
     """
@@ -53,7 +56,7 @@ def restrict(places: Iterable[Place]) -> bool:
     if abi < 1:
         return False
     rights = _FIRST_ABI_RIGHTS | sum(right for since, right in _LATER_RIGHTS.items() if abi >= since)
-    rules = _Ruleset(rights, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
+    rules = _Ruleset(rights, (_BIND_TCP if network else _TCP) if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = _checked(_libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0))
     for place in places:

@@ -4,6 +4,7 @@
 """
 
 import datetime
+import signal
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -11,7 +12,7 @@ import msgspec
 
 from proa.wasm.spec import CompiledModule, ModuleTerms, SandboxExit, SandboxSpec, WorkerSpec
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 
 
 class _Message(msgspec.Struct, tag=True):
@@ -53,9 +54,10 @@ class StartWorker(_Message):
 
 
 class Kill(_Message):
-    """Kill a sandbox. Not answered; one that ended already stays as it is."""
+    """Kill a sandbox, or send it another signal. Not answered; one that ended already stays as it is."""
 
     id: str
+    signal: int = signal.SIGKILL
 
 
 class Forget(_Message):

@@ -31,6 +31,7 @@ _SINCE_BOTH_COUNT_ALIKE: Final = (
 class _Machine(NamedTuple):
     audit: int
     clone: int
+    connecting: tuple[int, ...]
     refused: tuple[int, ...]
 
 
@@ -38,16 +39,18 @@ _MACHINES: Final = {
     "x86_64": _Machine(
         0xC000_003E,
         56,
-        # socket connect accept bind listen socketpair, fork vfork execve, ptrace, syslog, mount and
+        (41, 42),  # socket connect
+        # accept bind listen socketpair, fork vfork execve, ptrace, syslog, mount and
         # its kin, reboot, swap, modules, kexec, keys, bpf, perf, namespaces, other processes' memory, ...
-        (41, 42, 43, 49, 50, 53, 57, 58, 59, 101, 103, 155, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171,
+        (43, 49, 50, 53, 57, 58, 59, 101, 103, 155, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171,
          172, 173, 175, 176, 179, 227, 246, 248, 249, 250, 272, 288, 298, 303, 304, 305, 308, 310, 311, 312,
          313, 320, 321, 322, 323),
     ),
     "aarch64": _Machine(
         0xC000_00B7,
         220,
-        (198, 199, 200, 201, 202, 203, 242, 221, 281, 117, 116, 41, 51, 39, 40, 142, 224, 225, 105, 106, 273,
+        (198, 203),
+        (199, 200, 201, 202, 242, 221, 281, 117, 116, 41, 51, 39, 40, 142, 224, 225, 105, 106, 273,
          104, 294, 217, 218, 219, 280, 241, 97, 268, 264, 265, 270, 271, 272, 282, 161, 162, 89, 170, 112),
     ),
 }  # fmt: skip
@@ -60,15 +63,17 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def restrict() -> bool:
+def restrict(*, network: bool = False) -> bool:
     """Refuse those calls (EPERM) to this thread and those that it starts; False on an unknown machine.
+
+    With `network` it may still connect to others.
 
     Needs `no_new_privs`.
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         return False
-    instructions = _instructions(machine)
+    instructions = _instructions(machine, () if network else machine.connecting)
     program = _Program(len(instructions) // 8, instructions)
     if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0):
         error = ctypes.get_errno()
@@ -78,7 +83,7 @@ def restrict() -> bool:
     return True
 
 
-def _instructions(machine: _Machine) -> bytes:
+def _instructions(machine: _Machine, connecting: tuple[int, ...]) -> bytes:
     refuse = _return(_ERRNO | errno.EPERM)
     code = [
         _step(_LOAD, _ARCHITECTURE),
@@ -91,7 +96,7 @@ def _instructions(machine: _Machine) -> bytes:
         _step(_EQUAL, _CLONE3, skip_unless=1),
         _return(_ERRNO | errno.ENOSYS),
     ]
-    for number in (*machine.refused, *_SINCE_BOTH_COUNT_ALIKE):
+    for number in (*connecting, *machine.refused, *_SINCE_BOTH_COUNT_ALIKE):
         code += [_step(_EQUAL, number, skip_unless=1), refuse]
     code += [
         _step(_EQUAL, machine.clone, skip_if=1),

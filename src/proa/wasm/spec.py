@@ -2,12 +2,17 @@
 
 import datetime
 import enum
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 _MAX_LENGTH: Final = 2 * 1024 * 1024
+
+ALLOW_ALL: Final = "insecure:allow-all"
+"""In place of a URL: every host."""
 
 
 class CompiledModule(msgspec.Struct, frozen=True):
@@ -57,6 +62,35 @@ class Mount(msgspec.Struct, frozen=True):
     sub_path: str = ""
 
 
+class Outbound(msgspec.Struct, frozen=True, kw_only=True):
+    """Which hosts a guest may send HTTP requests to.
+
+    Attributes:
+        hosts: URLs such as `https://example.com` or `http://10.0.0.1:8080`, or `insecure:allow-all`. A URL
+            without a port allows every port of its host.
+        max_requests: How many requests may be under way at once; None is any number.
+    """
+
+    hosts: tuple[str, ...] = ()
+    max_requests: int | None = None
+
+    def allows(self, host: str, port: int) -> bool:
+        """Whether requests may go to a port of a host."""
+        return any(permitted in {None, port} for permitted in self._ports(host))
+
+    def allows_name(self, host: str) -> bool:
+        """Whether requests may go to any port of a host."""
+        return any(True for _ in self._ports(host))
+
+    def _ports(self, host: str) -> Iterator[int | None]:
+        for entry in self.hosts:
+            url = urlsplit(entry)
+            if entry == ALLOW_ALL:
+                yield None
+            elif url.hostname == host.lower():
+                yield url.port
+
+
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What to run.
 
@@ -72,6 +106,11 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             may be at "/". Absolute paths that are in no mount start there too. None is the guest's root.
         user: The user id that the process runs as, where root started the zygote; elsewhere it is the
             zygote's own. None is `nobody`; 0 stays root.
+        outbound: Where it may send HTTP requests; None is nowhere, and the module must not want to. It is
+            otherwise one that was compiled on `ModuleTerms` with `http`.
+        server: `module:function` that answers requests with the module, where it is not just to be run once.
+            The function is called with the `Runtime` and this specification; its standard input is what was
+            given to `Sandboxes.start`: a socket that listens.
     """
 
     id: str
@@ -82,6 +121,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: int | None = None
     working_dir: str | None = None
     user: int | None = None
+    outbound: Outbound | None = None
+    server: str | None = None
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""
@@ -104,7 +145,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             return "a working directory is not possible together with a mount at /"
         if self.memory_limit is not None and self.memory_limit <= 0:
             return f"a memory limit of {self.memory_limit} bytes is not positive"
-        return None
+        return _function_problem(self.server) if self.server else None
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,10 +164,14 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""
-        module, _, function = self.target.partition(":")
-        if not all(part.isidentifier() for part in (*module.split("."), function)):
-            return f"{self.target!r} is not module:function"
-        return None
+        return _function_problem(self.target)
+
+
+def _function_problem(text: str) -> str | None:
+    module, _, function = text.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), function)):
+        return f"{text!r} is not module:function"
+    return None
 
 
 class ExitReason(enum.StrEnum):

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
+from proa.app import bulk
 from proa.app.threads import in_thread
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import ParcelNotFoundError
@@ -173,8 +174,7 @@ class Handlers:
         if request.content_length is not None and offset + request.content_length != label.size:
             raise BadRequestError(f"the parcel has {label.size} bytes, not {offset + request.content_length}")
         async with self._backend.receiving(label, offset) as writer:
-            async for chunk, _ in request.content.iter_chunks():
-                await writer.write(chunk)
+            await bulk.receive_request(request, writer)
             await writer.commit()
         return document(request, Message(message="parcel created"))
 

@@ -25,7 +25,7 @@ from proa.bindle.storage._durable import put
 
 __all__ = ("ParcelStore", "ParcelWriter")
 
-_BLOCK: Final = 4 * 1024 * 1024
+_BLOCK: Final = 2 * 1024 * 1024
 _WORTH_KEEPING: Final = 1024 * 1024
 _PART_LIFETIME: Final = 24 * 3600.0
 
@@ -154,7 +154,7 @@ class ParcelStore:
 class ParcelWriter:
     """A parcel being written; for one task at a time. `offset` is the number of bytes taken so far.
 
-    Blocks of 4 MiB are hashed and written in a thread while the next one arrives, so that memory stays flat.
+    Blocks of 2 MiB are hashed and written in a thread while the next one arrives, so that memory stays flat.
     """
 
     def __init__(
@@ -167,8 +167,9 @@ class ParcelWriter:
         self._label = label
         self._resumable = resumable
         self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._pending_size = 0
+        self._block: bytearray | None = None
+        self._filled = 0
+        self._spare: bytearray | None = None
         self._storing: asyncio.Future[None] | None = None
         os.ftruncate(descriptor, offset)
         while block := os.read(descriptor, _BLOCK):
@@ -181,16 +182,45 @@ class ParcelWriter:
             ParcelMismatchError: more than the label's size.
             StorageError: the disk refused.
         """
-        self.offset += len(chunk)
-        if self.offset > self._label.size:
-            self._resumable = False
-            raise ParcelMismatchError(
-                f"parcel {self._label.sha256} is larger than its label says: {self._label.size}"
-            )
-        self._pending.append(chunk)
-        self._pending_size += len(chunk)
-        if self._pending_size >= _BLOCK:
+        if self.offset + len(chunk) > self._label.size:
+            raise self._too_large()
+        rest = memoryview(chunk)
+        while rest:
+            room = await self.room()
+            piece = rest[: len(room)]
+            room[: len(piece)] = piece
+            await self.filled(len(piece))
+            rest = rest[len(piece) :]
+
+    async def room(self) -> memoryview:
+        """Return memory for the bytes to come, one at least; what is put there counts after `filled`.
+
+        Raises:
+            ParcelMismatchError: none are to come any more.
+        """
+        if self.offset >= self._label.size:
+            raise self._too_large()
+        if self._block is None:
+            block, self._spare = self._spare, None
+            self._block = block or bytearray(min(_BLOCK, self._label.size))
+        return memoryview(self._block)[self._filled :]
+
+    async def filled(self, count: int) -> None:
+        """Append the first `count` bytes of what `room` returned.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        self.offset += count
+        self._filled += count
+        if self._block is not None and self._filled == len(self._block):
             await self._flush()
+
+    def _too_large(self) -> ParcelMismatchError:
+        self._resumable = False
+        return ParcelMismatchError(
+            f"parcel {self._label.sha256} is larger than its label says: {self._label.size}"
+        )
 
     async def commit(self) -> None:
         """Check size and digest, and make the parcel durable and visible.
@@ -216,7 +246,7 @@ class ParcelWriter:
     async def aclose(self) -> None:
         """Give up what was not committed, or keep it to be carried on. Harmless after `commit`."""
         with contextlib.suppress(StorageError):
-            if self._pending and self._resumable and self._descriptor is not None:
+            if self._filled and self._resumable and self._descriptor is not None:
                 await self._flush()
             await self._stored()
         with contextlib.suppress(OSError):
@@ -224,8 +254,9 @@ class ParcelWriter:
 
     async def _flush(self) -> None:
         await self._stored()
-        chunks, self._pending, self._pending_size = self._pending, [], 0
-        self._storing = asyncio.ensure_future(asyncio.to_thread(self._append, chunks))
+        block, filled, self._block, self._filled = self._block, self._filled, None, 0
+        if block is not None:
+            self._storing = asyncio.ensure_future(asyncio.to_thread(self._append, block, filled))
 
     async def _stored(self) -> None:
         """Wait for the thread, also where this task is cancelled meanwhile: the file must not be closed under
@@ -242,13 +273,13 @@ class ParcelWriter:
             with storage_errors(self._path):
                 storing.result()
 
-    def _append(self, chunks: list[bytes]) -> None:
+    def _append(self, block: bytearray, filled: int) -> None:
         assert self._descriptor is not None
-        # In one piece: each call that lets go of the interpreter's lock costs a switch between threads.
-        block = memoryview(b"".join(chunks))
-        self._hash.update(block)
-        while block:
-            block = block[os.write(self._descriptor, block) :]
+        rest = memoryview(block)[:filled]
+        self._hash.update(rest)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._spare = block
 
     def _put_in_place(self) -> None:
         assert self._descriptor is not None

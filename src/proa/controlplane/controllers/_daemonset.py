@@ -14,6 +14,7 @@ from proa.controlplane.controllers._daemonset_plan import Place, Plan, places, p
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._history import HASH, History, Wanted, hash_of
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
+from proa.controlplane.controllers._pods import COLLECT
 from proa.controlplane.controllers._status import same
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, KubeError, NotFoundError
 from proa.kube.models import now
@@ -47,7 +48,7 @@ class DaemonSetController:
         self.follow = self._pods.follow
         self.controller = (
             Controller(sets, self.reconcile, name="daemonset")
-            .watches(pods, concerned(sets, lambda one: one.spec.selector))
+            .watches(pods, concerned(sets, lambda one: one.spec.selector), collect=COLLECT)
             .watches(nodes, self._all)
             .owns(revisions)
         )

@@ -8,7 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from proa.controlplane.controllers._disruption_plan import Scale, needs_scale, status
-from proa.controlplane.controllers._pods import controller_of
+from proa.controlplane.controllers._pods import COLLECT, controller_of
 from proa.kube import Api, Client, ConflictError, NotFoundError, Selector
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import Deployment, ReplicaSet, StatefulSet
@@ -40,7 +40,7 @@ class DisruptionController:
         self._recorder = recorder
         self.controller = (
             Controller(budgets, self.reconcile, name="disruption")
-            .watches(pods, self._selecting)
+            .watches(pods, self._selecting, collect=COLLECT)
             .watches(deployments, self._in_namespace)
             .watches(sets, self._in_namespace)
             .watches(stateful_sets, self._in_namespace)

@@ -50,6 +50,8 @@ class Expectations(Generic[K]):
 
     def view(self, owner: ObjectRef, cached: Iterable[K]) -> list[K]:
         """Return the objects of `owner`: those in the cache, with one's own writes applied."""
+        if not self.pending(owner):
+            return list(cached)
         shown = {obj.metadata.uid or "": obj for obj in cached}
         oldest = self._clock() - PATIENCE
         created = self._created.get(owner, {})

@@ -12,7 +12,7 @@ from proa.controlplane.controllers._job_plan import Plan, expiry, plan
 from proa.controlplane.controllers._job_pods import NAME, TRACKING, is_tracked
 from proa.controlplane.controllers._job_verdict import finish
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
-from proa.controlplane.controllers._pods import controller_of
+from proa.controlplane.controllers._pods import COLLECT, controller_of
 from proa.kube import Api, Client, ConflictError, NotFoundError, Strategic
 from proa.kube.models import now
 from proa.kube.models.batch_v1 import Job, JobStatus
@@ -39,7 +39,7 @@ class JobController:
         self.follow = self._pods.follow
         adopting: Mapper[Pod] = concerned(jobs, lambda job: job.spec.selector or LabelSelector())
         self.controller = Controller(jobs, self.reconcile, name="job").watches(
-            pods, lambda pod: [*adopting(pod), *_owner_name(pod)]
+            pods, lambda pod: [*adopting(pod), *_owner_name(pod)], collect=COLLECT
         )
 
     async def reconcile(self, ref: ObjectRef) -> Action:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from proa.controlplane.controllers._adoption import candidates, claim, concerned
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
+from proa.controlplane.controllers._pods import COLLECT, countable
 from proa.controlplane.controllers._replicaset_plan import new_pod, plan, status, with_status
 from proa.controlplane.controllers._status import same
 from proa.kube import Api, Client, ConflictError, KubeError, NotFoundError
@@ -32,7 +33,7 @@ class ReplicaSetController:
         self._pods = PodControl(client, pods, recorder)
         self.follow = self._pods.follow
         self.controller = Controller(sets, self.reconcile, name="replicaset").watches(
-            pods, concerned(sets, lambda one: one.spec.selector)
+            pods, concerned(sets, lambda one: one.spec.selector), on=countable, collect=COLLECT
         )
 
     async def reconcile(self, ref: ObjectRef) -> Action:

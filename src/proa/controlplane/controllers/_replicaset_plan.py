@@ -13,7 +13,6 @@ from proa.controlplane.controllers._pods import (
     controlled_by,
     dispensable,
     is_active,
-    is_ready,
 )
 from proa.kube.models.apps_v1 import ReplicaSet, ReplicaSetCondition, ReplicaSetStatus
 from proa.kube.models.core_v1 import Pod
@@ -73,18 +72,30 @@ def status(
         now: The time.
         failure: Why the last creation or deletion of a pod failed, if it did.
     """
-    active = [pod for pod in pods if is_active(pod)]
-    due = [available_since(pod, replica_set.spec.min_ready_seconds or 0) for pod in active]
-    later = [(at - now).total_seconds() for at in due if at is not None and at > now]
+    patience = replica_set.spec.min_ready_seconds or 0
     template = replica_set.spec.template.metadata.labels.items()
+    active = labelled = ready = available = terminating = 0
+    later: list[float] = []
+    for pod in pods:
+        terminating += pod.metadata.deletion_timestamp is not None
+        if not is_active(pod):
+            continue
+        active += 1
+        labelled += template <= pod.metadata.labels.items()
+        since = available_since(pod, patience)
+        if since is not None:
+            ready += 1
+            available += since <= now
+            if since > now:
+                later.append((since - now).total_seconds())
     result = ReplicaSetStatus(
-        replicas=len(active),
-        fully_labeled_replicas=sum(template <= pod.metadata.labels.items() for pod in active) or None,
-        ready_replicas=sum(map(is_ready, active)) or None,
-        available_replicas=sum(at is not None and at <= now for at in due) or None,
-        terminating_replicas=sum(pod.metadata.deletion_timestamp is not None for pod in pods),
+        replicas=active,
+        fully_labeled_replicas=labelled or None,
+        ready_replicas=ready or None,
+        available_replicas=available or None,
+        terminating_replicas=terminating,
         observed_generation=replica_set.metadata.generation,
-        conditions=_conditions(replica_set, len(active), now, failure),
+        conditions=_conditions(replica_set, active, now, failure),
     )
     return result, min(later, default=None)
 

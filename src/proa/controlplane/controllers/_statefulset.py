@@ -10,6 +10,7 @@ from proa.controlplane.controllers._adoption import candidates, claim, concerned
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._history import History, Wanted
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
+from proa.controlplane.controllers._pods import COLLECT
 from proa.controlplane.controllers._statefulset_plan import Plan, Revisions, plan, status
 from proa.controlplane.controllers._statefulset_pods import (
     claim_names,
@@ -51,7 +52,7 @@ class StatefulSetController:
         self.follow = self._pods.follow
         self.controller = (
             Controller(sets, self.reconcile, name="statefulset")
-            .watches(pods, concerned(sets, lambda one: one.spec.selector))
+            .watches(pods, concerned(sets, lambda one: one.spec.selector), collect=COLLECT)
             .owns(revisions)
         )
 
@@ -117,7 +118,7 @@ class StatefulSetController:
         """Let a claim go with its pod. A conflict is raised, so that all of this is tried again."""
         found = await self._claims_api.get_opt(name, namespace=namespace)
         if found is not None and all(one.uid != owner.uid for one in found.metadata.owner_references):
-            found.metadata.owner_references.append(owner)
+            found.metadata.owner_references += [owner]
             await self._claims_api.replace(found)
 
     async def _write_status(self, stateful_set: StatefulSet, wanted: StatefulSetStatus) -> None:

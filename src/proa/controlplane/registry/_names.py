@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
-NameRule = Callable[[str], list[str]]
+NameRule = Callable[[str], Sequence[str]]
 """What is wrong with a name, in words; empty if nothing."""
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -68,11 +69,12 @@ def path_segment(name: str) -> list[str]:
     return [f"may not contain '{bad}'" for bad in "/%" if bad in name]
 
 
-def qualified_name(name: str) -> list[str]:
+@lru_cache(4096)
+def qualified_name(name: str) -> tuple[str, ...]:
     """Keys of labels and annotations: an optional DNS prefix and a slash, then a name."""
     parts = name.split("/")
     if len(parts) > 2:
-        return ["a qualified name has one slash at most (for example 'example.com/my-name')"]
+        return ("a qualified name has one slash at most (for example 'example.com/my-name')",)
     found = []
     if len(parts) == 2:
         prefix = dns_subdomain(parts[0]) if parts[0] else ["must not be empty"]
@@ -87,10 +89,11 @@ def qualified_name(name: str) -> list[str]:
             "name part must be letters, digits, '-', '_' and '.', with a letter or digit first and last "
             "(for example 'my.name')"
         )
-    return found
+    return tuple(found)
 
 
-def label_value(value: str) -> list[str]:
+@lru_cache(4096)
+def label_value(value: str) -> tuple[str, ...]:
     """Values of labels."""
     found = [_too_long(63)] if len(value) > 63 else []
     if not _VALUE_RE.fullmatch(value):
@@ -98,7 +101,7 @@ def label_value(value: str) -> list[str]:
             "a label's value must be empty, or letters, digits, '-', '_' and '.', "
             "with a letter or digit first and last (for example 'my_value')"
         )
-    return found
+    return tuple(found)
 
 
 def config_key(key: str) -> list[str]:

@@ -280,9 +280,12 @@ class Registry:
     ) -> Outcome | None:
         """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
+        whole = not subresource
+        if subresource == "status":
+            changed = _without_unchanged(changed, old)
         new, warnings = self.conform(resource, changed, options)
         self._settle_identity(resource, new, old, key)
-        if not subresource:
+        if whole:
             self._settle_main(resource, new, old)
         else:
             new = settle_part(subresource, resource, new, old)
@@ -292,7 +295,7 @@ class Registry:
         await self._admission.mutate(review)
         new = self._admitted(review)
         self._check(resource, new, old, subresource)
-        if resource.strategy.generation and not subresource and _counts(resource, new, old):
+        if resource.strategy.generation and whole and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         await self._admission.convert(review)
         await self._admission.validate(review)
@@ -409,6 +412,15 @@ class Registry:
         self._settle_identity(resource, new, old, current.key)
         finished = {**old, "spec": new["spec"]}
         return await self._write(current.key, finished, old, current, options, warnings)
+
+
+def _without_unchanged(changed: Document, old: Document) -> Document:
+    """An object whose status is to change, without what a change of the status leaves alone anyway."""
+    return {
+        name: value
+        for name, value in changed.items()
+        if name in {"metadata", "status"} or value is not old.get(name)
+    }
 
 
 def _counts(resource: Resource, new: Document, old: Document) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from proa.kube.models.core_v1 import (
     Node,
+    NodeSelector,
     NodeSelectorRequirement,
     NodeSelectorTerm,
     Pod,
@@ -20,7 +21,12 @@ def admits(pod: Pod, node: Node) -> bool:
         return False
     affinity = pod.spec.affinity.node_affinity if pod.spec.affinity else None
     required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
-    return required is None or any(_matches(term, node) for term in required.node_selector_terms)
+    return required is None or satisfies(required, node)
+
+
+def satisfies(selector: NodeSelector, node: Node) -> bool:
+    """Tell whether `node` fulfils one of a selector's terms."""
+    return any(_matches(term, node) for term in selector.node_selector_terms)
 
 
 def preference(pod: Pod, node: Node) -> int:

@@ -1,22 +1,43 @@
 """The decision where a pod goes: a plain function of the pod and the cluster.
 
 Filters say which nodes are out of the question and why, in the words of kube-scheduler; among the others
-the one that fits best wins.
+the one with the best score wins.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from proa.controlplane.scheduler._affinity import admits, preference
-from proa.controlplane.scheduler._cluster import ASSUMED_CPU, ASSUMED_MEMORY, Cluster, Demand, NodeView, Usage
-from proa.controlplane.scheduler._taints import UNSCHEDULABLE, untolerated
+from proa.controlplane.scheduler._cluster import Cluster, NodeView, Placed
+from proa.controlplane.scheduler._demand import Demand
+from proa.controlplane.scheduler._filters import Check, Hopeless, Obstacle, checks, obstacles
+from proa.controlplane.scheduler._scores import LEAST_ALLOCATED, Strategy, best
+from proa.controlplane.scheduler._terms import terms
 from proa.kube.models.core_v1 import Pod
 
-HARD = frozenset({"NoSchedule", "NoExecute"})
-SOFT = frozenset({"PreferNoSchedule"})
+ENOUGH = 100
+"""So many nodes that can take the pod are compared; in a large cluster the rest is not even looked at."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How the pods of one `schedulerName` are scheduled.
+
+    Attributes:
+        name: The `schedulerName`.
+        strategy: Whether the emptiest node is the best (`LeastAllocated`) or the fullest (`MostAllocated`).
+        without: Filters that are not applied, by the name of kube-scheduler's plugin.
+    """
+
+    name: str = "default-scheduler"
+    strategy: Strategy = LEAST_ALLOCATED
+    without: frozenset[str] = frozenset()
+
+
+DEFAULT = Profile()
 
 
 @dataclass(frozen=True)
@@ -33,68 +54,86 @@ class Unschedulable:
     Attributes:
         nodes: How many nodes there are.
         reasons: How many of them each reason rules out; a node may have several.
+        obstacles: What stands against each node.
+        hopeless: What stands against all nodes alike, and which filter says so.
     """
 
     nodes: int
     reasons: Counter[str]
+    obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
+    hopeless: Hopeless | None = None
 
     @property
     def message(self) -> str:
         """The sentence that kube-scheduler writes."""
         if not self.nodes:
             return "no nodes available to schedule pods"
-        reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in self.reasons.items()))
-        return f"0/{self.nodes} nodes are available: {reasons}."
+        return available(self.nodes, self.reasons, None if self.hopeless is None else str(self.hopeless))
+
+    @property
+    def plugins(self) -> frozenset[str]:
+        """The filters that ruled nodes out: only what they look at can help."""
+        if self.hopeless is not None:
+            return frozenset({self.hopeless.plugin})
+        return frozenset(one.plugin for found in self.obstacles.values() for one in found)
 
 
-def schedule(pod: Pod, cluster: Cluster) -> Placement | Unschedulable:
+def available(nodes: int, reasons: Counter[str], instead: str | None = None) -> str:
+    """Return how kube-scheduler says that none of some nodes is available."""
+    said = instead or ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+    return f"0/{nodes} nodes are available: {said}."
+
+
+def schedule(pod: Pod, cluster: Cluster, profile: Profile = DEFAULT) -> Placement | Unschedulable:
     """Return the node for `pod`, or why there is none.
 
-    Among the nodes that can take it: those without soft taints first, then those that its affinity prefers,
-    then the one with the largest share of processor and memory left, then the one with the fewest pods.
+    The cluster is as before afterwards. A node that the pod is nominated for is taken if it can be.
     """
     demand = Demand.of(pod)
-    reasons: Counter[str] = Counter()
+    try:
+        judges = checks(pod, demand, cluster, profile.without)
+    except Hopeless as hopeless:
+        return Unschedulable(len(cluster.nodes), Counter(), hopeless=hopeless)
+    nominated = cluster.nodes.get(cluster.nomination(pod) or "")
+    if nominated is not None and not _against(pod, demand, cluster, judges, nominated, profile):
+        return Placement(nominated.name)
+    against: dict[str, tuple[Obstacle, ...]] = {}
     feasible: list[NodeView] = []
-    for view in cluster.nodes.values():
-        obstacles = _obstacles(pod, demand, view, cluster.usage(view.name))
-        reasons.update(obstacles)
-        if not obstacles:
-            feasible.append(view)
+    for view in _nodes(cluster):
+        found = _against(pod, demand, cluster, judges, view, profile)
+        if found:
+            against[view.name] = found
+            continue
+        feasible.append(view)
+        if len(feasible) >= ENOUGH:
+            break
     if not feasible:
-        return Unschedulable(len(cluster.nodes), reasons)
-    best = max(feasible, key=lambda view: _score(pod, demand, view, cluster.usage(view.name)))
-    return Placement(best.name)
+        reasons = Counter(one.reason for found in against.values() for one in found)
+        return Unschedulable(len(cluster.nodes), reasons, against)
+    return Placement(best(pod, demand, cluster, feasible, profile.strategy).name)
 
 
-def _obstacles(pod: Pod, demand: Demand, view: NodeView, usage: Usage) -> list[str]:
-    """Return the reasons of the first filter that rules the node out."""
-    if taint := next(untolerated(view.taints, pod.spec.tolerations, HARD), None):
-        if taint is UNSCHEDULABLE or taint.key == UNSCHEDULABLE.key:
-            return ["node(s) were unschedulable"]
-        return [f"node(s) had untolerated taint {{{taint.key}: {taint.value or ''}}}"]
-    if not admits(pod, view.node):
-        return ["node(s) didn't match Pod's node affinity/selector"]
-    if any(wanted.conflicts(taken) for wanted in demand.ports for taken in usage.ports):
-        return ["node(s) didn't have free ports for the requested pod ports"]
-    return list(_lacking(demand, view, usage))
+def _nodes(cluster: Cluster) -> Iterable[NodeView]:
+    """All nodes; where there are many, pods begin elsewhere as the number of pods grows."""
+    views = cluster.nodes.values()
+    if len(views) <= ENOUGH:
+        return views
+    start = cluster.placed % len(views)
+    return itertools.chain(itertools.islice(views, start, None), itertools.islice(views, start))
 
 
-def _lacking(demand: Demand, view: NodeView, usage: Usage) -> Iterator[str]:
-    if usage.pods + 1 > view.allocatable["pods"]:
-        yield "Too many pods"
-    for name, amount in demand.requests.items():
-        if amount and usage.requested[name] + amount > view.allocatable[name]:
-            yield f"Insufficient {name}"
-
-
-def _score(pod: Pod, demand: Demand, view: NodeView, usage: Usage) -> tuple[int, int, float, int]:
-    disliked = sum(1 for _ in untolerated(view.taints, pod.spec.tolerations, SOFT))
-    cpu = usage.cpu + (demand.requests["cpu"] or ASSUMED_CPU)
-    memory = usage.memory + (demand.requests["memory"] or ASSUMED_MEMORY)
-    left = _left(cpu, view.allocatable["cpu"]) + _left(memory, view.allocatable["memory"])
-    return -disliked, preference(pod, view.node), left, -usage.pods
-
-
-def _left(taken: int, allocatable: int) -> float:
-    return max(0.0, 1 - taken / allocatable) if allocatable else 0.0
+def _against(
+    pod: Pod, demand: Demand, cluster: Cluster, judges: list[Check], view: NodeView, profile: Profile
+) -> tuple[Obstacle, ...]:
+    """Return what stands against a node, both without those nominated for it and with them."""
+    found = obstacles(judges, view, cluster.usage(view.name))
+    priority = pod.spec.priority or 0
+    ahead = [
+        Placed(one, view.name, Demand.of(one), terms(one))
+        for uid, one in cluster.nominated.get(view.name, {}).items()
+        if uid != pod.metadata.uid and (one.spec.priority or 0) >= priority
+    ]
+    if found or not ahead:
+        return found
+    with cluster.supposing(there=ahead):
+        return obstacles(checks(pod, demand, cluster, profile.without), view, cluster.usage(view.name))

@@ -1,36 +1,34 @@
-"""The scheduler at work: watches pods and nodes, decides, binds, and says why where it cannot."""
+"""The scheduler at work: watches, decides, binds, and says why where it cannot."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from proa.app import logs
 from proa.controlplane.scheduler._cluster import Cluster
-from proa.controlplane.scheduler._schedule import Placement, Unschedulable, schedule
-from proa.kube import Api, Client, ConflictError, NotFoundError, Strategic
-from proa.kube.models import now
-from proa.kube.models.core_v1 import Binding, Node, ObjectReference, Pod
-from proa.kube.models.meta_v1 import ObjectMeta
-from proa.runtime import (
-    Action,
-    Apply,
-    Controller,
-    Delete,
-    InitApply,
-    InitDone,
-    ObjectRef,
-    Recorder,
-    Reflector,
-    background,
-)
+from proa.controlplane.scheduler._preemption import Preemption, preempt
+from proa.controlplane.scheduler._queue import Change, SchedulingQueue
+from proa.controlplane.scheduler._schedule import DEFAULT, Placement, Profile, Unschedulable, schedule
+from proa.controlplane.scheduler._volumes import SELECTED_NODE, Missing, Wanted, key, name_of, wanted
+from proa.controlplane.scheduler._writes import Writer
+from proa.kube import Api, Client
+from proa.kube.models import Resource
+from proa.kube.models.core_v1 import Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod
+from proa.kube.models.policy_v1 import PodDisruptionBudget
+from proa.kube.models.storage_v1 import StorageClass
+from proa.runtime import Apply, Delete, InitApply, InitDone, ObjectRef, Recorder, Reflector, background
 
 log = logs.get_logger(__name__)
 
-NAME = "default-scheduler"
-CONCURRENT_BINDS = 32
+K = TypeVar("K", bound=Resource)
+
+CONCURRENT_WRITES = 32
+VOLUMES_PATIENCE = 600.0
+"""Seconds that a pod waits for the volumes of the node that was chosen for it."""
 
 
 class Scheduler:
@@ -41,37 +39,53 @@ class Scheduler:
         async with Scheduler(client):
             ...
 
-    Decisions are taken one at a time and bound concurrently. A pod that fits nowhere gets the condition
-    `PodScheduled=False` and an Event with the reasons; it is looked at again when a node changes or room
-    becomes free, without polling. Losing a race (the pod is gone or bound by someone else) is no error.
+    Decisions are taken one at a time and carried out concurrently. A pod that fits nowhere gets the condition
+    `PodScheduled=False` and an Event with the reasons, and pods of lower priority are ended where that makes
+    room for it; it is looked at again when something changes that could help it, without polling. Losing a
+    race (the pod is gone or bound by someone else) is no error.
 
     Args:
         client: The API server to work with.
-        name: The `schedulerName` of the pods to schedule.
+        profiles: How the pods of each `schedulerName` are scheduled; pods with other names are left alone.
     """
 
-    def __init__(self, client: Client, name: str = NAME) -> None:
-        self._name = name
-        self._api = Api(client, Pod)
-        self._pods = Reflector(self._api)
-        self._nodes = Reflector(Api(client, Node))
+    def __init__(self, client: Client, profiles: Sequence[Profile] = (DEFAULT,)) -> None:
+        self._client = client
+        self._profiles = {profile.name: profile for profile in profiles}
+        self._pods = Reflector(Api(client, Pod))
+        self._budgets = Reflector(Api(client, PodDisruptionBudget))
         self._cluster = Cluster()
-        self._unschedulable: set[ObjectRef] = set()
-        self._recorder = Recorder(client, name)
-        self._controller = Controller(
-            self._pods, self._reconcile, name="scheduler", concurrency=CONCURRENT_BINDS
-        )
-        self._nodes_seen = asyncio.Event()
-        self._pods_seen = asyncio.Event()
+        self._queue = SchedulingQueue()
+        self._recorder = Recorder(client, next(iter(self._profiles)))
+        self._write = Writer(client, self._recorder)
+        self._hands = asyncio.Semaphore(CONCURRENT_WRITES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unseen = 0
+        self._something = asyncio.Event()
+        self._volumes_changed = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        client = self._client
         async with AsyncExitStack() as stack:
-            for part in (self._pods, self._nodes, self._recorder):
+            for part in (self._recorder, self._budgets):
                 await stack.enter_async_context(part)
-            await stack.enter_async_context(background(self._follow_nodes(), "scheduler: nodes"))
-            await stack.enter_async_context(background(self._follow_pods(), "scheduler: pods"))
-            await stack.enter_async_context(self._controller)
+            await self._follow(stack, self._pods, self._on_pod, self._on_pod_gone)
+            await self._follow(stack, Reflector(Api(client, Node)), self._on_node, self._cluster.remove_node)
+            await self._follow(
+                stack, Reflector(Api(client, Namespace)), self._on_namespace, self._on_namespace_gone
+            )
+            await self._follow(
+                stack, Reflector(Api(client, PersistentVolumeClaim)), self._on_claim, self._on_claim_gone
+            )
+            await self._follow(
+                stack, Reflector(Api(client, PersistentVolume)), self._on_volume, self._on_volume_gone
+            )
+            await self._follow(
+                stack, Reflector(Api(client, StorageClass)), self._on_class, self._on_class_gone
+            )
+            stack.push_async_callback(self._end_tasks)
+            await stack.enter_async_context(background(self._run(), "scheduler"))
             self._stack = stack.pop_all()
         return self
 
@@ -80,105 +94,249 @@ class Scheduler:
     ) -> None:
         await self._stack.aclose()
 
-    async def _follow_nodes(self) -> None:
-        async for event in self._nodes.subscribe():
-            match event:
-                case InitApply(node) | Apply(node):
-                    if self._cluster.set_node(node):
-                        self._wake()
-                case Delete(node):
-                    self._cluster.remove_node(node)
-                case InitDone():
-                    self._nodes_seen.set()
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _follow_pods(self) -> None:
-        async for event in self._pods.subscribe():
-            match event:
-                case InitApply(pod) | Apply(pod):
-                    if self._cluster.set_pod(pod):
-                        self._wake()
-                case Delete(pod):
-                    self._unschedulable.discard(ObjectRef.of(pod))
-                    if self._cluster.remove_pod(pod):
-                        self._wake()
-                case InitDone():
-                    self._pods_seen.set()
+    # What the watches tell
 
-    def _wake(self) -> None:
-        """Look again at the pods that fitted nowhere."""
-        for ref in self._unschedulable:
-            self._controller.request(ref)
-        self._unschedulable.clear()
+    async def _follow(
+        self,
+        stack: AsyncExitStack,
+        reflector: Reflector[K],
+        there: Callable[[K], None],
+        gone: Callable[[K], None],
+    ) -> None:
+        await stack.enter_async_context(reflector)
+        self._unseen += 1
 
-    async def _reconcile(self, ref: ObjectRef) -> Action:
-        # Deciding before every placed pod is counted would give their room away a second time.
-        await self._nodes_seen.wait()
-        await self._pods_seen.wait()
-        pod = self._pods.store.find(ref)
-        if pod is None or not self._waits(pod):
-            return Action.await_change()
-        match schedule(pod, self._cluster):
-            case Placement(node_name):
-                self._cluster.assume(pod, node_name)
-                await self._bind(pod, node_name)
-            case Unschedulable() as verdict:
-                self._unschedulable.add(ref)
-                await self._explain(pod, verdict)
-        return Action.await_change()
+        async def follow() -> None:
+            first = True
+            async for event in reflector.subscribe():
+                match event:
+                    case InitApply(obj) | Apply(obj):
+                        there(obj)
+                    case Delete(obj):
+                        gone(obj)
+                    case InitDone():
+                        self._unseen -= first
+                        first = False
+                        self._something.set()
 
-    def _waits(self, pod: Pod) -> bool:
-        return (
-            not pod.spec.node_name
-            and (pod.spec.scheduler_name or NAME) == self._name
-            and not pod.spec.scheduling_gates
-            and pod.metadata.deletion_timestamp is None
-            and pod.status.phase not in {"Succeeded", "Failed"}
-            and not self._cluster.holds(pod)
-        )
+        await stack.enter_async_context(background(follow(), f"scheduler: {reflector.type.resource.plural}"))
 
-    async def _bind(self, pod: Pod, node_name: str) -> None:
-        name, namespace = pod.metadata.name or "", pod.metadata.namespace
-        binding = Binding(
-            metadata=ObjectMeta(name=name, namespace=namespace, uid=pod.metadata.uid),
-            target=ObjectReference(api_version="v1", kind="Node", name=node_name),
-        )
+    def _wake(self, change: Change) -> None:
+        if self._queue.wake(change):
+            self._something.set()
+
+    def _on_pod(self, pod: Pod) -> None:
+        ref = ObjectRef.of(pod)
+        if self._cluster.set_pod(pod):
+            self._wake(Change.POD_GONE)
+        if not self._waits(pod):
+            self._queue.remove(ref)
+            if pod.spec.node_name:
+                self._wake(Change.POD_PLACED)
+            return
+        if pod.status.nominated_node_name and self._cluster.nomination(pod) is None:
+            self._cluster.nominate(pod, pod.status.nominated_node_name)
+        if pod.spec.scheduling_gates:
+            self._queue.remove(ref)
+            self._spawn(self._write.gated(pod), ref)
+        elif self._queue.add(ref, pod.spec.priority or 0, (pod.metadata.uid, pod.spec, pod.metadata.labels)):
+            self._something.set()
+
+    def _on_pod_gone(self, pod: Pod) -> None:
+        self._queue.remove(ObjectRef.of(pod))
+        self._cluster.nominate(pod, None)
+        if self._cluster.remove_pod(pod):
+            self._wake(Change.POD_GONE)
+
+    def _on_node(self, node: Node) -> None:
+        if self._cluster.set_node(node):
+            self._wake(Change.NODE)
+
+    def _on_namespace(self, namespace: Namespace) -> None:
+        if self._cluster.set_namespace(namespace.metadata.name or "", namespace.metadata.labels):
+            self._wake(Change.NAMESPACE)
+
+    def _on_namespace_gone(self, namespace: Namespace) -> None:
+        self._cluster.set_namespace(namespace.metadata.name or "", None)
+
+    def _on_claim(self, claim: PersistentVolumeClaim) -> None:
+        self._cluster.volumes.claims[key(claim)] = claim
+        self._on_storage()
+
+    def _on_claim_gone(self, claim: PersistentVolumeClaim) -> None:
+        self._cluster.volumes.claims.pop(key(claim), None)
+        self._on_storage()
+
+    def _on_volume(self, volume: PersistentVolume) -> None:
+        self._cluster.volumes.set_volume(volume)
+        self._on_storage()
+
+    def _on_volume_gone(self, volume: PersistentVolume) -> None:
+        self._cluster.volumes.volumes.pop(name_of(volume), None)
+        self._on_storage()
+
+    def _on_class(self, storage_class: StorageClass) -> None:
+        self._cluster.volumes.classes[storage_class.metadata.name or ""] = storage_class
+        self._on_storage()
+
+    def _on_class_gone(self, storage_class: StorageClass) -> None:
+        self._cluster.volumes.classes.pop(storage_class.metadata.name or "", None)
+
+    def _on_storage(self) -> None:
+        self._volumes_changed.set()
+        self._volumes_changed = asyncio.Event()
+        self._wake(Change.VOLUME)
+
+    # Decisions
+
+    async def _run(self) -> None:
+        while self._unseen:  # deciding before every placed pod is counted would give their room away again
+            self._something.clear()
+            await self._something.wait()
+        while True:
+            ref = self._queue.take(_now())
+            if ref is None:
+                await self._next()
+                continue
+            await self._hands.acquire()
+            self._spawn(self._attend(ref), ref, self._hands.release)
+            await asyncio.sleep(0)
+
+    async def _next(self) -> None:
+        """Wait for something to happen, or for the time of the next pod in the queue."""
+        self._something.clear()
+        due = self._queue.next_due()
+        alarm = None if due is None else asyncio.get_running_loop().call_at(due, self._something.set)
         try:
-            await self._api.create_subresource(name, "binding", binding, namespace=namespace)
-        except (NotFoundError, ConflictError) as error:
-            # Deleted, replaced or bound meanwhile; the watch tells which.
-            self._take_back(pod)
-            log.debug("not bound", pod=f"{namespace}/{name}", reason=str(error))
-        except BaseException:
-            self._take_back(pod)
-            raise
-        else:
-            message = f"Successfully assigned {namespace}/{name} to {node_name}"
-            self._recorder.event(pod, reason="Scheduled", message=message, action="Binding")
+            await self._something.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
-    def _take_back(self, pod: Pod) -> None:
+    def _spawn(
+        self, work: Coroutine[Any, Any, None], ref: ObjectRef, after: Callable[[], None] | None = None
+    ) -> None:
+        """Do some work about a pod beside everything else; if it fails, the pod is tried again later."""
+
+        async def do() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 - whatever it is, no other pod may suffer from it
+                log.warning("could not schedule", pod=str(ref), error=str(error) or type(error).__name__)
+                self._queue.failed(ref, _now())
+                self._something.set()
+            finally:
+                if after is not None:
+                    after()
+
+        task = asyncio.create_task(do(), name=f"schedule {ref}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attend(self, ref: ObjectRef) -> None:
+        pod = self._pods.store.find(ref)
+        if pod is None or not self._waits(pod) or pod.spec.scheduling_gates or self._cluster.holds(pod):
+            return
+        profile = self._profiles[pod.spec.scheduler_name or DEFAULT.name]
+        match schedule(pod, self._cluster, profile):
+            case Placement(node_name):
+                await self._place(pod, node_name)
+            case Unschedulable() as verdict:
+                self._queue.stuck(ref, verdict.plugins, _now())
+                await self._try_preemption(pod, verdict, profile)
+
+    async def _place(self, pod: Pod, node_name: str) -> None:
+        claims = self._claims(pod, node_name)
+        self._cluster.assume(pod, node_name)
+        bound = False
+        try:
+            if claims:
+                await self._write.take_volumes(claims, node_name)
+                await self._await_volumes(pod, claims, node_name)
+            bound = await self._write.bind(pod, node_name)
+        finally:
+            if not bound:
+                self._take_back(pod, claims)
+        if bound:
+            self._wake(Change.POD_PLACED)
+
+    def _claims(self, pod: Pod, node_name: str) -> list[Wanted]:
+        """Return the claims that get volumes on the node, which from now on are kept for them."""
+        if not pod.spec.volumes:
+            return []
+        found = wanted(pod, self._cluster.volumes, self._cluster.nodes[node_name].node)
+        for one in found:
+            if one.volume is not None:
+                self._cluster.volumes.promise(one.volume, one.claim)
+        return found
+
+    async def _await_volumes(self, pod: Pod, claims: Sequence[Wanted], node_name: str) -> None:
+        """Wait until all claims have volumes.
+
+        Raises:
+            Missing: One cannot get it on this node, or the pod is gone.
+            TimeoutError: One got none for long.
+        """
+        self._hands.release()
+        try:
+            async with asyncio.timeout(VOLUMES_PATIENCE):
+                while not self._have_volumes(pod, claims, node_name):
+                    await self._volumes_changed.wait()
+        finally:
+            await self._hands.acquire()
+
+    def _have_volumes(self, pod: Pod, claims: Sequence[Wanted], node_name: str) -> bool:
+        if self._pods.store.find(ObjectRef.of(pod)) is None:
+            raise Missing("the pod is gone")
+        current = [self._cluster.volumes.claims.get(key(one.claim)) for one in claims]
+        for one, claim in zip(claims, current, strict=True):
+            if claim is None:
+                raise Missing(f'persistentvolumeclaim "{one.claim.metadata.name}" not found')
+            selected = claim.metadata.annotations.get(SELECTED_NODE, node_name)
+            seen = claim.metadata.resource_version != one.claim.metadata.resource_version
+            if one.volume is None and seen and not claim.spec.volume_name and selected != node_name:
+                raise Missing(f"volume of {claim.metadata.name} cannot be made on {node_name}")
+        return all(claim is not None and bool(claim.spec.volume_name) for claim in current)
+
+    def _take_back(self, pod: Pod, claims: Sequence[Wanted]) -> None:
         """Undo an assumption, unless the watch has shown meanwhile that the pod is on a node after all."""
         self._cluster.remove_pod(pod)
+        self._cluster.volumes.break_promises(one.claim for one in claims)
         current = self._pods.store.find(ObjectRef.of(pod))
         if current is not None:
             self._cluster.set_pod(current)
 
-    async def _explain(self, pod: Pod, verdict: Unschedulable) -> None:
-        condition = next((known for known in pod.status.conditions if known.type == "PodScheduled"), None)
-        if condition is not None and condition.message == verdict.message:
+    async def _try_preemption(self, pod: Pod, verdict: Unschedulable, profile: Profile) -> None:
+        found = preempt(pod, self._cluster, verdict, self._budgets.store, profile)
+        if not isinstance(found, Preemption):
+            message = f"{verdict.message} {found.message}" if verdict.nodes else verdict.message
+            await self._write.explain(pod, message)
             return
-        self._recorder.event(
-            pod, type="Warning", reason="FailedScheduling", message=verdict.message, action="Scheduling"
+        behind = [
+            other
+            for other in self._cluster.nominated.get(found.node_name, {}).values()
+            if (other.spec.priority or 0) < (pod.spec.priority or 0)
+        ]
+        self._cluster.nominate(pod, found.node_name)
+        for other in behind:
+            self._cluster.nominate(other, None)
+            await self._write.unnominate(other)
+        await self._write.explain(pod, verdict.message, nominated=found.node_name)
+        await self._write.make_room(pod, found)
+
+    def _waits(self, pod: Pod) -> bool:
+        return (
+            not pod.spec.node_name
+            and (pod.spec.scheduler_name or DEFAULT.name) in self._profiles
+            and pod.metadata.deletion_timestamp is None
+            and pod.status.phase not in {"Succeeded", "Failed"}
         )
-        changed = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": verdict.message,
-            "lastTransitionTime": (condition and condition.last_transition_time) or now(),
-        }
-        with suppress(NotFoundError):
-            await self._api.patch_status(
-                pod.metadata.name or "",
-                Strategic({"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [changed]}}),
-                namespace=pod.metadata.namespace,
-            )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -39,6 +39,9 @@ from ._measurements import Measurements
 from ._request_info import RequestInfo, parse
 
 Answer = Callable[["Call"], Awaitable[web.StreamResponse]]
+Proceed = Callable[[], Awaitable[web.StreamResponse]]
+Intercept = Callable[[web.BaseRequest, RequestInfo, Proceed], Awaitable[web.StreamResponse]]
+"""Stands before all requests: may answer itself, or have the server do it."""
 
 
 class Call:
@@ -73,6 +76,7 @@ class Dispatcher:
         virtual: Who answers for resources that are not stored, by kind (reviews).
         measurements: Who counts requests.
         audit: Who keeps a record of all requests, if anybody.
+        intercept: Who stands before all requests, if anybody.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Dispatcher:
         virtual: dict[str, Answer],
         measurements: Measurements,
         audit: AuditLog | None = None,
+        intercept: Intercept | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._authenticator = authenticator
@@ -96,6 +101,7 @@ class Dispatcher:
         self._virtual = virtual
         self._measurements = measurements
         self._audit = audit
+        self._intercept = intercept
         self._log = logs.get_logger(__name__)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -110,6 +116,8 @@ class Dispatcher:
 
     async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         try:
+            if self._intercept is not None:
+                return await self._intercept(request, info, lambda: self._handle(request, info))
             return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)

@@ -1,4 +1,4 @@
-"""`kubectl exec` and `attach`: WebSocket streams passed between the client and the kubelet of the pod's node.
+"""`kubectl exec`, `attach` and `port-forward`: WebSockets passed between client and kubelet.
 
 What flows is the kubelet's and the client's affair: messages are passed on as they come, both ways.
 """
@@ -22,7 +22,7 @@ from ._logs import choose_container, kubelet_address
 
 CONNECT_SECONDS = 10
 _LARGEST_MESSAGE = 4 * 1024 * 1024
-_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "SPDY/3.1+portforward.k8s.io")
 
 
 class StreamService:
@@ -43,17 +43,20 @@ class StreamService:
     async def _answer(self, call: Call, kind: str) -> web.StreamResponse:
         info = call.info
         pod = self._registry.latest(call.resource, info.namespace, info.name).document()
-        container = choose_container(pod, info.query.get("container", ""))
+        is_about_pod = kind == "portForward"
+        container = "" if is_about_pod else choose_container(pod, info.query.get("container", ""))
         node = pod["spec"].get("nodeName")
         if not node:
             raise bad_request(f"pod {info.name} does not have a host assigned")
-        _check_running(pod, container)
+        if not is_about_pod:
+            _check_running(pod, container)
         socket = web.WebSocketResponse(protocols=_PROTOCOLS, max_msg_size=_LARGEST_MESSAGE)
         if not socket.can_prepare(call.request):
             raise bad_request("you must upgrade to a WebSocket: Proa does not speak SPDY")
         address = kubelet_address(self._registry, node)
         query = urlsplit(call.request.raw_path).query
-        url = f"{address}/{kind}/{info.namespace}/{info.name}/{quote(container)}?{query}"
+        place = f"{info.namespace}/{info.name}" + (f"/{quote(container)}" if container else "")
+        url = f"{address}/{kind}/{place}?{query}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         try:
             async with (

@@ -19,7 +19,7 @@ from typing import Self
 from aiohttp import web
 
 from proa.app import Metrics
-from proa.controlplane._errors import Cause, expired, forbidden, resource_version_too_large
+from proa.controlplane._errors import Cause, StatusError, expired, forbidden, resource_version_too_large
 from proa.controlplane._json import Document, encode
 from proa.controlplane.registry import Resource
 from proa.controlplane.registry._options import invalid_options
@@ -53,6 +53,8 @@ class View:
         """The event as the watcher sees it, encoded; None if it does not concern it."""
         if self.namespace and event.key.namespace != self.namespace:
             return None
+        if event.previous is not None and event.current is not None and self.options.selects_all:
+            return self._encoded("MODIFIED", event.current.tail, frames)
         before = event.previous is not None and self.options.selects(self.resource, event.previous)
         after = event.current is not None and self.options.selects(self.resource, event.current)
         if after and event.current is not None:
@@ -124,12 +126,18 @@ class Watcher:
             return
         self._size += len(encoded)
         if self._size > QUEUE_BYTES and self._queue:
-            self._cut_off()
+            self.cut_off()
             return
         self._queue.append(encoded)
         self._woken.set()
 
-    def _cut_off(self) -> None:
+    def refuse(self, error: StatusError) -> None:
+        """Ends the stream with an error."""
+        self.push(frame("ERROR", encode(error.to_document())))
+        self.end()
+
+    def cut_off(self) -> None:
+        """Breaks the connection; what has queued is not sent."""
         self._queue.clear()
         self._size = 0
         self.end()
@@ -189,24 +197,28 @@ class WatchService:
     async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(BOOKMARK_SECONDS)
-            for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
+            for watcher in self.watchers:
                 watcher.mark(self._store.revision)
 
     @property
-    def count(self) -> int:
-        """How many clients are watching."""
-        return sum(map(len, self._watchers.values()))
+    def watchers(self) -> list[Watcher]:
+        """All that are watching now."""
+        return [watcher for watchers in self._watchers.values() for watcher in watchers]
 
     def measure(self, metrics: Metrics) -> None:
         """Lets the metrics show how many clients are watching."""
         gauge = metrics.gauge("apiserver_longrunning_requests", "Requests that stay open.", ("verb",))
-        gauge.labels("WATCH").set_function(lambda: self.count)
+        gauge.labels("WATCH").set_function(lambda: len(self.watchers))
 
     def end_all(self) -> None:
         """Ends every watch: the server is stopping."""
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                watcher.end()
+        for watcher in self.watchers:
+            watcher.end()
+
+    def end_of(self, storage: str) -> None:
+        """Ends the watches of one resource: it is gone."""
+        for watcher in self._watchers.get(storage, ()):
+            watcher.end()
 
     def _publish(self, event: Event) -> None:
         frames: Frames = {}
@@ -263,10 +275,8 @@ class WatchService:
         try:
             events = self._store.history.since(storage, start)
         except CompactedError:
-            oldest = self._store.revision
-            error = expired(f"too old resource version: {start} ({oldest})")
-            watcher.end()
-            return [frame("ERROR", encode(error.to_document()))]
+            watcher.refuse(expired(f"too old resource version: {start} ({self._store.revision})"))
+            return []
         found = [view.frame(event, {}) for event in events]
         return [encoded for encoded in found if encoded is not None]
 

@@ -8,7 +8,6 @@ highest revision is always in the table, or until there are many such rows.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import queue
 import sqlite3
@@ -21,9 +20,12 @@ from typing import NamedTuple
 
 from proa.controlplane._errors import ControlPlaneError
 
+from ._directory import DATABASE, finish_restore, take_lock
 from ._objects import Key, Stored
 
 FORMAT = 1
+APPLICATION = 0x50524F41
+"""What `file` and a restore know our databases by: "PROA"."""
 ROWS_PER_STATEMENT = 256
 TRACES_KEPT = 20_000
 """How many traces of removed objects the table may hold before they are purged."""
@@ -75,9 +77,10 @@ class Database:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.path = directory / "objects.db"
-        self._lock = _take_lock(directory)
+        self.path = directory / DATABASE
+        self._lock = take_lock(directory)
         try:
+            finish_restore(directory)
             self._connection = self._open()
         except BaseException:
             os.close(self._lock)
@@ -110,11 +113,13 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version not in {0, FORMAT}:
             raise self._unusable(f"it has format {version}, and this Proa knows {FORMAT}")
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # a new file's; that of an old one stays
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(_SCHEMA)
         connection.execute(f"PRAGMA user_version={FORMAT}")
-        connection.execute(_PURGE)
+        connection.execute(f"PRAGMA application_id={APPLICATION}")
+        _purge(connection)
 
     def _unusable(self, why: str) -> ControlPlaneError:
         return ControlPlaneError(
@@ -192,22 +197,9 @@ class Database:
         """Forgets removed objects, so that the file is as large as what is in it, not as what ever was."""
         self._traces = 0
         with suppress(sqlite3.Error):  # the next purge, or the next opening, does it
-            self._connection.execute(_PURGE)
+            _purge(self._connection)
 
 
-def _take_lock(directory: Path) -> int:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(directory / "apiserver.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        message = (
-            f"cannot use the state directory {directory}: {error.strerror}; choose another with --data-dir"
-        )
-        raise ControlPlaneError(message) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        message = f"another API server is using {directory}; stop it, or choose another --data-dir"
-        raise ControlPlaneError(message) from error
-    return lock
+def _purge(connection: sqlite3.Connection) -> None:
+    connection.execute(_PURGE)
+    connection.executescript("PRAGMA incremental_vacuum")  # a script: `execute` would give back one page only

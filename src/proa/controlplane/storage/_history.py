@@ -39,6 +39,7 @@ class History:
     def __init__(self, started: dict[str, int] | None = None, window: int = WINDOW) -> None:
         self._events: dict[str, deque[Event]] = {}
         self._forgotten = dict(started or {})
+        self._floor = 0
         self._window = window
 
     def add(self, event: Event) -> None:
@@ -48,13 +49,19 @@ class History:
         if len(events) > self._window:
             self._forgotten[event.key.resource] = events.popleft().revision
 
+    def forget(self, revision: int) -> None:
+        """Forgets the changes of all resources up to a revision: who goes on from before it lists again."""
+        self._floor = revision
+        for events in self._events.values():
+            events.clear()
+
     def since(self, resource: str, revision: int) -> list[Event]:
         """The changes after a revision, in order.
 
         Raises:
             CompactedError: Not all of them are remembered.
         """
-        if revision < self._forgotten.get(resource, 0):
+        if revision < max(self._floor, self._forgotten.get(resource, 0)):
             raise CompactedError
         newest_first = []
         for event in reversed(self._events.get(resource, ())):

@@ -18,6 +18,10 @@ class Key(NamedTuple):
     name: str
 
 
+COMPACTED = Key("compacted", "", "")
+"""The trace whose revision is the one up to which the past is forgotten, whatever happened since."""
+
+
 class Stored:
     """One version of one object; never changed once made.
 

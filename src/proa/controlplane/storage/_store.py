@@ -20,7 +20,7 @@ from proa.controlplane._json import Document
 from ._database import Database, Row, Write
 from ._history import Event, History
 from ._index import Index
-from ._objects import Key, Stored
+from ._objects import COMPACTED, Key, Stored
 
 Listener = Callable[[Event], None]
 
@@ -91,6 +91,7 @@ class Store:
                 self._index.put(stored)
         self._assigned = self.revision
         self.history = History(started=newest)
+        self.history.forget(newest.get(COMPACTED.resource, 0))
 
     def __len__(self) -> int:
         return len(self._index)
@@ -164,6 +165,15 @@ class Store:
         """
         last = Stored.encode(key, document, self._next_revision())
         return await self._submit(Event(key, last.revision, self.latest(key), None, last))
+
+    async def compact(self) -> None:
+        """Forgets the past, for good: whoever resumes from any version seen so far has to list again.
+
+        Raises:
+            StorageError: The disk did not take it.
+        """
+        mark = await self.remove(COMPACTED, {"metadata": {"uid": ""}})
+        self.history.forget(mark.revision)
 
     def subscribe(self, resource: str, listener: Listener) -> Callable[[], None]:
         """Calls `listener` for every change of a resource from now on, in order; returns what ends that."""

@@ -51,10 +51,10 @@ class Requirement:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether labels fulfil the condition; `notin` holds for an absent label, as in Kubernetes."""
         value = labels.get(self.key)
-        if self.operator in {"!", "exists"}:
-            return (value is None) == (self.operator == "!")
         if self.operator == "in":
             return value in self.values
+        if self.operator in {"!", "exists"}:
+            return (value is None) == (self.operator == "!")
         if self.operator == "notin":
             return value not in self.values
         if value is None or not re.fullmatch(r"-?[0-9]+", value):
@@ -118,7 +118,10 @@ class Selector:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether labels fulfil every condition."""
-        return all(requirement.matches(labels) for requirement in self.requirements)
+        for requirement in self.requirements:  # noqa: SIM110 - this is asked of every pod of every list
+            if not requirement.matches(labels):
+                return False
+        return True
 
     def __str__(self) -> str:
         return ",".join(str(requirement) for requirement in self.requirements)

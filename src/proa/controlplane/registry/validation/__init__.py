@@ -51,7 +51,7 @@ RULES: Rules = {_full_name(name): rules for module in _MODULES for name, rules i
 """The rules by definition name."""
 AFTERWARDS: Afterwards = {
     _full_name(name): check
-    for module in (_pods, _storage, _volumes)
+    for module in (_apps, _pods, _storage, _volumes)
     for name, check in module.AFTERWARDS.items()
 }
 """What comes of what is wrong within a struct, by definition name."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from proa.controlplane._errors import Cause, forbidden, invalid_value, not_supported, required
 from proa.controlplane._json import Document
-from proa.controlplane.registry._checks import Check, one_of
+from proa.controlplane.registry._checks import Afterwards, Check, one_of
 from proa.controlplane.registry._names import dns_subdomain
 
 from ._amounts import amount, is_zero, most_all
 from ._meta import mismatch, selector_of
-from ._parts import names, not_negative
+from ._parts import each, names, not_negative
 
 _ALWAYS = ["Always"]
 
@@ -208,3 +208,23 @@ RULES: dict[str, dict[str, tuple[Check, ...]]] = {
     "apps.v1.DaemonSetUpdateStrategy": {"": (_daemon_set_strategy,)},
     "apps.v1.ControllerRevision": {"": (_revision,)},
 }
+
+
+def _claimed_volumes(spec: Any, path: str, found: list[Cause]) -> list[Cause]:
+    """A stateful set's containers may mount the volumes that it claims."""
+    claimed = {claim.get("metadata", {}).get("name", "") for claim in spec.get("volumeClaimTemplates", ())}
+    if not claimed:
+        return found
+    pod, at = (spec.get("template") or {}).get("spec") or {}, f"{path}.template.spec"
+    known = {
+        f"{where}.name"
+        for group in ("containers", "initContainers")
+        for container, place in each(pod, group, at)
+        for kind in ("volumeMounts", "volumeDevices")
+        for mount, where in each(container, kind, place)
+        if mount.get("name", "") in claimed
+    }
+    return [cause for cause in found if cause.field not in known or cause.reason != "FieldValueNotFound"]
+
+
+AFTERWARDS: Afterwards = {"apps.v1.StatefulSetSpec": _claimed_volumes}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from proa.controlplane._errors import (
     Cause,
@@ -17,11 +16,11 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane._json import Document
 from proa.controlplane.registry._checks import Check, one_of
+from proa.controlplane.registry._cron import problem_of, zones
 from proa.controlplane.registry._names import dns_label, qualified_name
 
 from ._meta import mismatch, selector_of
 from ._parts import domain_path, each, names, not_negative
-from ._schedules import is_schedule
 
 _LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
@@ -247,11 +246,8 @@ def _cron_job(spec: Any, path: str) -> list[Cause]:
     found, schedule, at = [], spec.get("schedule", ""), f"{path}.schedule"
     if not schedule:
         found.append(required(at))
-    elif not is_schedule(schedule):
-        found.append(invalid_value(at, schedule, "must be a cron schedule (for example '0 3 * * 1')"))
-    if "TZ" in schedule:
-        why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        found.append(invalid_value(at, schedule, why))
+    elif problem := problem_of(schedule):
+        found.append(invalid_value(at, schedule, problem))
     if "timeZone" in spec:
         found += _time_zone(spec["timeZone"], f"{path}.timeZone")
     found += not_negative(
@@ -275,9 +271,7 @@ def _time_zone(zone: str, path: str) -> list[Cause]:
     if zone.lower() == "local":
         known = [] if zone == "Local" else [invalid_value(path, zone, f"unknown time zone {zone}")]
         return [invalid_value(path, zone, "timeZone must be an explicit time zone"), *known]
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    if zone not in zones():
         return [invalid_value(path, zone, f"unknown time zone {zone}")]
     return []
 

@@ -1,4 +1,4 @@
-"""For tests of what speaks to an API server: a server in the test's own process, and a made-up kubelet."""
+"""A server in the test's own event loop, and a made-up kubelet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from .server import ApiServer, ApiServerSettings
+from proa.controlplane.server import ApiServer, ApiServerSettings
 
 if TYPE_CHECKING:
     from proa.kube import Api, Client
