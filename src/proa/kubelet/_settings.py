@@ -84,6 +84,8 @@ class KubeletSettings:
     bindle_strategy: str = setting(
         "MultipleAttestationGreedy[Host]", help="what their signatures must amount to"
     )
+    static_pod_path: Path | None = setting(None, help="directory with manifests of pods of the node's own")
+    file_check_frequency: timedelta = setting(timedelta(seconds=20), help="how often it is looked into")
     eviction_hard: dict[str, str] = setting(
         {
             "memory.available": "100Mi",
