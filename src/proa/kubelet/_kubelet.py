@@ -169,6 +169,8 @@ class Kubelet:
         return ("Evicted", why) if why is not None else None
 
     async def _shut_down(self, agent: NodeAgent, pods: Pods) -> None:
+        if not await _shutdown.is_imminent():
+            return
         self._shutting_down = True
         agent.not_ready = "node is shutting down"
         await agent.report_now()
