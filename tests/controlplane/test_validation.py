@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from proa.controlplane.registry import catalogue
+from proa.controlplane.registry._cron import problem_of
 from proa.controlplane.registry._rules import RULES
 from proa.controlplane.schema import definitions
 
@@ -214,3 +215,56 @@ async def test_what_cannot_change_is_refused(
         status = await response.json()
     assert status["code"] == 422
     assert [cause["field"] for cause in status["details"]["causes"]] == [field]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "* * * * *",
+        "*/5 0-6,22 1 jan-DEC mon",
+        "? 1 2 3 4",
+        "@every 1s",
+        "@every 1h30m",
+        "@daily",
+        "0 0 31 2 SUN/2",
+    ],
+)
+def test_schedules_that_are(schedule: str) -> None:
+    assert problem_of(schedule) is None
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "* * * *",
+        "60 * * * *",
+        "* * 0 * *",
+        "* * * * 7",
+        "5-1 * * * *",
+        "*/0 * * * *",
+        "*-5 * * * *",
+        "@fortnightly",
+        "@every",
+        "@every soon",
+        "TZ=UTC * * * * *",
+        "a b c d e",
+        "* * L * *",
+        "",
+    ],
+)
+def test_schedules_that_are_not(schedule: str) -> None:
+    assert problem_of(schedule)
+
+
+async def test_a_cron_job_is_checked_name_zone_and_all(admin: aiohttp.ClientSession) -> None:
+    spec = {
+        "schedule": "@every 1s",
+        "timeZone": "Mars/Olympus",
+        "jobTemplate": {"spec": {"template": TEMPLATE}},
+    }
+    path = "/apis/batch/v1/namespaces/default/cronjobs"
+    async with admin.post(path, json={"metadata": {"name": "a" * 53}, "spec": spec}) as response:
+        assert response.status == 422
+        found = {cause["field"] for cause in (await response.json())["details"]["causes"]}
+    assert {"metadata.name", "spec.timeZone"} <= found
+    assert "spec.schedule" not in found

@@ -56,13 +56,14 @@ class StatusError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        self.metadata: dict[str, Any] = {}
 
     def to_document(self) -> dict[str, Any]:
         """The refusal as a `Status` object."""
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }
@@ -119,9 +120,11 @@ def conflict(what: Qualified, name: str, why: str = MODIFIED) -> StatusError:
     return StatusError(409, "Conflict", message, details(what, name))
 
 
-def expired(message: str) -> StatusError:
-    """410: a resource version or continue token is too old."""
-    return StatusError(410, "Expired", message)
+def expired(message: str, go_on: str = "") -> StatusError:
+    """410: a resource version or continue token is too old; perhaps with a token to go on with anyway."""
+    error = StatusError(410, "Expired", message)
+    error.metadata = {"continue": go_on} if go_on else {}
+    return error
 
 
 def unsupported_media_type(message: str, *, detailed: bool = False) -> StatusError:

@@ -22,6 +22,7 @@ from proa.kubelet import (
     _pull_secrets,
     _references,
     _termination_message,
+    _wagi,
 )
 from proa.kubelet._actions import Target
 from proa.kubelet._exits import container_id
@@ -249,6 +250,8 @@ class Container:
     async def start(self, module: CompiledModule) -> Sandbox:
         """Start its next instance; errors as of `sandbox_spec` and `Sandboxes.start`."""
         spec, sandboxes = await self.sandbox_spec(module), self.context.services.sandboxes
+        if await _wagi.is_server(self):
+            return await _wagi.start(self, spec)
         if self.stdin is None:
             return await sandboxes.start(spec)
         stdin = await asyncio.to_thread(self.stdin.for_guest)

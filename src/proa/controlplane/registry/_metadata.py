@@ -70,7 +70,7 @@ def _validate_finalizers(finalizers: list[str]) -> list[Cause]:
         field = f"metadata.finalizers[{index}]"
         problems = qualified_name(finalizer)
         if not problems and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            problems = ["name is neither a standard finalizer name nor is it fully qualified"]
+            problems = ("name is neither a standard finalizer name nor is it fully qualified",)
         found += [invalid_value(field, finalizer, problem) for problem in problems]
     if FOREGROUND in finalizers and ORPHAN in finalizers:
         message = f"finalizer {FOREGROUND} and {ORPHAN} cannot both be set"

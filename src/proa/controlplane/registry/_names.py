@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 NameRule = Callable[[str], list[str]]
 """What is wrong with a name, in words; empty if nothing."""
@@ -66,7 +67,8 @@ def path_segment(name: str) -> list[str]:
     return [f"may not contain '{bad}'" for bad in "/%" if bad in name]
 
 
-def qualified_name(name: str) -> list[str]:
+@lru_cache(4096)
+def qualified_name(name: str) -> tuple[str, ...]:
     """Keys of labels and annotations: an optional DNS prefix and a slash, then a name."""
     prefix, slash, last = name.rpartition("/")
     found = []
@@ -84,10 +86,11 @@ def qualified_name(name: str) -> list[str]:
             "name part must be letters, digits, '-', '_' and '.', with a letter or digit first and last "
             "(for example 'my.name')"
         )
-    return found
+    return tuple(found)
 
 
-def label_value(value: str) -> list[str]:
+@lru_cache(4096)
+def label_value(value: str) -> tuple[str, ...]:
     """Values of labels."""
     found = [_too_long(63)] if len(value) > 63 else []
     if not _VALUE_RE.fullmatch(value):
@@ -95,7 +98,7 @@ def label_value(value: str) -> list[str]:
             "a label's value must be empty, or letters, digits, '-', '_' and '.', "
             "with a letter or digit first and last (for example 'my_value')"
         )
-    return found
+    return tuple(found)
 
 
 def generated(base: str) -> str:

@@ -4,6 +4,7 @@ Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from proa.controlplane._errors import (
@@ -71,8 +72,8 @@ def validate(pod: Document) -> list[Cause]:
     return validate_spec(pod["spec"], "spec")
 
 
-def validate_spec(spec: Document, field: str) -> list[Cause]:
-    """All that is wrong with a pod's spec, which stands at `field`."""
+def validate_spec(spec: Document, field: str, claims: Iterable[str] = ()) -> list[Cause]:
+    """All that is wrong with a pod's spec, which stands at `field`; `claims` are volumes besides its own."""
     found = []
     volumes = spec.get("volumes", [])
     names = [volume.get("name", "") for volume in volumes]
@@ -82,9 +83,10 @@ def validate_spec(spec: Document, field: str) -> list[Cause]:
         found.append(required(f"{field}.containers"))
     containers = spec.get("containers", [])
     init = spec.get("initContainers", [])
-    found += _validate_containers(containers, f"{field}.containers", set(names), [])
+    known = {*names, *claims}
+    found += _validate_containers(containers, f"{field}.containers", known, [])
     taken = [container.get("name", "") for container in containers]
-    found += _validate_containers(init, f"{field}.initContainers", set(names), taken)
+    found += _validate_containers(init, f"{field}.initContainers", known, taken)
     if spec["restartPolicy"] not in RESTART_POLICIES:
         found.append(not_supported(f"{field}.restartPolicy", spec["restartPolicy"], RESTART_POLICIES))
     if spec["dnsPolicy"] not in DNS_POLICIES:

@@ -187,7 +187,9 @@ class Registry:
             )
         if whole and resource.checker is not None:
             causes += resource.checker(new)
-        causes += strategy.validate(new) + resource.check(new, old)
+        if whole or old is None or new.get("spec") is not old.get("spec"):
+            causes += strategy.validate(new)
+        causes += resource.check(new, old)
         if old is not None and whole:
             causes += strategy.validate_update(new, old)
         if causes:
@@ -290,9 +292,12 @@ class Registry:
     ) -> Outcome | None:
         """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
+        whole = not subresource
+        if subresource == "status":
+            changed = _without_unchanged(changed, old)
         new, warnings = self.conform(resource, changed, options)
         self._settle_identity(resource, new, old, key)
-        if not subresource:
+        if whole:
             self._settle_main(resource, new, old)
         else:
             new = settle_part(subresource, resource, new, old)
@@ -301,8 +306,8 @@ class Registry:
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
         await self._admission.mutate(review)
         new = self._admitted(review)
-        self._check(resource, new, old, whole=not subresource)
-        if resource.strategy.generation and not subresource and _counts(resource, new, old):
+        self._check(resource, new, old, whole=whole)
+        if resource.strategy.generation and whole and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         await self._admission.convert(review)
         await self._admission.validate(review)
@@ -416,6 +421,15 @@ class Registry:
         self._settle_identity(resource, new, old, current.key)
         finished = {**old, "spec": new["spec"]}
         return await self._write(current.key, finished, old, current, options, warnings)
+
+
+def _without_unchanged(changed: Document, old: Document) -> Document:
+    """An object whose status is to change, without what a change of the status leaves alone anyway."""
+    return {
+        name: value
+        for name, value in changed.items()
+        if name in {"metadata", "status"} or value is not old.get(name)
+    }
 
 
 def _counts(resource: Resource, new: Document, old: Document) -> bool:

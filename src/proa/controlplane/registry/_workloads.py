@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from proa.controlplane._errors import Cause, invalid_value, not_supported, required
 from proa.controlplane._json import Document
 from proa.controlplane.selectors import from_document
 
+from ._cron import problem_of, zones
 from ._metadata import validate_labels
 from ._pods import validate_spec
 
-_CRON = re.compile(r"@\w+|(\S+\s+){4}\S+")
+LONGEST_CRON_JOB = 52
+"""Its jobs' names have 11 characters more, and are their pods' labels."""
 
 
 def validate_template(document: Document) -> list[Cause]:
@@ -53,7 +53,8 @@ def validate_workload(document: Document) -> list[Cause]:
         why = "`selector` does not match template `labels`"
         found.append(invalid_value("spec.template.metadata.labels", labels, why))
     found += validate_labels(labels, "spec.template.metadata.labels")
-    found += validate_spec(template["spec"], "spec.template.spec")
+    claims = [claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates", ())]
+    found += validate_spec(template["spec"], "spec.template.spec", claims)
     if template["spec"]["restartPolicy"] != "Always":
         policy = template["spec"]["restartPolicy"]
         found.append(not_supported("spec.template.spec.restartPolicy", policy, ["Always"]))
@@ -155,8 +156,14 @@ def validate_cron_job(cron_job: Document) -> list[Cause]:
     spec, found = cron_job["spec"], []
     if not spec.get("schedule"):
         found.append(required("spec.schedule"))
-    elif not _CRON.fullmatch(spec["schedule"].strip()):
-        found.append(invalid_value("spec.schedule", spec["schedule"], "expected exactly 5 fields"))
+    elif problem := problem_of(spec["schedule"]):
+        found.append(invalid_value("spec.schedule", spec["schedule"], problem))
+    if "timeZone" in spec and spec["timeZone"] not in zones():
+        found.append(invalid_value("spec.timeZone", spec["timeZone"], "there is no such time zone"))
+    name = cron_job["metadata"].get("name", "")
+    if len(name) > LONGEST_CRON_JOB:
+        why = f"must be no more than {LONGEST_CRON_JOB} characters"
+        found.append(invalid_value("metadata.name", name, why))
     if spec["concurrencyPolicy"] not in {"Allow", "Forbid", "Replace"}:
         policies = ["Allow", "Forbid", "Replace"]
         found.append(not_supported("spec.concurrencyPolicy", spec["concurrencyPolicy"], policies))
