@@ -18,7 +18,7 @@ from proa.wagi.authoring import AuthoringError, new, read_build, write_handler
 from proa.wagi.config import load_config
 from proa.wagi.gateway import serve_module
 from proa.wagi.templates import TEMPLATES
-from proa.wasm import Sandboxes
+from proa.wasm import Mount, Sandboxes
 from proa.wasm.testing import cache_directory, compile_c
 
 BIN = Path(sys.executable).parent
@@ -137,7 +137,7 @@ def test_without_a_command_to_build_with_there_is_a_word_of_what_to_do(tmp_path:
 async def test_the_example_is_a_guestbook(sandboxes: Sandboxes, tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "wagi"
     guest = await asyncio.to_thread(compile_c, (example / "guestbook.c").read_text())
-    mounts = [(str(tmp_path), "/data")]
+    mounts = [Mount(tmp_path, "/data")]
     async with serve_module(guest, sandboxes, mounts=mounts) as server, ClientSession() as client:
         async with client.post(server.url, data="text=a <b> & c\r\n", allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/")

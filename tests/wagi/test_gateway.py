@@ -15,7 +15,7 @@ from proa.wagi._body import INLINE
 from proa.wagi.gateway import serve_module
 from proa.wagi.handlers import Handler
 from proa.wagi.testing import Site, Witness
-from proa.wasm import InvalidModuleError, ModuleTerms, Sandboxes
+from proa.wasm import InvalidModuleError, ModuleTerms, Mount, Sandboxes
 
 
 @contextlib.asynccontextmanager
@@ -241,7 +241,7 @@ async def test_mounts_are_directories_of_the_guest(sandboxes: Sandboxes, guest: 
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("from the host")
     (tmp_path / "secret.txt").write_text("secret")
-    mounts = [(str(tmp_path / "files"), "/data")]
+    mounts = [Mount(tmp_path / "files", "/data")]
     async with serve_module(guest, sandboxes, mounts=mounts) as server, ClientSession() as client:
         async with client.get(server.url + "/?file&/data/note.txt") as response:
             assert await response.text() == "from the host"

@@ -14,7 +14,7 @@ from proa.wagi.gateway import serve
 from proa.wagi.handlers import Handler
 from proa.wagi.loading import Loader
 from proa.wagi.sources import Fetched, Sources
-from proa.wasm import Sandboxes
+from proa.wasm import Mount, Sandboxes
 
 DYNAMIC = """(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -161,4 +161,4 @@ async def test_a_volume_that_is_not_there_is_left_out(
 ) -> None:
     volumes = f'volumes = {{"/a" = "{tmp_path}", "/b" = "{tmp_path}/missing"}}'
     [handler] = await _load(sandboxes, tmp_path / "cache", _entry("/", guest, volumes))
-    assert handler.mounts == ((str(tmp_path), "/a"),)
+    assert handler.mounts == (Mount(tmp_path, "/a"),)

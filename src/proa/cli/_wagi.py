@@ -41,9 +41,11 @@ def _serve(words: list[str]) -> int:
 
 
 async def _wagi(app: App, chosen: WagiSettings) -> None:
+    from proa.cli._wagi_bindles import bindle_fetcher
     from proa.wagi.service import Service
 
-    service = await app.start("wagi", Service.open(chosen))
+    fetch = await app.start("bindles", bindle_fetcher(chosen))
+    service = await app.start("wagi", Service.open(chosen, {"bindle": fetch}))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.request_reload)
     lines = [f"{len(service.handlers)} routes are served on {service.url}"]
     if chosen.status:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -18,22 +19,25 @@ from proa.kubelet import (
     _hooks,
     _mounts,
     _probes,
+    _pull_secrets,
     _references,
     _termination_message,
+    _wagi,
 )
 from proa.kubelet._actions import Target
 from proa.kubelet._exits import container_id
 from proa.kubelet._expansion import expand
 from proa.kubelet._images import ImageReference, parse_image
 from proa.kubelet._log_writer import LogFile
+from proa.kubelet._outbound import outbound
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
 from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
-from proa.oci import PulledModule
-from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
+from proa.oci import Credentials, PulledModule
+from proa.wasm import CompiledModule, ModuleTerms, Sandbox, SandboxSpec, WasmError
 
 
 class Container:
@@ -189,6 +193,15 @@ class Container:
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None
 
+    async def pull_credentials(self) -> Mapping[str, Credentials]:
+        """What the pod brings for its images; secrets that are of no use are told of."""
+        context = self.context
+        found, problems = await _pull_secrets.credentials(context.services.client, context.pod)
+        for problem in problems:
+            message = f"Unable to use a pull secret: {problem}"
+            context.event("FailedToRetrieveImagePullSecret", message, "Warning")
+        return found
+
     async def sandbox_spec(self, module: CompiledModule) -> SandboxSpec:
         """What to run.
 
@@ -199,7 +212,8 @@ class Container:
         spec, context = self.spec, self.context
         references = _references.of_container(spec)
         referenced = await _references.fetch(context.services.client, context.namespace, references)
-        environment = _environment.environment(spec, referenced, context.fields)
+        links = await context.service_links()
+        environment = _environment.environment(spec, referenced, context.fields, links)
         termination = context.directory.termination(self.name, self.next_restart)
         copies = context.directory.copies(self.name)
         mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment, copies)
@@ -214,6 +228,7 @@ class Container:
             memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
             user=guest_user(context.pod.spec, spec),
+            outbound=outbound(context.pod.metadata.annotations),
         )
 
     def _termination_message(self, exit_code: int) -> str:
@@ -226,9 +241,17 @@ class Container:
             return _termination_message.end_of_log(directory.log(self.name, restart), most)
         return message
 
+    async def compile(self, image: PulledModule) -> CompiledModule:
+        """Compile the image's module; errors as of `Sandboxes.compile`, and ContainerConfigError."""
+        context = self.context
+        terms = ModuleTerms(http=outbound(context.pod.metadata.annotations) is not None)
+        return await context.services.sandboxes.compile(image.path, image.digest.rpartition(":")[2], terms)
+
     async def start(self, module: CompiledModule) -> Sandbox:
         """Start its next instance; errors as of `sandbox_spec` and `Sandboxes.start`."""
         spec, sandboxes = await self.sandbox_spec(module), self.context.services.sandboxes
+        if await _wagi.is_server(self):
+            return await _wagi.start(self, spec)
         if self.stdin is None:
             return await sandboxes.start(spec)
         stdin = await asyncio.to_thread(self.stdin.for_guest)
@@ -249,7 +272,7 @@ class Container:
         image = await services.images.find(parse_image(self.status.image_id))
         if image is None:
             raise ContainerConfigError(f"the image {self.status.image_id} is not on the node any more")
-        module = await services.sandboxes.compile(image.path, image.digest.rpartition(":")[2])
+        module = await self.compile(image)
         spec = await self.sandbox_spec(module)
         own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
         return await services.sandboxes.start(own, stdin)

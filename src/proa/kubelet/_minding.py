@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from proa.kubelet import _hooks, _probes
+from proa.kubelet import _hooks, _probes, _wagi
 from proa.kubelet.errors import ActionError
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ async def mind(container: "Container") -> None:
 
 
 async def end(container: "Container", seconds: float) -> None:
-    """Run the `preStop` hook for at most so long, then kill. A pod that is gone is not waited for."""
-    hook = asyncio.create_task(_hooks.before_stop(container, seconds))
+    """Run the `preStop` hook for at most so long, then kill. A pod that is gone is not waited for.
+
+    What is left of the time is a server's, for the requests that are under way.
+    """
+    hook = asyncio.create_task(_before_kill(container, seconds))
     gone = asyncio.create_task(container.context.gone.wait())
     try:
         await asyncio.wait({hook, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -31,6 +34,13 @@ async def end(container: "Container", seconds: float) -> None:
         gone.cancel()
         await asyncio.wait({hook, gone})
     container.kill()
+
+
+async def _before_kill(container: "Container", seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    await _hooks.before_stop(container, seconds)
+    await _wagi.finish(container, end - loop.time())
 
 
 async def _after_start(container: "Container") -> bool:

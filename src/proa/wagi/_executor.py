@@ -6,12 +6,13 @@ ended by killing the executor, whatever it hangs in.
 """
 
 import array
+import contextlib
 import gc
 import os
 import signal
 import socket
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,10 @@ from proa.wagi._messages import (
     decode_invocation,
     encode,
 )
+from proa.wasm import SandboxSpec
+from proa.wasm._confinement import confine
 from proa.wasm._engine import GuestExit, Runtime, component_start
+from proa.wasm._guest import Places, open_mounts
 from proa.wasm._outbound import OutboundHttp
 from proa.wasm._process import one_line
 
@@ -42,10 +46,28 @@ _ROOM: Final = socket.CMSG_SPACE(4)
 
 def main(runtime: Runtime) -> None:
     """Serve until the gateway closes the socket."""
+    with _complaining():
+        _Executor(runtime).serve(socket.socket(fileno=0))
+
+
+def main_of_pod(runtime: Runtime, spec: SandboxSpec) -> None:
+    """The same for one module, confined as its sandbox would be; the socket comes once it is wanted."""
+    with _complaining():
+        wanted = socket.socket(fileno=0)
+        executor = _Executor(runtime)
+        executor.confine(spec)
+        _, descriptors, _, _ = socket.recv_fds(wanted, 1, 1)
+        if descriptors:
+            executor.serve(socket.socket(fileno=descriptors[0]))
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    """What goes wrong with the executor itself goes where its standard error went at first."""
     gc.enable()
     complaints = os.dup(_STDERR)
     try:
-        _Executor(runtime, socket.socket(fileno=0)).serve()
+        yield
     except BaseException:
         os.dup2(complaints, _STDERR)
         raise
@@ -87,17 +109,30 @@ class _Output:
 
 
 class _Executor:
-    def __init__(self, runtime: Runtime, control: socket.socket) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._control = control
+        self._control: socket.socket
         self._stdout = _Output(_STDOUT)
         self._stderr = _Output(_STDERR)
         self._modules: OrderedDict[str, _native.Prepared] = OrderedDict()
         self._components: dict[str, component.Component] = {}
         self._http = OutboundHttp(runtime)
+        self._own_mounts: Sequence[tuple[str, str, bool]] | None = None
 
-    def serve(self) -> None:
+    def confine(self, spec: SandboxSpec) -> None:
+        """Give up what the one module and its mounts do not need; they are opened before."""
+        prepare = self._prepare_component if spec.module.is_component else self._prepare
+        prepare(str(spec.module.path))
+        places = Places()  # They stay open: each guest opens them anew.
+        self._own_mounts = open_mounts(spec, places)
+        confine(places.all, spec.user, spec.memory_limit, network=spec.outbound is not None)
+
+    def _mounts(self, invocation: Invocation) -> Sequence[tuple[str, str, bool]]:
+        return invocation.mounts if self._own_mounts is None else self._own_mounts
+
+    def serve(self, control: socket.socket) -> None:
         """Run what comes until nothing can come any more."""
+        self._control = control
         while True:
             message, descriptors = _receive(self._control)
             if not message:
@@ -155,7 +190,7 @@ class _Executor:
             invocation.names.split(b"\0") if invocation.names else [],
             invocation.values.split(b"\0") if invocation.names else [],
             f"/proc/self/fd/{descriptors[0]}".encode() if invocation.has_input else invocation.body,
-            invocation.mounts,
+            self._mounts(invocation),
             stdin_is_path=invocation.has_input,
         )
         prepared.run(config, invocation.entrypoint.encode())
@@ -169,15 +204,16 @@ class _Executor:
             self._modules.popitem(last=False)
         return prepared
 
+    def _prepare_component(self, path: str) -> component.Component:
+        guest = self._components[path] = self._runtime.load_component(Path(path))
+        self._http.offer(guest)
+        return guest
+
     def _run_component(self, invocation: Invocation, descriptors: Sequence[int]) -> int:
         """Run a component and return its exit code."""
-        guest = self._components.get(invocation.module)
-        if guest is None:
-            guest = self._runtime.load_component(Path(invocation.module))
-            self._http.offer(guest)
-            self._components[invocation.module] = guest
+        guest = self._components.get(invocation.module) or self._prepare_component(invocation.module)
         with Store(self._runtime.engine) as store:
-            store.set_wasi(_component_config(invocation, descriptors))
+            store.set_wasi(_component_config(invocation, descriptors, self._mounts(invocation)))
             self._http.begin(store, invocation.outbound)
             instance = self._runtime.component_linker.instantiate(store, guest)
             run = component_start(self._runtime, store, guest, instance)
@@ -187,7 +223,9 @@ class _Executor:
                 return int(end.code)
 
 
-def _component_config(invocation: Invocation, descriptors: Sequence[int]) -> WasiConfig:
+def _component_config(
+    invocation: Invocation, descriptors: Sequence[int], mounts: Iterable[tuple[str, str, bool]]
+) -> WasiConfig:
     config = WasiConfig()
     config.argv = invocation.arguments.decode().split("\0")[:-1]
     names, values = invocation.names.decode().split("\0"), invocation.values.decode().split("\0")
@@ -198,6 +236,6 @@ def _component_config(invocation: Invocation, descriptors: Sequence[int]) -> Was
         _native.set_stdin(config, invocation.body)
     config.inherit_stdout()
     config.inherit_stderr()
-    for source, target in invocation.mounts:
-        config.preopen_dir(source, target)
+    for source, target, read_only in mounts:
+        config.preopen_dir(source, target, not read_only)
     return config

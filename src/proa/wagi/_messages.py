@@ -40,7 +40,7 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
         body: Standard input, unless
         has_input: a descriptor for it comes along.
         memory_limit: In bytes; None is none.
-        mounts: Directories, each as on the host and as in the guest.
+        mounts: Directories, each as on the host and as in the guest, and whether it may only read.
         outbound: Where the guest may send requests; None is nowhere.
     """
 
@@ -53,7 +53,7 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     body: bytes = b""
     has_input: bool = False
     memory_limit: int | None = None
-    mounts: tuple[tuple[str, str], ...] = ()
+    mounts: tuple[tuple[str, str, bool], ...] = ()
     outbound: Outbound | None = None
 
 

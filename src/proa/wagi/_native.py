@@ -69,7 +69,7 @@ def wasi_config(
     names: Sequence[bytes],
     values: Sequence[bytes],
     stdin: bytes,
-    mounts: Sequence[tuple[str, str]],
+    mounts: Sequence[tuple[str, str, bool]],
     *,
     stdin_is_path: bool,
 ) -> int:
@@ -80,7 +80,8 @@ def wasi_config(
         names: Names of variables, and
         values: what each is.
         stdin: What is read from standard input, or with `stdin_is_path` the path of a file with it.
-        mounts: Directories as on the host and as in the guest; one that cannot be opened is left out.
+        mounts: Directories as on the host and as in the guest, and whether it may only read; one that
+            cannot be opened is left out.
         stdin_is_path: See there.
     """
     config: int = _config_new()
@@ -95,8 +96,8 @@ def wasi_config(
         _give_stdin(config, stdin)
     _inherit_stdout(config)
     _inherit_stderr(config)
-    for source, target in mounts:
-        _preopen(config, source.encode(), target.encode(), True)
+    for source, target, read_only in mounts:
+        _preopen(config, source.encode(), target.encode(), not read_only)
     return config
 
 

@@ -23,14 +23,14 @@ import socket
 import stat
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from proa.app import logs
+from proa.app import Backoff, logs
 from proa.wagi._messages import MAX_MESSAGE, NUMBER_BYTES, Invocation, Result, decode_result, encode
 from proa.wagi.errors import HandlerError
-from proa.wasm import Sandbox, SandboxError, Sandboxes, WasmError, WorkerSpec
+from proa.wasm import SandboxError, WasmError, WorkerSpec
 
-__all__ = ["Execution", "Executors"]
+__all__ = ["Execution", "Executors", "Nursery"]
 
 log = logs.get_logger(__name__)
 
@@ -43,11 +43,39 @@ _IDLE_SECONDS: Final = 30.0
 _TARGET: Final = "proa.wagi._executor:main"
 _AHEAD: Final = 8 * 1024 * 1024
 """Bytes that a guest may have printed more than the client has taken, before it is made to wait."""
+_FAILING: Final = Backoff(initial=0.05, maximum=5.0)
+"""How long no executor is started after one that ended before it had run anything."""
 _PUNCH: Final = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _SPACE: Final = socket.CMSG_SPACE(4)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+
+
+class Process(Protocol):
+    """A process that `Nursery.start_worker` started."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stderr(self) -> int: ...
+    async def wait(self) -> object:
+        """Wait for its end."""
+        ...
+
+
+class Nursery(Protocol):
+    """Starts processes as `proa.wasm.Sandboxes` does."""
+
+    async def start_worker(self, spec: WorkerSpec, stdin: int | None = None) -> Process:
+        """Start one; raises SandboxError."""
+        ...
+
+    async def forget(self, sandbox_id: str) -> None:
+        """Let go of one that has ended."""
+        ...
 
 
 class Execution:
@@ -189,13 +217,14 @@ class _Executor:
     """
 
     def __init__(
-        self, sandbox: Sandbox, control: socket.socket, theirs: socket.socket, pool: "Executors"
+        self, sandbox: Process, control: socket.socket, theirs: socket.socket, pool: "Executors"
     ) -> None:
         self.sandbox = sandbox
         self.pending: deque[Execution] = deque()
         self.is_alive = True
         self.is_slow = False
         self.is_stopped = False
+        self.is_proven = False
         self.idle_since = pool.now()
         self._used: float | None = None
         self._next_look = 0.0
@@ -247,6 +276,7 @@ class _Executor:
             except BlockingIOError:
                 return
             execution = self.pending.popleft()
+            self.is_proven = True
             self._used, self._next_look = None, 0.0
             now = self._pool.now()
             if self.pending:
@@ -379,15 +409,18 @@ class Executors:
         limit: The most processes.
     """
 
-    def __init__(self, sandboxes: Sandboxes, limit: int, spare: int) -> None:
+    def __init__(self, nursery: Nursery, limit: int, spare: int) -> None:
         self.limit = limit
         self.now = asyncio.get_running_loop().time
         self._spare = min(spare, limit)
-        self._sandboxes = sandboxes
+        self._nursery = nursery
         self._all: list[_Executor] = []
         self._dying: set[_Executor] = set()
         self._idle: list[_Executor] = []
         self._waiting: deque[Execution] = deque()
+        self._work = asyncio.Event()
+        self._failures = _FAILING.start()
+        self._not_before = 0.0
         self._starting: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup
         self._numbers = itertools.count()
@@ -396,13 +429,13 @@ class Executors:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, sandboxes: Sandboxes, limit: int, spare: int = 2) -> AsyncIterator[Self]:
+    async def open(cls, nursery: Nursery, limit: int, spare: int = 2) -> AsyncIterator[Self]:
         """Keep up to `limit` executors, the first `spare` of them at once; leaving kills all.
 
         Raises:
             WasmError: The zygote cannot start any, or is lost on the way.
         """
-        executors = cls(sandboxes, limit, spare)
+        executors = cls(nursery, limit, spare)
         try:
             async with asyncio.TaskGroup() as tasks:
                 executors._tasks = tasks
@@ -446,6 +479,7 @@ class Executors:
             raise HandlerError(431, "failed", f"the request's headers make {len(message)} bytes")
         execution = Execution(self, message, stdin, seconds, patience)
         self._waiting.append(execution)
+        self._work.set()
         self._dispatch()
         return execution
 
@@ -471,6 +505,10 @@ class Executors:
         if executor in self._idle:
             self._idle.remove(executor)
         self._tasks.create_task(self._forget(executor))
+        if executor.is_proven:
+            self._failures.reset()
+        else:
+            self._not_before = self.now() + self._failures.next()
         if len(self._all) + len(self._starting) < self._spare:
             self._grow()
 
@@ -493,7 +531,7 @@ class Executors:
         return None
 
     def _grow(self) -> None:
-        if len(self._all) + len(self._starting) < self.limit:
+        if len(self._all) + len(self._starting) < self.limit and self.now() >= self._not_before:
             starting = self._tasks.create_task(self._start_another())
             self._starting.add(starting)
             starting.add_done_callback(self._starting.discard)
@@ -509,7 +547,7 @@ class Executors:
         control.setblocking(False)
         try:
             spec = WorkerSpec(id=f"{self._prefix}-{next(self._ids)}", target=_TARGET)
-            sandbox = await self._sandboxes.start_worker(spec, theirs.fileno())
+            sandbox = await self._nursery.start_worker(spec, theirs.fileno())
             executor = _Executor(sandbox, control, theirs, self)
         except BaseException:
             control.close()
@@ -526,11 +564,16 @@ class Executors:
             with contextlib.suppress(BlockingIOError):
                 if complaint := os.read(sandbox.stderr, 65536):
                     log.error("an executor broke off", error=complaint.decode(errors="replace"))
-            await self._sandboxes.forget(sandbox.id)
+            await self._nursery.forget(sandbox.id)
 
     async def _tick(self) -> None:
-        """Look after everything that takes longer than a moment."""
+        """Look after everything that takes longer than a moment; sleep while there is nothing to run."""
         while True:
+            if not self._waiting and len(self._idle) == len(self._all):
+                self._work.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_IDLE_SECONDS if len(self._idle) > self._spare else None):
+                        await self._work.wait()
             await asyncio.sleep(_TICK)
             now = self.now()
             for executor in [*self._all]:

@@ -6,6 +6,7 @@ the short form for one module, for programs that are no `proa wagi`.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -22,12 +23,12 @@ from proa.app import http, logs
 from proa.wagi._body import INLINE, BodyCounter, feed, read_beginning
 from proa.wagi._messages import Invocation
 from proa.wagi.errors import HandlerError
-from proa.wagi.executors import Execution, Executors
+from proa.wagi.executors import Execution, Executors, Nursery
 from proa.wagi.handlers import Handler, Limits
 from proa.wagi.protocol import HEAD_LIMIT, Matched, Request, ResponseHead, arguments, environment, parse_head
 from proa.wagi.routing import RouteTable
 from proa.wagi.statistics import RouteStatistics, Statistics
-from proa.wasm import ModuleTerms, Sandboxes
+from proa.wasm import ModuleTerms, Mount, Sandboxes
 
 __all__ = ["Gateway", "Observer", "serve", "serve_module"]
 
@@ -35,10 +36,11 @@ log = logs.get_logger(__name__)
 
 _PATIENCE: Final = 10.0
 _STALLED_SECONDS: Final = 60.0
-_REQUEST_ID: Final = web.RequestKey("request_id", str)
 _CHUNK: Final = 256 * 1024
 _WHOLE: Final = 1024 * 1024
 """Bytes of a finished response that are sent at once."""
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _NO_BODY: Final = frozenset({204, 304})
 
 
@@ -108,6 +110,8 @@ class Gateway:
         self._healthz = healthz
         self._routes: RouteTable[_Route] = RouteTable([])
         self._statistics: dict[str, RouteStatistics] = {}
+        self._name = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
 
     def use(self, handlers: Sequence[Handler]) -> None:
         """Serve these from now on. Requests under way end as they began; counts of a route go on."""
@@ -124,9 +128,17 @@ class Gateway:
     def _counts(self, route: str) -> RouteStatistics:
         return self._statistics.setdefault(route, RouteStatistics())
 
+    def _identify(self, received: web.BaseRequest) -> str:
+        """The client's own id for a request, or a new one."""
+        given = received.headers.get("X-Request-Id")
+        if given and _IDENTIFIER.fullmatch(given):
+            return given
+        return f"{self._name}-{next(self._numbers)}"
+
     async def handle(self, received: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; never raises for what a handler or a client does."""
         began = asyncio.get_running_loop().time()
+        received[_REQUEST_ID] = self._identify(received)
         path, _, query = _target(received.raw_path).partition("?")
         if self._healthz and path == "/healthz":
             return web.Response(text="OK")
@@ -300,7 +312,7 @@ def _check(execution: Execution) -> None:
 
 
 def _complete(received: web.BaseRequest, head: ResponseHead, body: bytes) -> web.Response:
-    headers = _headers(head)
+    headers = _headers(received, head)
     if received.method == "HEAD":
         if head.content_length is not None:
             headers["Content-Length"] = str(head.content_length)
@@ -316,7 +328,7 @@ def _complete(received: web.BaseRequest, head: ResponseHead, body: bytes) -> web
 
 async def _stream(received: web.BaseRequest, execution: Execution, head: ResponseHead) -> web.StreamResponse:
     """Send a response under way. What goes wrong now can only be told by breaking the connection off."""
-    response = web.StreamResponse(status=head.status, reason=head.reason, headers=_headers(head))
+    response = web.StreamResponse(status=head.status, reason=head.reason, headers=_headers(received, head))
     length = head.content_length
     if length is None and execution.is_over:
         length = execution.size - execution.taken
@@ -358,8 +370,9 @@ async def _copy(execution: Execution, response: web.StreamResponse, length: int 
         raise HandlerError(500, "response", f"{left} bytes less than its Content-Length were printed")
 
 
-def _headers(head: ResponseHead) -> CIMultiDict[str]:
+def _headers(received: web.BaseRequest, head: ResponseHead) -> CIMultiDict[str]:
     headers = CIMultiDict(head.headers)
+    headers.setdefault("X-Request-Id", _request_id(received))
     headers.setdefault("Server", "proa")
     return headers
 
@@ -367,7 +380,9 @@ def _headers(head: ResponseHead) -> CIMultiDict[str]:
 def _refusal(received: web.BaseRequest, error: HandlerError) -> web.Response:
     if error.is_late and received.transport:
         received.transport.abort()
-    headers = {"Retry-After": "1"} if error.reason == "overload" else None
+    headers = {"X-Request-Id": _request_id(received)}
+    if error.reason == "overload":
+        headers["Retry-After"] = "1"
     response = web.Response(status=error.status, headers=headers)
     if not received.content.at_eof():
         response.force_close()  # Rather than read the rest of a body that nobody wants.
@@ -410,7 +425,7 @@ def _invocation(
         body or b"",
         body is None,
         handler.limits.memory,
-        handler.mounts,
+        tuple((str(mount.source), mount.target, mount.read_only) for mount in handler.mounts),
         handler.outbound,
     )
 
@@ -420,24 +435,22 @@ def _encode(text: str) -> bytes:
 
 
 def _request_id(received: web.BaseRequest) -> str:
-    """Return the client's own id of the request, or make one."""
-    given = received.headers.get("X-Request-Id", "")
-    if re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", given):
-        return given
-    identifier: str = received.setdefault(_REQUEST_ID, secrets.token_hex(4))
+    """The id that a request has in the log and in its response."""
+    identifier: str = received[_REQUEST_ID]
     return identifier
 
 
 @contextlib.asynccontextmanager
 async def serve(
     handlers: Sequence[Handler],
-    sandboxes: Sandboxes,
+    nursery: Nursery,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     listener: socket.socket | None = None,
     ssl_context: ssl.SSLContext | None = None,
     executors: int = 64,
+    spare: int = 2,
     hostname: str | None = None,
     observer: Observer | None = None,
     healthz: bool = True,
@@ -449,12 +462,13 @@ async def serve(
 
     Args:
         handlers: The routes, in order of precedence; `Gateway.use` replaces them.
-        sandboxes: Where executors are started.
+        nursery: Where executors are started: `Sandboxes`, for instance.
         host: An address or name of this machine.
         port: 0 picks a free one.
         listener: A socket that listens already, instead of host and port.
         ssl_context: Serve HTTPS with it.
         executors: The most processes that run handlers.
+        spare: How many of them there always are.
         hostname: `host` or `host:port` for clients that send no Host header; where it listens, by default.
         observer: Who hears of requests and failures; by default failures and standard error are logged.
         healthz: Answer `/healthz`, before any route.
@@ -464,7 +478,7 @@ async def serve(
         AddressError: The address cannot be listened on.
         WasmError: The zygote is gone.
     """
-    async with Executors.open(sandboxes, executors) as pool:
+    async with Executors.open(nursery, executors, spare) as pool:
         gateway = Gateway(pool, observer=observer, healthz=healthz)
         gateway.use(handlers)
         async with http.listen(
@@ -489,7 +503,7 @@ async def serve_module(
     port: int = 0,
     sha256: str | None = None,
     environment: Mapping[str, str] | None = None,
-    mounts: Sequence[tuple[str, str]] = (),
+    mounts: Sequence[Mount] = (),
     limits: Limits | None = None,
     executors: int = 16,
     observer: Observer | None = None,
@@ -503,7 +517,7 @@ async def serve_module(
         port: 0 picks a free one.
         sha256: The module's digest, if known.
         environment: Variables for every request.
-        mounts: Directories as on the host and as in the guest.
+        mounts: Directories that it sees.
         limits: What a request may use.
         executors: The most processes, and so the most requests at once.
         observer: Who hears of requests, failures and what is printed to standard error.

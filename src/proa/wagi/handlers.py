@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from proa.wasm import CompiledModule, Outbound
+from proa.wasm import CompiledModule, Mount, Outbound
 
 __all__ = ["Handler", "Limits", "decode_handlers", "encode_handlers"]
 
@@ -35,7 +35,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
         entrypoint: The export that is called; of a component it is always `wasi:cli/run`.
         argv: A template for arguments.
         environment: Variables beside the protocol's.
-        mounts: Directories as on the host and as in the guest; the guest may write to them.
+        mounts: Directories that it sees.
         outbound: Where the guest may send requests; None is nowhere.
         limits: What it may use.
     """
@@ -45,7 +45,7 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     entrypoint: str = "_start"
     argv: str | None = None
     environment: dict[str, str] = {}
-    mounts: tuple[tuple[str, str], ...] = ()
+    mounts: tuple[Mount, ...] = ()
     outbound: Outbound | None = None
     limits: Limits = Limits()
 

@@ -16,7 +16,7 @@ from proa.wagi.executors import Executors
 from proa.wagi.handlers import Handler
 from proa.wagi.routing import parse_sub_routes
 from proa.wagi.sources import Fetched, Sources
-from proa.wasm import CompiledModule, ModuleTerms, Outbound, Sandboxes
+from proa.wasm import CompiledModule, ModuleTerms, Mount, Outbound, Sandboxes
 
 __all__ = ["Loader"]
 
@@ -85,7 +85,7 @@ class Loader:
         mounts = [*fetched.mounts]
         for target, source in module.volumes.items():
             if Path(source).is_dir():
-                mounts.append((str(Path(source).absolute()), target))
+                mounts.append(Mount(Path(source).absolute(), target))
             else:
                 log.warning("no such directory for a volume", route=module.route, volume=target, path=source)
         outbound = None

@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,7 +26,7 @@ from proa.wagi.errors import ConfigError
 from proa.wagi.handlers import Handler
 from proa.wagi.loading import Loader
 from proa.wagi.settings import WagiSettings, split_address
-from proa.wagi.sources import Sources
+from proa.wagi.sources import Fetcher, Sources
 from proa.wagi.statistics import Statistics, merge
 from proa.wagi.tls import server_context
 from proa.wasm import Sandboxes
@@ -61,8 +61,14 @@ class Service:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, settings: WagiSettings) -> AsyncIterator[Self]:
+    async def open(
+        cls, settings: WagiSettings, fetchers: Mapping[str, Fetcher] | None = None
+    ) -> AsyncIterator[Self]:
         """Serve while the context is open; it is entered once every worker serves.
+
+        Args:
+            settings: What to serve, and how.
+            fetchers: Ways to modules besides files and images, by the schemes of their URIs.
 
         Raises:
             ConfigError: The configuration is wrong; every problem is told.
@@ -83,7 +89,10 @@ class Service:
             sandboxes = await stack.enter_async_context(Sandboxes.open(state / "loader", cache / "compiled"))
             stack.push_async_callback(sandboxes.shutdown)
             client = await stack.enter_async_context(RegistryClient())
-            loader = Loader(sandboxes, Sources(cache / "images", client, settings.pull), variables)
+            sources = Sources(cache / "images", client, settings.pull)
+            for scheme, fetcher in (fetchers or {}).items():
+                sources.register(scheme, fetcher)
+            loader = Loader(sandboxes, sources, variables)
             service = cls(settings, loader, listeners)
             with log.step("loaded", config=str(settings.config)) as fields:
                 service.handlers = await loader.load(config)

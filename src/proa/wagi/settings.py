@@ -36,6 +36,12 @@ class WagiSettings:
     max_body: str = setting("64MiB", help="length of a request's body, unless its route says else")
     concurrency: int = setting(32, help="requests of a route at once in a worker, unless it says else")
     pull: PullPolicy = setting("always", help="when images that are here already are asked for again")
+    bindle_keyring: Path | None = setting(
+        None, help="keys that may vouch for modules from bindles; by default none may", env="BINDLE_KEYRING"
+    )
+    bindle_strategy: str = setting(
+        "MultipleAttestationGreedy[Host]", help="what their signatures must amount to", env="BINDLE_STRATEGY"
+    )
     module_cache: Path = setting(Path(".proa/wagi"), help="where images and compiled modules are kept")
     log_dir: Path | None = setting(
         None,

@@ -17,6 +17,7 @@ from proa.app import logs
 from proa.oci import BlobStore, OciError, Reference, RegistryClient, find_module, pull_module
 from proa.wagi.config import Module
 from proa.wagi.errors import SourceError
+from proa.wasm import Mount
 
 __all__ = ["Fetched", "Fetcher", "PullPolicy", "Sources"]
 
@@ -33,12 +34,12 @@ class Fetched:
     Attributes:
         path: The file. It must not change any more while it is served.
         sha256: Its digest, 64 hexadecimal digits.
-        mounts: Directories that come with it, as on the host and as in the guest.
+        mounts: Directories that come with it.
     """
 
     path: Path
     sha256: str
-    mounts: tuple[tuple[str, str], ...] = ()
+    mounts: tuple[Mount, ...] = ()
 
 
 Fetcher = Callable[[Module], Awaitable[Fetched]]

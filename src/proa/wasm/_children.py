@@ -42,10 +42,10 @@ class Children:
         self._running[child.pid] = (child, on_end)
         return child.pid
 
-    def kill(self, pid: int) -> None:
+    def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """Kill a child if it still runs. Its id cannot be another's: it is only freed by `reap`."""
         if pid in self._running:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
     def kill_all(self) -> None:
         """Kill every child; `reap` hears of their ends."""

@@ -5,11 +5,12 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
 
+from proa.app import ProaError
 from proa.wasm._confinement import confine
 from proa.wasm._engine import GuestExit, Runtime, component_start
 from proa.wasm._landlock import Place
@@ -58,11 +59,27 @@ def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) ->
         os.write(2, trace.encode())
 
 
+def serve(
+    server: Callable[[Runtime, SandboxSpec], None],
+    runtime: Runtime,
+    spec: SandboxSpec,
+    report: Callable[[bytes], None],
+) -> None:
+    """Have the specification's server answer requests to its end, and report that."""
+    os.umask(0o022)
+    try:
+        server(runtime, spec)
+        outcome = Outcome(0, ExitReason.EXITED)
+    except ProaError as error:
+        outcome = Outcome(FAILED, ExitReason.FAILED, str(error)[:_MAX_MESSAGE])
+    report(msgspec.json.encode(outcome))
+
+
 def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
     prepare = _prepare_component if spec.module.is_component else _prepare_module
     try:
         instantiate = prepare(runtime, spec)
-        with _Places() as places:
+        with Places() as places:
             store = _create_store(runtime, spec, places)
             confine(places.all, spec.user, spec.memory_limit, network=spec.outbound is not None)
         start = instantiate(store)
@@ -113,7 +130,7 @@ def _prepare_component(runtime: Runtime, spec: SandboxSpec) -> _Instantiate:
     return instantiate
 
 
-class _Places:
+class Places:
     """The directories that the guest may reach, open until the process is confined to them."""
 
     def __init__(self) -> None:
@@ -132,40 +149,49 @@ class _Places:
         return descriptor
 
 
-def _create_store(runtime: Runtime, spec: SandboxSpec, places: _Places) -> Store:
+def _create_store(runtime: Runtime, spec: SandboxSpec, places: Places) -> Store:
     wasi = WasiConfig()
     wasi.argv = list(spec.args)
     wasi.env = (({"PWD": spec.working_dir} if spec.working_dir else {}) | spec.env).items()
     wasi.inherit_stdin()
     wasi.inherit_stdout()
     wasi.inherit_stderr()
-    for mount in spec.mounts:
-        _preopen_mount(wasi, mount, places)
-    if spec.working_dir:
-        _preopen_working_dir(wasi, PurePosixPath(spec.working_dir), spec.mounts, places)
+    for opened in open_mounts(spec, places):
+        wasi.preopen_dir(opened.path, opened.target, not opened.read_only)
     store = Store(runtime.engine)
     store.set_limits(table_elements=_MAX_TABLE_ELEMENTS)
     store.set_wasi(wasi)
     return store
 
 
-def _preopen(wasi: WasiConfig, directory: int, target: str, *, read_only: bool) -> None:
-    wasi.preopen_dir(f"/proc/self/fd/{directory}", target, not read_only)
+class OpenMount(NamedTuple):
+    """A directory that a guest sees: how this process names it, and the guest."""
+
+    path: str
+    target: str
+    read_only: bool
 
 
-def _preopen_mount(wasi: WasiConfig, mount: Mount, places: _Places) -> None:
+def open_mounts(spec: SandboxSpec, places: Places) -> list[OpenMount]:
+    """Open what the guest is to see; raises NotADirectoryError for what is not there."""
+    mounts = [_open_mount(mount, places) for mount in spec.mounts]
+    if spec.working_dir:
+        mounts.append(_open_working_dir(PurePosixPath(spec.working_dir), spec.mounts, places))
+    return mounts
+
+
+def _open_mount(mount: Mount, places: Places) -> OpenMount:
     try:
-        directory = places.open(mount, PurePosixPath())
-        _preopen(wasi, directory, mount.target, read_only=mount.read_only)
-    except (OSError, ValueError, WasmtimeError):
+        path = f"/proc/self/fd/{places.open(mount, PurePosixPath())}"
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        return OpenMount(path, mount.target, mount.read_only)
+    except (OSError, ValueError):
         place = mount.source / mount.sub_path
         message = f"cannot open the directory {place} for the mount {mount.target}"
         raise NotADirectoryError(message) from None
 
 
-def _preopen_working_dir(
-    wasi: WasiConfig, working_dir: PurePosixPath, mounts: tuple[Mount, ...], places: _Places
-) -> None:
+def _open_working_dir(working_dir: PurePosixPath, mounts: tuple[Mount, ...], places: Places) -> OpenMount:
     """Open the directory as ".", which is where libraries for WASI look up what is in no other mount."""
     around = [mount for mount in mounts if working_dir.is_relative_to(mount.target)]
     if not around:
@@ -175,4 +201,4 @@ def _preopen_working_dir(
         directory = places.open(mount, working_dir.relative_to(mount.target))
     except OSError:
         raise NotADirectoryError(f"the working directory {working_dir} is no directory") from None
-    _preopen(wasi, directory, ".", read_only=mount.read_only)
+    return OpenMount(f"/proc/self/fd/{directory}", ".", mount.read_only)

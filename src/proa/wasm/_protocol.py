@@ -4,6 +4,7 @@
 """
 
 import datetime
+import signal
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -53,9 +54,10 @@ class StartWorker(_Message):
 
 
 class Kill(_Message):
-    """Kill a sandbox. Not answered; one that ended already stays as it is."""
+    """Kill a sandbox, or send it another signal. Not answered; one that ended already stays as it is."""
 
     id: str
+    signal: int = signal.SIGKILL
 
 
 class Forget(_Message):

@@ -71,8 +71,8 @@ class Service:
                 self._compile(request)
             case protocol.Start() | protocol.StartWorker():
                 self._start(request, descriptors[0] if descriptors else _DEV_NULL)
-            case protocol.Kill(sandbox_id):
-                self._kill(sandbox_id)
+            case protocol.Kill(sandbox_id, number):
+                self._kill(sandbox_id, number)
             case protocol.Discard(sandbox_id):
                 self._discard(sandbox_id)
             case protocol.Forget(seq, sandbox_id):
@@ -95,11 +95,15 @@ class Service:
         except OSError as error:
             self._fail(request.seq, f"cannot start sandbox {spec.id!r}: {error.strerror}")
             return
+        except (ImportError, AttributeError) as error:
+            self._fail(request.seq, f"cannot start sandbox {spec.id!r}: {error}")
+            return
         self._sandboxes[spec.id] = sandbox
         started = protocol.Started(request.seq, spec.id, sandbox.pid, sandbox.started_at)
         self._send(started, sandbox.output)
 
     def _fork(self, request: protocol.Start | protocol.StartWorker, stdin: int) -> _Sandbox:
+        body = self._body(request)
         opened: list[int] = []
         spec = request.spec
         is_worker = isinstance(request, protocol.StartWorker)
@@ -109,7 +113,7 @@ class Service:
             stdout, stdout_write, stderr, stderr_write = opened
             pid = self._children.fork(
                 f"proa:{spec.id}",
-                self._body(request),
+                body,
                 lambda end: self._ended(spec.id, end),
                 Stdio(stdin, stdout_write, stderr_write),
             )
@@ -124,11 +128,15 @@ class Service:
         return _Sandbox(spec.id, pid, datetime.now(UTC), (stdout, stderr), is_worker=is_worker)
 
     def _body(self, request: protocol.Start | protocol.StartWorker) -> Body:
-        if isinstance(request, protocol.Start):
-            spec = request.spec
-            return lambda report: _guest.run(self._runtime, spec, report)
-        module, _, function = request.spec.target.partition(":")
-        return lambda _: getattr(import_module(module), function)(self._runtime)
+        """What the child does. The code of servers and workers is loaded here, once for all that come."""
+        if isinstance(request, protocol.StartWorker):
+            work = _load(request.spec.target)
+            return lambda _: work(self._runtime)
+        spec = request.spec
+        if spec.server:
+            serve = _load(spec.server)
+            return lambda report: _guest.serve(serve, self._runtime, spec, report)
+        return lambda report: _guest.run(self._runtime, spec, report)
 
     def _ended(self, sandbox_id: str, end: End) -> None:
         sandbox = self._sandboxes[sandbox_id]
@@ -137,9 +145,9 @@ class Service:
         if sandbox.discarded:
             self._remove(sandbox)
 
-    def _kill(self, sandbox_id: str) -> None:
+    def _kill(self, sandbox_id: str, number: int) -> None:
         if sandbox := self._sandboxes.get(sandbox_id):
-            self._children.kill(sandbox.pid)
+            self._children.kill(sandbox.pid, number)
 
     def _discard(self, sandbox_id: str) -> None:
         if sandbox := self._sandboxes.get(sandbox_id):
@@ -228,6 +236,12 @@ class Service:
 
     def _fail(self, seq: int, message: str) -> None:
         self._send(protocol.Failed(seq, "sandbox", message), ())
+
+
+def _load(target: str) -> Callable[..., None]:
+    module, _, function = target.partition(":")
+    loaded: Callable[..., None] = getattr(import_module(module), function)
+    return loaded
 
 
 def _identity(path: Path) -> _Identity:

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import hashlib
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
+
+from msgspec.structs import replace
 
 from proa.wasm import _protocol as protocol
 from proa.wasm._link import ANSWER_SECONDS, Event, Link, close_all, open_link
@@ -34,7 +37,7 @@ class Sandbox:
         event: protocol.Adopted | protocol.Started,
         output: Sequence[int],
         ended: asyncio.Future[SandboxExit],
-        kill: Callable[[str], None],
+        kill: Callable[[str, int], None],
     ) -> None:
         self.id: Final = event.id
         self.pid: Final = event.pid
@@ -58,15 +61,20 @@ class Sandbox:
 
     def kill(self) -> None:
         """Kill the process at once (SIGKILL); `wait` tells when it is gone. Repeating it does no harm."""
-        self._kill(self.id)
+        self._kill(self.id, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask a server (`SandboxSpec.server`) to end in its own time (SIGTERM); a plain guest is killed."""
+        self._kill(self.id, signal.SIGTERM)
 
 
 class Sandboxes:
     """All sandboxes of a state directory. Made by `open`; one program at a time can have it open."""
 
-    def __init__(self, link: Link, cache_dir: Path) -> None:
+    def __init__(self, link: Link, cache_dir: Path, working_dir: Path) -> None:
         self._link = link
-        self._cache_dir = cache_dir
+        self._working_dir = working_dir
+        self._cache_dir = working_dir / cache_dir
         self._sandboxes: dict[str, Sandbox] = {}
         self._ends: dict[str, asyncio.Future[SandboxExit]] = {}
         self._starting: set[str] = set()
@@ -89,7 +97,7 @@ class Sandboxes:
         async with contextlib.AsyncExitStack() as stack:
             link = await open_link(state_dir)
             stack.callback(link.close)
-            sandboxes = cls(link, await asyncio.to_thread(cache_dir.absolute))
+            sandboxes = cls(link, cache_dir, await asyncio.to_thread(Path.cwd))
             try:
                 yield sandboxes
             finally:
@@ -133,6 +141,9 @@ class Sandboxes:
             SandboxError: The specification is impossible, the id is taken, or the kernel has no room.
             ZygoteLostError: The zygote is gone.
         """
+        # The zygote has another working directory.
+        mounts = tuple(replace(mount, source=self._working_dir / mount.source) for mount in spec.mounts)
+        spec = replace(spec, mounts=mounts)
         return await self._start(protocol.Start(self._link.next_seq(), spec), stdin)
 
     async def start_worker(self, spec: WorkerSpec, stdin: int | None = None) -> Sandbox:
@@ -194,9 +205,9 @@ class Sandboxes:
         if isinstance(event, protocol.Adopted) and event.exit:
             ended.set_result(event.exit)
 
-    def _kill(self, sandbox_id: str) -> None:
+    def _kill(self, sandbox_id: str, number: int) -> None:
         with contextlib.suppress(ZygoteLostError):
-            self._link.send(protocol.Kill(sandbox_id))
+            self._link.send(protocol.Kill(sandbox_id, number))
 
     def _remove(self, sandbox_id: str) -> None:
         self._ends.pop(sandbox_id, None)

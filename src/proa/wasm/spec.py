@@ -108,6 +108,9 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             zygote's own. None is `nobody`; 0 stays root.
         outbound: Where it may send HTTP requests; None is nowhere, and the module must not want to. It is
             otherwise one that was compiled on `ModuleTerms` with `http`.
+        server: `module:function` that answers requests with the module, where it is not just to be run once.
+            The function is called with the `Runtime` and this specification; its standard input is what was
+            given to `Sandboxes.start`: a socket that listens.
     """
 
     id: str
@@ -119,6 +122,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     working_dir: str | None = None
     user: int | None = None
     outbound: Outbound | None = None
+    server: str | None = None
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""
@@ -141,7 +145,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
             return "a working directory is not possible together with a mount at /"
         if self.memory_limit is not None and self.memory_limit <= 0:
             return f"a memory limit of {self.memory_limit} bytes is not positive"
-        return None
+        return _function_problem(self.server) if self.server else None
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,10 +164,14 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""
-        module, _, function = self.target.partition(":")
-        if not all(part.isidentifier() for part in (*module.split("."), function)):
-            return f"{self.target!r} is not module:function"
-        return None
+        return _function_problem(self.target)
+
+
+def _function_problem(text: str) -> str | None:
+    module, _, function = text.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), function)):
+        return f"{text!r} is not module:function"
+    return None
 
 
 class ExitReason(enum.StrEnum):
