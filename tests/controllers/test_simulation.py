@@ -38,8 +38,8 @@ from proa.runtime.testing import MemoryServer, Scenario, SimulationError, World,
 
 NODES = ("node-1", "node-2", "node-3")
 NAMES = ("web", "db")
-ROOM = 4
-"""Processors of each node; a pod asks for one, so eleven pods never fit into less than three nodes."""
+ROOM = 6
+"""Processors of each node; a pod asks for one, and all that two Deployments and their surges need fits."""
 
 
 @asynccontextmanager
@@ -184,15 +184,15 @@ def check(server: MemoryServer) -> None:
 
 
 CLUSTER = Scenario(program=cluster, step=step, check=check, steps=20)
-SEEDS = 8
+SEEDS = (*range(8), 46)
+"""A few for every day; the last one once found a rollout that stood still when it was resized."""
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 4))
-def test_after_quiet_the_cluster_is_as_its_specifications_say(first: int) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_quiet_the_cluster_is_as_its_specifications_say(seed: int) -> None:
     with capture_logs("error"):
-        for seed in range(first, first + 4):
-            try:
-                simulate(CLUSTER, seed)
-            except SimulationError as error:
-                place = "tests/controllers/test_simulation.py:CLUSTER"
-                pytest.fail(f"{error}\nrepeat it with: python -m proa.runtime.testing {place} --seed {seed}")
+        try:
+            simulate(CLUSTER, seed)
+        except SimulationError as error:
+            place = "tests/controllers/test_simulation.py:CLUSTER"
+            pytest.fail(f"{error}\nrepeat it with: python -m proa.runtime.testing {place} --seed {seed}")
