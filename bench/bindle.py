@@ -7,7 +7,6 @@ hashes what it gets; no fsync, no invoice, no check of who may do what.
 
 import asyncio
 import contextlib
-import gc
 import hashlib
 import multiprocessing
 import os
@@ -25,7 +24,7 @@ import uvloop
 from aiohttp import web
 
 from bench._table import percentile, show
-from proa.app import http
+from proa.app import garbage, http
 from proa.app.loop import Loop
 from proa.bindle.cache import Cache
 from proa.bindle.client import BindleClient
@@ -158,7 +157,7 @@ async def _gets(url: str) -> tuple[float, float]:
 
 
 def _search(folder: Path) -> None:
-    gc.set_threshold(50_000, 20, 100)  # as proa.app.run does for the server
+    garbage.tune()  # as proa.app.run does for the server
     for kind in ("sqlite", "files"):
         uvloop.run(_searches(folder / kind, kind))
 

@@ -128,6 +128,7 @@ class Generator:
         if siblings := [other for other in others if re.search(rf"\b{other}\.", body)]:
             lines.append(f"from . import {', '.join(siblings)}")
         for source, offered in (
+            ("_absent", ["ABSENT"]),
             ("_base", ["Merging", "Model", "ResourceInfo", "constant"]),
             ("_int_or_string", ["IntOrString"]),
             ("_quantity", ["Quantity"]),
@@ -212,7 +213,7 @@ class Generator:
     def default(self, owner: str, wire: str, schema: Schema, annotation: str, required: bool) -> str | None:
         """Return the default of a field as an expression, or None for a field that must be given."""
         if annotation.startswith("list[") and "|" not in annotation:
-            return "[]"
+            return "ABSENT"
         if annotation.startswith("dict["):
             return "{}"
         if annotation in {"datetime", "MicroTime", "Any"}:
@@ -290,8 +291,8 @@ def assignment(prop: Property) -> str:
         return f" = field({renamed})"
     if prop.default.startswith("field("):
         return f" = {prop.default[:-1]}, {renamed})"
-    factory = {"[]": "default_factory=list", "{}": "default_factory=dict"}
-    return f" = field({factory.get(prop.default, f'default={prop.default}')}, {renamed})"
+    default = "default_factory=dict" if prop.default == "{}" else f"default={prop.default}"
+    return f" = field({default}, {renamed})"
 
 
 def merging(prop: Property) -> str | None:

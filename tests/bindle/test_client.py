@@ -251,8 +251,10 @@ async def breaking_proxy(
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal cut
+        tasks.add(asyncio.current_task())  # type: ignore[arg-type]
+        writers.append(writer)
         backend_reader, backend_writer = await asyncio.open_connection(host, int(port))
-        writers.extend((writer, backend_writer))
+        writers.append(backend_writer)
         received.append(0)
         number = len(received) - 1
 
@@ -279,11 +281,13 @@ async def breaking_proxy(
     listener = await asyncio.start_server(forward, "127.0.0.1", 0)
     async with listener:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1/"
-    for writer in writers:
-        writer.transport.abort()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    for writer in writers:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def test_no_server_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,6 +135,60 @@ def standalone(person: Person, bindle: str) -> Path:
     invoice = sign(make_invoice(bindle, CONTENTS), key, "creator", 1)
     write_standalone(place, invoice, lambda label: person.home / Path(label.name).name)
     return place
+
+
+@contextlib.contextmanager
+def ending(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    """Run a program until the block ends."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@contextlib.contextmanager
+def proa_registry(directory: Path) -> Iterator[str]:
+    words = ["registry", "--port", "0", "--data-dir", str(directory)]
+    with ending([sys.executable, "-m", "proa.cli", *words]) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip().rpartition("//")[2]
+
+
+@contextlib.contextmanager
+def docker_registry(directory: Path) -> Iterator[str]:
+    if shutil.which("docker-registry") is None:
+        pytest.skip("docker-registry is not installed: apt-get install docker-registry")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    storage = {"filesystem": {"rootdirectory": str(directory)}}
+    config = directory.with_suffix(".yml")
+    config.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": address}}))
+    with ending(["docker-registry", "serve", str(config)]):
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(address.split(":")):  # type: ignore[arg-type]
+                yield address
+                return
+            time.sleep(0.02)
+        pytest.fail("docker-registry does not answer")
+
+
+@pytest.mark.parametrize("registry", [proa_registry, docker_registry])
+def test_a_bindle_goes_through_an_oci_registry(
+    author: Person, tmp_path: Path, registry: Callable[[Path], AbstractContextManager[str]]
+) -> None:
+    bindle = "example.com/cargobay/1.0.0"
+    author.ok("push", bindle, "-p", standalone(author, bindle))
+    invoice = author.ok("info", bindle)
+    with registry(tmp_path / "registry") as address:
+        assert "@sha256:" in author.ok("push-oci", bindle, f"{address}/cargobay:1")
+        there = Path(author.ok("pull-oci", f"{address}/cargobay:1", "-e", tmp_path).strip())
+        assert "has no manifest" in author.fails("pull-oci", f"{address}/cargobay:2", "-e", tmp_path)
+    assert parse_invoice((there / "invoice.toml").read_bytes()) == parse_invoice(invoice.encode())
+    assert sorted(path.read_bytes() for path in (there / "parcels").iterdir()) == sorted(CONTENTS.values())
 
 
 def test_a_bindle_is_pushed_found_and_fetched(author: Person) -> None:

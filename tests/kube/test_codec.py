@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from proa.kube import DecodeError, KubeError, decode, encode
-from proa.kube.core.listing import read_page
+from proa.kube.core.listing import AT_ONCE, STEP, page_steps, read_page
 from proa.kube.models.apps_v1 import Deployment
 from proa.kube.models.core_v1 import Pod, ResourceRequirements
 from proa.kube.models.meta_v1 import ObjectMeta, Status
@@ -100,6 +100,19 @@ def test_encoding_leaves_out_what_is_not_set() -> None:
     assert encode(ObjectMeta(name="a")) == b'{"name":"a"}'
     assert encode(Status(code=404)) == b'{"apiVersion":"v1","kind":"Status","code":404,"metadata":{}}'
     assert b"null" not in encode(Deployment())
+
+
+def test_a_large_page_is_read_in_steps() -> None:
+    text = "x" * 1000
+    role = ClusterRole(metadata=ObjectMeta(name="a", annotations={"text": text}))
+    body = encode({"metadata": {"resourceVersion": "7"}, "items": [role] * (AT_ONCE // 1000)})
+    *steps, page = page_steps(body, ClusterRole)
+    assert set(steps) == {None}
+    assert len(body) // STEP - 1 <= len(steps) <= len(body) // STEP
+    assert page == read_page(body, ClusterRole)
+    assert page is not None
+    assert page.resource_version == "7"
+    assert len(page.items) == AT_ONCE // 1000
 
 
 def test_a_list_is_read_though_some_of_its_items_hold_nulls() -> None:

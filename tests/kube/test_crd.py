@@ -4,12 +4,13 @@ import datetime as dt
 import enum
 import subprocess
 import sys
+from types import new_class
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import pytest
 import yaml
-from msgspec import Meta, defstruct, field
+from msgspec import Meta, field
 from msgspec.structs import replace
 
 from proa.kube import Api, Client, crd, decode, encode
@@ -313,7 +314,10 @@ class Mixed(Model, kw_only=True):
     ],
 )
 def test_what_no_schema_can_say_is_refused_by_name(spec: Any, problem: str) -> None:
-    plain: Any = defstruct("Thing", [("spec", spec)], bases=(Namespaced,), module=__name__, kw_only=True)
+    body = {"__annotations__": {"spec": spec}, "__module__": __name__}
+    plain: Any = new_class(
+        "Thing", (Namespaced,), {"kw_only": True}, lambda namespace: namespace.update(body)
+    )
     thing = crd.resource(group="example.com", version="v1")(plain)
     with pytest.raises(crd.CrdError, match=problem) as caught:
         crd.document(thing)

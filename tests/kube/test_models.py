@@ -1,7 +1,9 @@
 """The generated models: that they are what the generator writes, and that their wire form is the schema's."""
 
+import copy
 import importlib.util
 import json
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from proa.kube import decode, encode
 from proa.kube.models import Cluster, Merging, Model, Namespaced, Resource, ResourceInfo
 from proa.kube.models.apiextensions_v1 import JSONSchemaProps
 from proa.kube.models.apps_v1 import Deployment, DeploymentSpec, ReplicaSet, ReplicaSetStatus
-from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, PodStatus
+from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, PodStatus, Volume
 from proa.kube.models.meta_v1 import DeleteOptions, ObjectMeta
 
 ROOT = Path(__file__).parents[2]
@@ -292,8 +294,30 @@ def test_the_document_of_a_cluster_gives_its_custom_resources(tmp_path: Path) ->
     crontab = load(tmp_path / "models/stable_v1.py").CronTab
     assert "class CronTab(Namespaced" in text
     assert "port: IntOrString | None = None" in text
-    assert "hosts: list[CronTabSpecHosts] = []" in text
+    assert "hosts: list[CronTabSpecHosts] = ABSENT" in text
     assert 'host_ip: str | None = field(default=None, name="hostIP")' in text
     assert crontab.resource == ResourceInfo(
         "stable.example.com", "v1", "CronTab", "crontabs", "crontab", True
     )
+
+
+def test_absent_lists_are_empty_and_shared_and_cannot_be_changed_by_mistake() -> None:
+    pod, other = Pod(), decode(b"{}", Pod)
+    assert pod.spec.volumes == [] == pod.metadata.finalizers
+    assert pod.spec.volumes is other.spec.volumes
+    with pytest.raises(TypeError, match=r"write `obj.items \+= \[item\]`"):
+        pod.spec.volumes.append(Volume(name="data"))
+    pod.spec.volumes += [Volume(name="data")]
+    pod.spec.volumes += [Volume(name="more")]
+    assert [volume.name for volume in pod.spec.volumes] == ["data", "more"]
+    assert other.spec.volumes == []
+    other.spec.volumes += []
+    assert b"volumes" not in encode(other)
+
+
+def test_an_empty_list_says_the_same_as_none() -> None:
+    assert encode(PodSpec(volumes=[], containers=[])) == encode(PodSpec()) == b"{}"
+    assert PodSpec(volumes=[]) == PodSpec()
+    copied = copy.deepcopy(PodSpec(hostname="a"))
+    assert encode(copied) == b'{"hostname":"a"}'
+    assert pickle.loads(pickle.dumps(copied.volumes)) is copied.volumes

@@ -1,5 +1,6 @@
 """Modules and whole configurations come from bindles, whose digests and signatures are checked."""
 
+import asyncio
 import dataclasses
 import hashlib
 import shutil
@@ -22,6 +23,8 @@ from proa.wagi.errors import ConfigError, SourceError
 from proa.wagi.gateway import serve
 from proa.wagi.handlers import Limits
 from proa.wagi.loading import Loader
+from proa.wagi.service import Service
+from proa.wagi.settings import WagiSettings
 from proa.wagi.sources import Sources
 from proa.wasm import Sandboxes
 from proa.wasm.testing import compile_c
@@ -167,3 +170,18 @@ async def test_what_is_not_there_is_told(tmp_path: Path, shows: bytes) -> None:
             await bindles.fetch(Module(route="/", module=f"bindle:{ID}"))
         with pytest.raises(ConfigError, match="say where bindles come from"):
             await bindles.config(ID, Limits())
+
+
+async def test_without_a_keyring_no_bindle_is_trusted(tmp_path: Path, shows: bytes) -> None:
+    files = _write_all(tmp_path / "files", {"site.wasm": shows})
+    invoice = sign(_site({"site.wasm": shows}), KEY, "creator", 1_600_000_000)
+    standalone = write_standalone(tmp_path / "bindles", invoice, lambda label: files[label.sha256])
+    config = tmp_path / "modules.toml"
+    entry = f'route = "/"\nmodule = "bindle:{ID}"\nbindle_server = "{standalone.directory}"\n'
+    await asyncio.to_thread(config.write_text, f"[[module]]\n{entry}")
+    settings = WagiSettings(config=config, listen="127.0.0.1:0", workers=1, module_cache=tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"line 1: /: .*not in the keyring|nobody has signed"):
+        async with Service.open(settings):
+            pass
+    async with Service.open(dataclasses.replace(settings, bindle_strategy="none")) as service:
+        assert len(service.handlers) == 1

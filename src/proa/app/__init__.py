@@ -9,7 +9,8 @@ Parts, each usable alone:
 - `proa.app.files`, `proa.app.threads`: files that are whole or not there; blocking work beside the loop, and
   work that several callers wait for together.
 - `proa.app.loop`, `proa.app.bulk`: the event loop, and large bodies between sockets and files.
-- `proa.app.health`, `proa.app.metrics`, `proa.app.backoff`, `proa.app.errors`: one small concept each.
+- `proa.app.health`, `proa.app.metrics`, `proa.app.backoff`, `proa.app.errors`, `proa.app.garbage`: one small
+  concept each.
 - `proa.app.testing`: virtual time and captured logs for tests.
 
 Start reading at `proa.app.lifecycle`. Names are loaded when they are first used, so importing this package

@@ -17,7 +17,6 @@ number when forced.
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -26,7 +25,7 @@ from contextlib import AbstractAsyncContextManager
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
-from proa.app import logs
+from proa.app import garbage, logs
 from proa.app._part import Part, end
 from proa.app.errors import ProaError, leaves, report
 from proa.app.health import Health
@@ -162,7 +161,7 @@ def run(main: Main, *, shutdown_timeout: float = 10.0) -> int:
         shutdown_timeout: Seconds that `main`, and then each part, may take to end. What takes longer is
             logged and left behind.
     """
-    gc.set_threshold(50_000, 20, 100)
+    garbage.tune()
     app = App(shutdown_timeout)
     with contextlib.ExitStack() as stack:
         runner = asyncio.Runner(loop_factory=_loop_factory())

@@ -288,7 +288,7 @@ class BindleClient:
                     progress(len(chunk))
             return
         connection = response.connection
-        used_up = await bulk.receive(
+        await bulk.receive(
             response.content,
             connection.transport if connection is not None else None,
             None if "Content-Encoding" in response.headers else response.content_length,
@@ -296,8 +296,6 @@ class BindleClient:
             progress=progress,
             timeout=self._timeout,
         )
-        if used_up:
-            response.close()
 
     async def _read(
         self, path: URL, *, missing: type[BindleError] | None = None, limit: int = INVOICE_LIMIT

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from proa.app import App
 from proa.cli._process import serve
-from proa.kube import Config
-from proa.kubelet import Kubelet, KubeletSettings
+from proa.kubelet import Kubelet, KubeletSettings, join
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -16,8 +15,10 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _kubelet(app: App, chosen: KubeletSettings) -> None:
     """Be a node that runs WebAssembly pods until SIGTERM or Ctrl-C; its pods outlive it."""
-    config = Config.from_env() if chosen.kubeconfig is None else Config.from_kubeconfig(chosen.kubeconfig)
-    kubelet = await app.start("kubelet", Kubelet(chosen, config))
+    config = await join(chosen)
+    seconds = chosen.shutdown_grace_period.total_seconds()
+    timeout = app.shutdown_timeout + seconds
+    kubelet = await app.start("kubelet", Kubelet(chosen, config), stop_timeout=timeout)
     sys.stdout.write(f"Node {kubelet.settings.name} is registered at {config.server}\n")
     sys.stdout.flush()
     await app.run_until_stopped()

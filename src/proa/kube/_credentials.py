@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from proa.kube.identity import ExecPlugin, Oidc
 
 TOKEN_FILE_LIFETIME = 60.0
 MARGIN = 60.0
+_PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def credentials_of(config: Config) -> Credentials:
         return Credentials(_from_file(config.token_file, config.token), may_change=False)
     if config.token is not None:
         return _fixed(f"Bearer {config.token}")
+    if config.client_certificate_file is not None:
+        return Credentials(_certificate_from_file(config.client_certificate_file), may_change=True)
     if config.username is not None:
         pair = f"{config.username}:{config.password or ''}".encode()
         return _fixed(f"Basic {base64.b64encode(pair).decode()}")
@@ -89,6 +93,23 @@ def _from_file(path: Path, otherwise: str | None) -> Callable[[Credential | None
         return Credential(f"Bearer {token}" if token else kept, expires=time.time() + TOKEN_FILE_LIFETIME)
 
     return renew
+
+
+def _certificate_from_file(path: Path) -> Callable[[Credential | None], Awaitable[Credential]]:
+    async def renew(before: Credential | None) -> Credential:
+        pem = await asyncio.to_thread(_read, path)
+        kept = before.certificate if before else None
+        certificate = _taken_apart(pem) if pem else kept
+        return Credential(certificate=certificate, expires=time.time() + TOKEN_FILE_LIFETIME)
+
+    return renew
+
+
+def _taken_apart(pem: str) -> tuple[bytes, bytes]:
+    blocks = [(match[1], match[0]) for match in _PEM_BLOCK.finditer(pem)]
+    certificates = [block for kind, block in blocks if kind == "CERTIFICATE"]
+    keys = [block for kind, block in blocks if kind.endswith("PRIVATE KEY")]
+    return "\n".join(certificates).encode(), "\n".join(keys).encode()
 
 
 def _read(path: Path) -> str | None:

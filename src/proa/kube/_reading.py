@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 from proa.kube._bound import Bound, K
 from proa.kube.core import request as requests
-from proa.kube.core.listing import Page, read_page
+from proa.kube.core.listing import Page, page_steps
 from proa.kube.core.request import LabelSelection, Selection
 from proa.kube.core.watching import AnyEvent, EventDecoder
 from proa.kube.errors import NotFoundError
@@ -88,7 +88,13 @@ class Reading(Bound[K]):
             accept=self._accept_list,
         )
         body = (await self.client.request(request)).body
-        return read_page(body, self.type, self.client.on_undecodable)
+        import asyncio
+
+        for page in page_steps(body, self.type, self.client.on_undecodable):
+            if page is not None:
+                return page
+            await asyncio.sleep(0)
+        raise AssertionError  # the page is what the steps end with
 
     async def watch(
         self,

@@ -91,7 +91,7 @@ def _decode_uncollected(data: bytes | memoryview | str, type_: type[T]) -> T:
     A list takes half of the time so; what the collector has missed it does after, in one go. The state is
     restored whatever happens: errors and signals pass through the `finally`, and of two threads or nested
     calls only the one that found the collector on turns it on again. Decoding holds Python's global lock, so
-    that nobody else runs meanwhile. Programs that call `gc.set_threshold(50_000, 20, 100)` gain nothing more.
+    that nobody else runs meanwhile. Programs that call `proa.app.garbage.tune()` gain nothing more.
     """
     enabled = gc.isenabled()
     try:

@@ -38,6 +38,8 @@ class Config:
     """The name to expect in the server's certificate, where that is not the host of `server`."""
     client_certificate_data: bytes | None = None
     client_key_data: bytes | None = field(default=None, repr=False)
+    client_certificate_file: Path | None = None
+    """A file with a client certificate and its key (PEM), read again each minute: it may be renewed."""
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     """A file with the bearer token, read again every minute; it goes before `token`."""

@@ -33,6 +33,9 @@ def ssl_context(settings: KubeletSettings, cluster_ca: bytes | None) -> ssl.SSLC
         KubeletError: A file cannot be read or is no certificate or key.
     """
     certificate, key = settings.tls_cert_file, settings.tls_private_key_file
+    signed = settings.data_dir / "pki" / "kubelet-server.pem"
+    if settings.server_tls_bootstrap and signed.exists():
+        certificate = key = signed
     if certificate is None or key is None:
         certificate, key = self_signed(settings.data_dir / "pki", settings.name, settings.address)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -58,8 +61,10 @@ def self_signed(directory: Path, name: str, address: str) -> tuple[Path, Path]:
     if not _usable(certificate, key, name, address):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         private_key = ec.generate_private_key(ec.SECP256R1())
-        _write(key, _key_pem(private_key))
-        _write(certificate, _certificate(private_key, name, address).public_bytes(serialization.Encoding.PEM))
+        write_private(key, key_pem(private_key))
+        write_private(
+            certificate, _certificate(private_key, name, address).public_bytes(serialization.Encoding.PEM)
+        )
     return certificate, key
 
 
@@ -108,12 +113,14 @@ def _names(name: str, address: str) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName(names)
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as text, not encrypted."""
     plain = serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Put content in a file that nobody else can read, all at once; blocks."""
     unfinished = path.with_suffix(".new")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:  # noqa: PTH123

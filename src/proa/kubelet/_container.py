@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -18,6 +19,7 @@ from proa.kubelet import (
     _hooks,
     _mounts,
     _probes,
+    _pull_secrets,
     _references,
     _termination_message,
     _wagi,
@@ -25,15 +27,17 @@ from proa.kubelet import (
 from proa.kubelet._actions import Target
 from proa.kubelet._exits import container_id
 from proa.kubelet._expansion import expand
+from proa.kubelet._images import ImageReference, parse_image
 from proa.kubelet._log_writer import LogFile
+from proa.kubelet._outbound import outbound
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
 from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
-from proa.oci import PulledModule, Reference
-from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
+from proa.oci import Credentials, PulledModule
+from proa.wasm import CompiledModule, ModuleTerms, Sandbox, SandboxSpec, WasmError
 
 
 class Container:
@@ -176,7 +180,7 @@ class Container:
         once = self.init and not self.is_sidecar
         await self.set(_container_status.terminated(self.status, end, init=once))
 
-    def use_image(self, reference: Reference, image: PulledModule) -> None:
+    def use_image(self, reference: ImageReference, image: PulledModule) -> None:
         """The next instance is of this image."""
         image_id = f"{reference.name}@{image.manifest_digest}"
         self.status = replace(self.status, image=self.spec.image or "", image_id=image_id)
@@ -189,6 +193,15 @@ class Container:
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None
 
+    async def pull_credentials(self) -> Mapping[str, Credentials]:
+        """What the pod brings for its images; secrets that are of no use are told of."""
+        context = self.context
+        found, problems = await _pull_secrets.credentials(context.services.client, context.pod)
+        for problem in problems:
+            message = f"Unable to use a pull secret: {problem}"
+            context.event("FailedToRetrieveImagePullSecret", message, "Warning")
+        return found
+
     async def sandbox_spec(self, module: CompiledModule) -> SandboxSpec:
         """What to run.
 
@@ -199,7 +212,8 @@ class Container:
         spec, context = self.spec, self.context
         references = _references.of_container(spec)
         referenced = await _references.fetch(context.services.client, context.namespace, references)
-        environment = _environment.environment(spec, referenced, context.fields)
+        links = await context.service_links()
+        environment = _environment.environment(spec, referenced, context.fields, links)
         termination = context.directory.termination(self.name, self.next_restart)
         copies = context.directory.copies(self.name)
         mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment, copies)
@@ -214,6 +228,7 @@ class Container:
             memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
             user=guest_user(context.pod.spec, spec),
+            outbound=outbound(context.pod.metadata.annotations),
         )
 
     def _termination_message(self, exit_code: int) -> str:
@@ -225,6 +240,12 @@ class Container:
         if not message and exit_code and self.spec.termination_message_policy == "FallbackToLogsOnError":
             return _termination_message.end_of_log(directory.log(self.name, restart), most)
         return message
+
+    async def compile(self, image: PulledModule) -> CompiledModule:
+        """Compile the image's module; errors as of `Sandboxes.compile`, and ContainerConfigError."""
+        context = self.context
+        terms = ModuleTerms(http=outbound(context.pod.metadata.annotations) is not None)
+        return await context.services.sandboxes.compile(image.path, image.digest.rpartition(":")[2], terms)
 
     async def start(self, module: CompiledModule) -> Sandbox:
         """Start its next instance; errors as of `sandbox_spec` and `Sandboxes.start`."""
@@ -248,10 +269,10 @@ class Container:
             proa.wasm.WasmError: It cannot be started.
         """
         services = self.context.services
-        image = await services.images.find(Reference.parse(self.status.image_id))
+        image = await services.images.find(parse_image(self.status.image_id))
         if image is None:
             raise ContainerConfigError(f"the image {self.status.image_id} is not on the node any more")
-        module = await services.sandboxes.compile(image.path, image.digest.rpartition(":")[2])
+        module = await self.compile(image)
         spec = await self.sandbox_spec(module)
         own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
         return await services.sandboxes.start(own, stdin)

@@ -16,10 +16,11 @@ from proa.kube.models import now
 from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus, Pod
 from proa.kubelet import _container_status, _exits, _minding
 from proa.kubelet._container import Container
-from proa.kubelet._images import pull_policy
+from proa.kubelet._images import ImageReference, parse_image, pull_policy
 from proa.kubelet._log_writer import duplicates
+from proa.kubelet._progress import Progress, compiled
 from proa.kubelet.errors import ContainerConfigError, ImageNeverPullError
-from proa.oci import InvalidReferenceError, OciError, PulledModule, Reference
+from proa.oci import InvalidReferenceError, OciError, PulledModule, UnsignedImageError
 from proa.statemachine import BackOff, Done, Latest, Machine, State, Wait
 from proa.wasm import InvalidModuleError, Sandbox, SandboxExit, WasmError, ZygoteLostError
 
@@ -30,30 +31,35 @@ class Pulling(State[Container]):
     async def next(self, container: Container, _pod: Latest[Pod]) -> "Creating | PullFailed":
         image = container.spec.image or ""
         try:
-            reference = Reference.parse(image)
+            reference = parse_image(image)
             module = await self._get(container, reference)
         except InvalidReferenceError as error:
             return PullFailed("InvalidImageName", f'Failed to apply default image tag "{image}": {error}')
         except ImageNeverPullError as error:
             return PullFailed("ErrImageNeverPull", str(error))
+        except UnsignedImageError as error:
+            return PullFailed("SignatureValidationFailed", f'image "{image}" may not be run: {error}')
         except OciError as error:
             return PullFailed("ErrImagePull", f'failed to pull image "{image}": {error}')
         container.pull_failures.reset()
         container.use_image(reference, module)
         return Creating(module)
 
-    async def _get(self, container: Container, reference: Reference) -> PulledModule:
+    async def _get(self, container: Container, reference: ImageReference) -> PulledModule:
         image, images = container.spec.image, container.context.services.images
+        credentials = await container.pull_credentials()
         policy = pull_policy(container.spec)
         found = await images.find(reference) if policy != "Always" else None
         if found is not None:
+            await images.check(reference, found, credentials)
             container.event("Pulled", f'Container image "{image}" already present on machine')
             return found
         if policy == "Never":
             raise ImageNeverPullError(f'Container image "{image}" is not present with pull policy of Never')
         container.event("Pulling", f'Pulling image "{image}"')
         began = time.monotonic()
-        pulled = await images.pull(reference)
+        pulled = await images.pull(reference, credentials, Progress(container))
+        await images.check(reference, pulled, credentials)
         took = f"{time.monotonic() - began:.3f}s"
         container.event(
             "Pulled", f'Successfully pulled image "{image}" in {took}. Image size: {pulled.size} bytes.'
@@ -103,9 +109,8 @@ class Creating(State[Container]):
     image: PulledModule
 
     async def next(self, container: Container, _pod: Latest[Pod]) -> "Running | CreateFailed":
-        sandboxes = container.context.services.sandboxes
         try:
-            module = await sandboxes.compile(self.image.path, self.image.digest.rpartition(":")[2])
+            module = await compiled(container.compile(self.image), container)
             sandbox = await container.start(module)
         except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailed("CreateContainerConfigError", str(error))

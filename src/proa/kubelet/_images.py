@@ -1,12 +1,32 @@
-"""Images for containers: from the node's own store or from a registry, by the pull policy."""
+"""Images for containers: from the node's own store, a registry or a Bindle server, by the pull policy."""
 
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
 from proa.kube.models.core_v1 import Container
-from proa.oci import BlobStore, PulledModule, Reference, RegistryClient, find_module, pull_module
+from proa.kubelet._bindles import SCHEME, BindleReference, Bindles
+from proa.oci import (
+    BlobStore,
+    Credentials,
+    DockerConfig,
+    OciError,
+    PulledModule,
+    Reference,
+    RegistryClient,
+    SignaturePolicy,
+    find_module,
+    pull_module,
+)
+from proa.oci.signatures import is_note
 
 DEFAULT_TAG: Final = "latest"
+Progress = Callable[[int, int], None]
+
+ImageReference = Reference | BindleReference
 
 
 class Images:
@@ -15,23 +35,121 @@ class Images:
     Args:
         directory: Where they are kept.
         client: How registries are reached.
+        bindles: How bindles are, if they are.
+        docker_config: Who the node is at registries where the pod does not say.
+        policy: Which images of registries may be run; None for all. Bindles have signatures of their own.
+        parallel: How many are pulled at a time; 0 for any number.
     """
 
-    def __init__(self, directory: Path, client: RegistryClient) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        client: RegistryClient,
+        *,
+        bindles: Bindles | None = None,
+        docker_config: DockerConfig | None = None,
+        policy: SignaturePolicy | None = None,
+        parallel: int = 0,
+    ) -> None:
         self._store = BlobStore(directory)
         self._client = client
+        self._bindles = bindles
+        self._docker_config = docker_config
+        self._policy = policy
+        self._turns = asyncio.Semaphore(parallel) if parallel else contextlib.nullcontext()
 
-    async def find(self, reference: Reference) -> PulledModule | None:
-        """The image if it is on the node; the registry is not asked."""
+    async def find(self, reference: ImageReference) -> PulledModule | None:
+        """The image if it is on the node; nobody is asked."""
+        if isinstance(reference, BindleReference):
+            return await self._bindles.find(reference) if self._bindles else None
         return await find_module(reference, self._store)
 
-    async def pull(self, reference: Reference) -> PulledModule:
-        """Ask the registry what the reference means now, and fetch what is missing.
+    async def pull(
+        self,
+        reference: ImageReference,
+        credentials: Mapping[str, Credentials] | None = None,
+        progress: Progress | None = None,
+    ) -> PulledModule:
+        """Ask the registry or server what the reference means now, and fetch what is missing.
+
+        Args:
+            reference: What is wanted.
+            credentials: The pod's; without any of this registry's, the node's own count.
+            progress: Hears how many bytes of how many of the module are here.
 
         Raises:
-            proa.oci.OciError: It cannot be had.
+            proa.oci.OciError: It cannot be had, or is not to be trusted.
         """
-        return await pull_module(self._client, reference, self._store)
+        if isinstance(reference, BindleReference):
+            if self._bindles is None:
+                raise OciError("this node has no Bindle server: start its kubelet with --bindle-url")
+            return await self._bindles.pull(reference)
+        client = await self._client_for(reference, credentials or {})
+        async with self._turns:
+            return await pull_module(client, reference, self._store, progress)
+
+    async def check(
+        self,
+        reference: ImageReference,
+        image: PulledModule,
+        credentials: Mapping[str, Credentials] | None = None,
+    ) -> None:
+        """Let an image pass by the node's signature policy.
+
+        Raises:
+            proa.oci.UnsignedImageError: It may not be run.
+            proa.oci.OciError: The registry cannot be asked for its signatures.
+        """
+        if self._policy is not None and isinstance(reference, Reference):
+            client = await self._client_for(reference, credentials or {})
+            await self._policy.check(client, reference, image.manifest_digest, self._store)
+
+    async def collect(self, in_use: Collection[str], enough: Callable[[], bool], least_age: float) -> int:
+        """Remove images that no container uses, longest unused first, until there is room enough.
+
+        Args:
+            in_use: Digests of manifests of images that stay.
+            enough: Whether there is room; asked before each removal, in a thread.
+            least_age: Seconds that an image must not have been used.
+
+        Returns:
+            How many were removed.
+        """
+        removed, youngest = 0, time.time() - least_age
+        for link in await self._store.links():
+            if link.used_at > youngest or await asyncio.to_thread(enough):
+                break
+            if link.digest not in in_use and not is_note(link.name):
+                await self._remove(Reference.parse(link.name))
+                removed += 1
+        return removed
+
+    async def _remove(self, reference: Reference) -> None:
+        image = await find_module(reference, self._store)
+        await self._store.unlink(str(reference))
+        names = [link.name for link in await self._store.links() if not is_note(link.name)]
+        others = [await find_module(Reference.parse(name), self._store) for name in names]
+        if image is not None and image.digest not in {other.digest for other in others if other}:
+            await self._store.delete(image.digest)
+
+    async def _client_for(
+        self, reference: Reference, credentials: Mapping[str, Credentials]
+    ) -> RegistryClient:
+        known = dict(credentials)
+        if self._docker_config is not None:
+            own = await self._docker_config.find(reference.registry, reference.repository)
+            if own is not None:
+                known.setdefault(reference.registry, own)
+        return self._client.using(known) if known else self._client
+
+
+def parse_image(text: str) -> ImageReference:
+    """Read what a container calls its image.
+
+    Raises:
+        proa.oci.InvalidReferenceError: It is none.
+    """
+    return BindleReference.parse(text) if text.startswith(SCHEME) else Reference.parse(text)
 
 
 def pull_policy(container: Container) -> str:

@@ -3,14 +3,16 @@
 import ipaddress
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from proa.app.settings import setting
+from proa.app.settings import Secret, setting
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Taint
+from proa.kubelet import _kubelet_configuration, _pressure
 
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -37,6 +39,18 @@ class KubeletSettings:
     kubeconfig: Path | None = setting(
         None, help="kubeconfig of the cluster; by default $KUBECONFIG or in-cluster"
     )
+    server: str = setting("", help="URL of the API server, for joining with a bootstrap token")
+    bootstrap_token: Secret | None = setting(
+        None, help="token to ask for a client certificate with, where there is no kubeconfig"
+    )
+    certificate_authority: Path | None = setting(None, help="CA (PEM) of the API server at --server")
+    bootstrap_kubeconfig: Path | None = setting(
+        None, help="kubeconfig to ask for a client certificate with, instead of server and token"
+    )
+    rotate_certificates: bool = setting(True, help="renew the client certificate that bootstrapping gave")
+    server_tls_bootstrap: bool = setting(
+        False, help="have the cluster sign the serving certificate, and renew it"
+    )
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     data_dir: Path = setting(Path(".proa/kubelet"), help="where pods, logs, images and sandboxes are kept")
     bind: str = setting("127.0.0.1", help="address to serve logs on")
@@ -50,6 +64,45 @@ class KubeletSettings:
     taints: tuple[str, ...] = setting((), help="taints that the node registers with: key=value:Effect")
     insecure_registries: tuple[str, ...] = setting(
         (), help="registries (host or host:port) reached by plain HTTP"
+    )
+    docker_config: Path | None = setting(
+        None, help="Docker configuration with credentials and helpers for images of pods that bring none"
+    )
+    image_signature_keys: tuple[Path, ...] = setting(
+        (), help="public keys (PEM); images that none of them has signed (cosign) are refused"
+    )
+    max_parallel_image_pulls: int = setting(0, help="most images that are pulled at a time; 0 is any number")
+    image_gc_high_threshold_percent: int = setting(
+        85, help="use of the disk from which images that nobody uses are removed; 100 is never"
+    )
+    image_gc_low_threshold_percent: int = setting(80, help="use of the disk at which that ends")
+    image_minimum_gc_age: timedelta = setting(
+        timedelta(minutes=2), help="how long an image must have been unused before it is removed"
+    )
+    bindle_url: str | None = setting(None, help="Bindle server of images called bindle:NAME/VERSION#PARCEL")
+    bindle_keyring: Path | None = setting(None, help="keys that may vouch for them; by default none may")
+    bindle_strategy: str = setting(
+        "MultipleAttestationGreedy[Host]", help="what their signatures must amount to"
+    )
+    static_pod_path: Path | None = setting(None, help="directory with manifests of pods of the node's own")
+    file_check_frequency: timedelta = setting(timedelta(seconds=20), help="how often it is looked into")
+    eviction_hard: dict[str, str] = setting(
+        {
+            "memory.available": "100Mi",
+            "nodefs.available": "10%",
+            "nodefs.inodesFree": "5%",
+            "pid.available": "10%",
+        },
+        help="what must be available, or else pods are evicted: signal=quantity or percentage",
+    )
+    eviction_pressure_transition_period: timedelta = setting(
+        timedelta(minutes=5), help="how long a condition of pressure outlasts its shortage"
+    )
+    shutdown_grace_period: timedelta = setting(
+        timedelta(0), help="end pods by priority when the machine goes down, within this time; 0 leaves them"
+    )
+    shutdown_grace_period_critical_pods: timedelta = setting(
+        timedelta(0), help="the part of that time which is kept for critical pods"
     )
     tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
     tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
@@ -74,6 +127,9 @@ class KubeletSettings:
             yield f"container_log_max_files: {self.container_log_max_files} is less than 2"
         if not _is_size(self.container_log_max_size):
             yield f"container_log_max_size: {self.container_log_max_size!r} is no quantity such as 10Mi"
+        yield from self._wrong_certificates()
+        yield from self._wrong_pressure()
+        yield from self._wrong_images()
         yield from self._wrong_network()
         for key, value in self.node_labels.items():
             if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
@@ -81,8 +137,27 @@ class KubeletSettings:
         for taint in self.taints:
             if not _TAINT.fullmatch(taint):
                 yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
+
+    def _wrong_certificates(self) -> Iterator[str]:
+        if self.bootstrap_token is not None and not self.server:
+            yield "server: a bootstrap token needs the API server's URL"
+        if self.server_tls_bootstrap and self.tls_cert_file is not None:
+            yield "server_tls_bootstrap, tls_cert_file: only one of them can say what certificate is served"
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             yield "tls_cert_file, tls_private_key_file: both or none must be given"
+
+    def _wrong_pressure(self) -> Iterator[str]:
+        yield from (f"eviction_hard: {problem}" for problem in _pressure.problems(self.eviction_hard))
+        if self.shutdown_grace_period_critical_pods > self.shutdown_grace_period:
+            yield "shutdown_grace_period_critical_pods: it is more than the whole shutdown_grace_period"
+
+    def _wrong_images(self) -> Iterator[str]:
+        low, high = self.image_gc_low_threshold_percent, self.image_gc_high_threshold_percent
+        if not 0 <= low < high <= 100:
+            names = "image_gc_low_threshold_percent, image_gc_high_threshold_percent"
+            yield f"{names}: {low} and {high} are not two percentages of which the first is less"
+        if self.max_parallel_image_pulls < 0:
+            yield f"max_parallel_image_pulls: {self.max_parallel_image_pulls} is negative"
 
     def _wrong_network(self) -> Iterator[str]:
         try:
@@ -90,6 +165,16 @@ class KubeletSettings:
                 yield f"pod_cidr: {self.pod_cidr} has too few addresses for {self.max_pods} pods"
         except ValueError as error:
             yield f"pod_cidr: {error}"
+
+    @staticmethod
+    def translate_document(document: Mapping[str, Any]) -> dict[str, Any]:
+        """Read Kubernetes' own configuration file of a kubelet, too."""
+        return _kubelet_configuration.translate(document)
+
+    @property
+    def bootstraps(self) -> bool:
+        """Whether the node is to ask for a client certificate of its own."""
+        return self.bootstrap_kubeconfig is not None or bool(self.server)
 
     @property
     def log_bytes(self) -> int:

@@ -4,8 +4,10 @@ Parts, from plain values to servers:
 
 - `proa.oci.reference`, `proa.oci.digest`, `proa.oci.manifest`: what images are called and made of; pure.
 - `proa.oci.store`: `BlobStore`, content by digest in a directory.
-- `proa.oci.credentials`, `proa.oci.client`: `RegistryClient`, which speaks to any registry.
+- `proa.oci.credentials`, `proa.oci.docker_config`, `proa.oci.client`: `RegistryClient`, which speaks to any
+  registry.
 - `proa.oci.wasm`: modules as artifacts: `push_module`, `pull_module`, `find_module`.
+- `proa.oci.signatures`: which images are signed.
 - `proa.oci.registry`: `Registry`, a small server on loopback.
 - `proa.oci.testing`: a registry for tests, with faults at will.
 
@@ -29,6 +31,7 @@ from proa._lazy import lazy
 if TYPE_CHECKING:
     from proa.oci.client import RegistryClient
     from proa.oci.credentials import Credentials, parse_docker_config
+    from proa.oci.docker_config import DockerConfig
     from proa.oci.errors import (
         BlobNotFoundError,
         DigestMismatchError,
@@ -43,10 +46,12 @@ if TYPE_CHECKING:
         RegistryUnavailableError,
         StorageError,
         UnauthorizedError,
+        UnsignedImageError,
         UnsupportedArtifactError,
     )
     from proa.oci.reference import Reference
     from proa.oci.registry import Registry
+    from proa.oci.signatures import SignaturePolicy
     from proa.oci.store import BlobStore
     from proa.oci.wasm import PulledModule, WasmConfig, find_module, pull_module, push_module
 else:
@@ -55,6 +60,7 @@ else:
         {
             "client": ("RegistryClient",),
             "credentials": ("Credentials", "parse_docker_config"),
+            "docker_config": ("DockerConfig",),
             "errors": (
                 "BlobNotFoundError",
                 "DigestMismatchError",
@@ -69,10 +75,12 @@ else:
                 "RegistryUnavailableError",
                 "StorageError",
                 "UnauthorizedError",
+                "UnsignedImageError",
                 "UnsupportedArtifactError",
             ),
             "reference": ("Reference",),
             "registry": ("Registry",),
+            "signatures": ("SignaturePolicy",),
             "store": ("BlobStore",),
             "wasm": ("PulledModule", "WasmConfig", "find_module", "pull_module", "push_module"),
         },
@@ -83,6 +91,7 @@ __all__ = [
     "BlobStore",
     "Credentials",
     "DigestMismatchError",
+    "DockerConfig",
     "InvalidCredentialsError",
     "InvalidDigestError",
     "InvalidManifestError",
@@ -96,8 +105,10 @@ __all__ = [
     "RegistryClient",
     "RegistryError",
     "RegistryUnavailableError",
+    "SignaturePolicy",
     "StorageError",
     "UnauthorizedError",
+    "UnsignedImageError",
     "UnsupportedArtifactError",
     "WasmConfig",
     "find_module",

@@ -1,6 +1,7 @@
 """Getting a blob: streamed to the disk while it is hashed, and carried on where a transfer broke."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -13,11 +14,19 @@ from proa.oci.errors import BlobNotFoundError, RegistryError, RegistryUnavailabl
 from proa.oci.manifest import Descriptor
 from proa.oci.store import BlobStore, BlobWriter
 
-__all__ = ("download",)
+__all__ = ("Progress", "download")
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of how many are here, with each piece that comes."""
 
 
 async def download(
-    transport: Transport, scope: Scope, descriptor: Descriptor, store: BlobStore, backoff: Backoff
+    transport: Transport,
+    scope: Scope,
+    descriptor: Descriptor,
+    store: BlobStore,
+    backoff: Backoff,
+    progress: Progress | None = None,
 ) -> Path:
     """Fetch the blob that `descriptor` describes into `store` and return where it is.
 
@@ -30,12 +39,18 @@ async def download(
         StorageError: the disk refused.
     """
     async with store.writer(descriptor.digest, descriptor.size) as writer:
-        await retrying(lambda: _transfer(transport, scope, descriptor, writer), backoff)
+        await retrying(lambda: _transfer(transport, scope, descriptor, writer, progress), backoff)
         await writer.commit()
     return store.path(descriptor.digest)
 
 
-async def _transfer(transport: Transport, scope: Scope, descriptor: Descriptor, writer: BlobWriter) -> None:
+async def _transfer(
+    transport: Transport,
+    scope: Scope,
+    descriptor: Descriptor,
+    writer: BlobWriter,
+    progress: Progress | None,
+) -> None:
     if writer.offset == descriptor.size:
         return
     headers = {"Range": f"bytes={writer.offset}-"} if writer.offset else {}
@@ -48,6 +63,8 @@ async def _transfer(transport: Transport, scope: Scope, descriptor: Descriptor, 
         await _position(response, scope, writer)
         async for chunk in response.content.iter_any():
             await writer.write(chunk)
+            if progress is not None:
+                progress(writer.offset, descriptor.size)
     if writer.offset < descriptor.size:
         raise RegistryUnavailableError(
             f"{scope.registry} sent {writer.offset} of the {descriptor.size} bytes of {descriptor.digest}"

@@ -12,6 +12,7 @@ from proa.app.threads import SharedWork
 from proa.oci import _download, _transport, _upload
 from proa.oci import digest as digests
 from proa.oci._auth import Authenticator, Scope
+from proa.oci._download import Progress
 from proa.oci._transport import Transport, check_status, plain
 from proa.oci.credentials import Credentials
 from proa.oci.errors import (
@@ -87,6 +88,21 @@ class RegistryClient:
     ) -> None:
         await self._session.close()
 
+    def using(self, credentials: Mapping[str, Credentials]) -> "RegistryClient":
+        """Return the same client with other credentials: it shares connections and transfers with this one,
+        and is of no use once this one is closed.
+        """
+        other = RegistryClient(
+            credentials=credentials,
+            insecure_registries=self._insecure_registries,
+            timeout=self._timeout,
+            backoff=self._backoff,
+        )
+        other._session, other._transfers = self._session, self._transfers
+        authenticator = Authenticator(self._session, other._credentials)
+        other._transport = Transport(self._session, authenticator, self._insecure_registries, self._timeout)
+        return other
+
     async def ping(self, registry: str) -> None:
         """Check that `registry` is there, speaks the protocol and lets us in.
 
@@ -157,11 +173,18 @@ class RegistryClient:
         """Whether the repository of `reference` has the blob `digest`."""
         return await _upload.exists(self._transport, _pull(reference), digests.check(digest))
 
-    async def pull_blob(self, reference: Reference, descriptor: Descriptor, store: BlobStore) -> Path:
+    async def pull_blob(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        store: BlobStore,
+        progress: Progress | None = None,
+    ) -> Path:
         """Bring the blob that `descriptor` describes from the repository of `reference` into `store`.
 
         Nothing is fetched that the store has. All who ask for one digest at a time share one transfer; one of
-        them being cancelled does not disturb the others.
+        them being cancelled does not disturb the others. `progress` hears how many bytes of how many are
+        here, if the transfer begins with this call.
 
         Raises:
             BlobNotFoundError: the repository does not have it.
@@ -173,7 +196,9 @@ class RegistryClient:
             return store.path(descriptor.digest)
         return await self._transfers.run(
             (store.directory, descriptor.digest),
-            lambda: _download.download(self._transport, _pull(reference), descriptor, store, self._backoff),
+            lambda: _download.download(
+                self._transport, _pull(reference), descriptor, store, self._backoff, progress
+            ),
         )
 
     async def push_blob(

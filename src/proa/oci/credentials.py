@@ -41,8 +41,8 @@ def parse_docker_config(content: bytes | str) -> dict[str, Credentials]:
     """Read the `auths` of a Docker `config.json`, or of a Kubernetes Secret of type `dockerconfigjson`.
 
     Keys lose their scheme and their `/v1/` or `/v2/`, so that `https://index.docker.io/v1/` becomes
-    `docker.io`. `username` and `password` come before `auth`. Entries without any are skipped: credential
-    helpers and identity tokens are not supported.
+    `docker.io`. `username` and `password` come before `auth`. Entries without any are skipped; helpers are
+    those of `DockerConfig`, identity tokens are not supported.
 
     Raises:
         InvalidCredentialsError: not such a document; names the registry of a broken entry, never its content.

@@ -6,6 +6,7 @@ OciError
 ├── InvalidDigestError         the text is no digest that this package can check
 ├── InvalidManifestError       a registry's manifest breaks the specification
 ├── InvalidCredentialsError    a Docker configuration that can't be read
+├── UnsignedImageError         no signature by a key that is trusted
 ├── UnsupportedArtifactError   a valid image without a WebAssembly module in it
 ├── NotWasmError               a file that should be a WebAssembly module and is none
 ├── DigestMismatchError        content is not what its digest or size says
@@ -37,6 +38,7 @@ __all__ = (
     "RegistryUnavailableError",
     "StorageError",
     "UnauthorizedError",
+    "UnsignedImageError",
     "UnsupportedArtifactError",
 )
 
@@ -63,6 +65,10 @@ class InvalidCredentialsError(OciError):
 
 class UnsupportedArtifactError(OciError):
     """The image exists but holds no WebAssembly module; the message names what it holds."""
+
+
+class UnsignedImageError(OciError):
+    """The image has no signature by one of the keys that are trusted."""
 
 
 class NotWasmError(OciError):

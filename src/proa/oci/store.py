@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proa.app.files import create_locked, put_in_place, remove_leftovers, storage_errors
 from proa.app.threads import in_thread
@@ -20,9 +20,17 @@ from proa.oci.errors import BlobNotFoundError, DigestMismatchError, InvalidDiges
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ("BlobStore", "BlobWriter")
+__all__ = ("BlobStore", "BlobWriter", "Link")
 
 _CHUNK: Final = 1024 * 1024
+
+
+class Link(NamedTuple):
+    """What a name means, and when that was last asked, in seconds since the epoch."""
+
+    used_at: float
+    name: str
+    digest: str
 
 
 class BlobStore:
@@ -141,12 +149,33 @@ class BlobStore:
         with storage_errors(self.directory, StorageError):
             return await asyncio.to_thread(self._linked, name)
 
+    async def links(self) -> list["Link"]:
+        """Return all links, the one whose name was longest not asked for first."""
+        with storage_errors(self.directory, StorageError):
+            return await asyncio.to_thread(self._links)
+
+    async def unlink(self, name: str) -> None:
+        """Forget what a name means; an unknown one is no error."""
+        with storage_errors(self.directory, StorageError):
+            await asyncio.to_thread(self._link_path(name).unlink, missing_ok=True)
+
+    def _links(self) -> list["Link"]:
+        found = []
+        for path in (self.directory / "links").glob("*"):
+            with contextlib.suppress(OSError, InvalidDigestError):
+                digest, name, *_ = path.read_text().split("\n")
+                found.append(Link(path.stat().st_mtime, name, digests.check(digest)))
+        return sorted(found)
+
     def _link_path(self, name: str) -> Path:
         return self.directory / "links" / hashlib.sha256(name.encode()).hexdigest()
 
     def _linked(self, name: str) -> str | None:
+        path = self._link_path(name)
         try:
-            return digests.check(self._link_path(name).read_text().partition("\n")[0])
+            digest = digests.check(path.read_text().partition("\n")[0])
+            os.utime(path)
+            return digest
         except (FileNotFoundError, InvalidDigestError):
             return None
 

@@ -8,19 +8,24 @@ Usage::
 """
 
 import asyncio
+import base64
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proa.oci.client import RegistryClient
+from proa.oci.manifest import IMAGE_MANIFEST, ImageManifest
 from proa.oci.reference import Reference
 from proa.oci.registry import Registry
+from proa.oci.signatures import PAYLOAD, SIGNATURE, signature_reference
 from proa.oci.store import BlobStore
 
-__all__ = ("EMPTY_MODULE", "Faults", "RunningRegistry", "running_registry")
+__all__ = ("EMPTY_MODULE", "Faults", "RunningRegistry", "running_registry", "sign_image")
 
 EMPTY_MODULE = b"\0asm\x01\0\0\0"
 """The smallest core module."""
@@ -118,6 +123,28 @@ class RunningRegistry:
     def reference(self, name: str) -> Reference:
         """Return the reference to `name` (as `hello:1`) in this registry."""
         return Reference.parse(f"{self.address}/{name}")
+
+
+async def sign_image(
+    client: RegistryClient,
+    reference: Reference,
+    digest: str,
+    sign: Callable[[bytes], bytes],
+    claimed: str | None = None,
+) -> None:
+    """Store a signature beside an image, as `cosign sign --key` does, if need be one of another digest."""
+    image = {"docker-manifest-digest": claimed or digest}
+    critical = {"identity": {}, "image": image, "type": "cosign container image signature"}
+    content = msgspec.json.encode({"critical": critical, "optional": None})
+    signature = base64.b64encode(sign(content)).decode()
+    layer = msgspec.structs.replace(
+        await client.push_blob(reference, content), media_type=PAYLOAD, annotations={SIGNATURE: signature}
+    )
+    config = msgspec.structs.replace(
+        await client.push_blob(reference, b"{}"), media_type="application/vnd.oci.image.config.v1+json"
+    )
+    manifest = ImageManifest(schema_version=2, media_type=IMAGE_MANIFEST, config=config, layers=[layer])
+    await client.put_manifest(signature_reference(reference, digest), manifest)
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from proa.oci._download import Progress
 from proa.oci._transport import plain
 from proa.oci.client import FetchedManifest, RegistryClient
 from proa.oci.errors import (
@@ -117,11 +118,13 @@ async def push_module(client: RegistryClient, path: Path, reference: Reference) 
     return await client.put_manifest(reference, manifest)
 
 
-async def pull_module(client: RegistryClient, reference: Reference, store: BlobStore) -> PulledModule:
+async def pull_module(
+    client: RegistryClient, reference: Reference, store: BlobStore, progress: Progress | None = None
+) -> PulledModule:
     """Fetch the module that `reference` names; only its manifest if `store` has the rest.
 
     Always asks the registry what the reference means now; `find_module` answers from the store alone.
-    Cancelling and calling again is safe at any point.
+    Cancelling and calling again is safe at any point. `progress` hears of the module's bytes as they come.
 
     Raises:
         UnsupportedArtifactError: the image holds no WebAssembly module; names the media types that it holds.
@@ -141,7 +144,7 @@ async def pull_module(client: RegistryClient, reference: Reference, store: BlobS
     layer = _module_layer(reference, manifest)
     if manifest.config.media_type == WASM_CONFIG and manifest.config.size <= MANIFEST_LIMIT:
         await client.pull_blob(reference, manifest.config, store)
-    await client.pull_blob(reference, layer, store)
+    await client.pull_blob(reference, layer, store, progress)
     await store.link(str(reference), named.digest)
     return await _describe(store, named.digest, manifest, layer)
 

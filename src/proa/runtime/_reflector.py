@@ -144,6 +144,8 @@ class Reflector(Generic[K]):
         try:
             async for event in self._events:
                 relisted = isinstance(event, InitDone) and self._store.is_ready
+                if relisted:
+                    await asyncio.sleep(0)  # the last page was read just now, and what follows takes long too
                 await self._publish(self._store.write(event))
                 if relisted:
                     await self._publish([InitDone()])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from proa.app import Backoff, ProaError, logs
-from proa.bindle import Basic, Keyring, Strategy
+from proa.bindle import Basic, Keyring
 from proa.oci import RegistryClient
 from proa.wagi._control import Start, Tell, Use
 from proa.wagi._listening import bind_all
@@ -27,7 +27,7 @@ from proa.wagi.config import Config, load_config
 from proa.wagi.errors import ConfigError
 from proa.wagi.handlers import Handler
 from proa.wagi.loading import Loader
-from proa.wagi.settings import WagiSettings, split_address
+from proa.wagi.settings import WagiSettings, parse_strategy, split_address
 from proa.wagi.sources import Sources
 from proa.wagi.statistics import Statistics, merge
 from proa.wagi.tls import server_context
@@ -229,13 +229,11 @@ def _bindle_policy(settings: WagiSettings) -> BindlePolicy:
     user, password = settings.bindle_http_user, settings.bindle_http_password
     origin = settings.bindle_url or (str(settings.bindle_path) if settings.bindle_path else None)
     credentials = Basic(user, password) if user is not None and password is not None else None
-    if settings.bindle_keyring is None:
-        return BindlePolicy(origin=origin, credentials=credentials)
     return BindlePolicy(
         origin=origin,
         credentials=credentials,
-        strategy=Strategy.parse(settings.bindle_strategy),
-        keyring=Keyring.load(settings.bindle_keyring),
+        strategy=parse_strategy(settings.bindle_strategy),
+        keyring=Keyring.load(settings.bindle_keyring) if settings.bindle_keyring else None,
     )
 
 

@@ -33,12 +33,6 @@ class WagiSettings:
     bindle_http_password: Secret | None = setting(
         None, help="the user's password", env="BINDLE_HTTP_PASSWORD"
     )
-    bindle_keyring: Path | None = setting(
-        None, help="whose signatures on bindles count; without it none are asked for", env="BINDLE_KEYRING"
-    )
-    bindle_strategy: str = setting(
-        "CreativeIntegrity", help="what those signatures must amount to, with a keyring"
-    )
     listen: str = setting("127.0.0.1:3000", help="address and port to listen on; port 0 picks a free one")
     hostname: str | None = setting(
         None, help="host or host:port for clients that send no Host header (default: where it listens)"
@@ -56,6 +50,14 @@ class WagiSettings:
     max_body: str = setting("64MiB", help="length of a request's body, unless its route says else")
     concurrency: int = setting(32, help="requests of a route at once in a worker, unless it says else")
     pull: PullPolicy = setting("always", help="when images that are here already are asked for again")
+    bindle_keyring: Path | None = setting(
+        None, help="keys that may vouch for modules from bindles; by default none may", env="BINDLE_KEYRING"
+    )
+    bindle_strategy: str = setting(
+        "MultipleAttestationGreedy[Host]",
+        help="what their signatures must amount to; none asks for no signatures",
+        env="BINDLE_STRATEGY",
+    )
     module_cache: Path = setting(Path(".proa/wagi"), help="where images and compiled modules are kept")
     log_dir: Path | None = setting(
         None,
@@ -86,7 +88,7 @@ class WagiSettings:
         if self.bindle_url and self.bindle_path:
             yield "--bindle-url and --bindle-path: give one of them"
         try:
-            Strategy.parse(self.bindle_strategy)
+            parse_strategy(self.bindle_strategy)
         except BindleError as error:
             yield f"--bindle-strategy: {error}"
         if not 0 <= self.workers <= 256:
@@ -106,6 +108,11 @@ class WagiSettings:
             concurrency=self.concurrency,
             body=parse_size(self.max_body),
         )
+
+
+def parse_strategy(text: str) -> Strategy | None:
+    """Read what signatures must amount to, None being nothing at all; raises BindleError."""
+    return None if text == "none" else Strategy.parse(text)
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -174,13 +174,9 @@ class Handlers:
         if request.content_length is not None and offset + request.content_length != label.size:
             raise BadRequestError(f"the parcel has {label.size} bytes, not {offset + request.content_length}")
         async with self._backend.receiving(label, offset) as writer:
-            used_up = await bulk.receive(request.content, request.transport, request.content_length, writer)
+            await bulk.receive_request(request, writer)
             await writer.commit()
-        response = document(request, Message(message="parcel created"))
-        if used_up:
-            request.content.feed_eof()
-            response.force_close()
-        return response
+        return document(request, Message(message="parcel created"))
 
     async def query(self, request: web.Request) -> web.Response:
         """Search."""

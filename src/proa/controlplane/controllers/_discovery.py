@@ -1,62 +1,56 @@
-"""The kinds that a server has, as types that hold nothing but metadata."""
+"""The kinds that a server has, also those that are defined while it runs."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import cache
-from typing import Any, cast
+from collections.abc import Sequence
 
-import msgspec
-
-from proa.kube import Client, decode
-from proa.kube.core.request import Request
-from proa.kube.models import Cluster, Namespaced, Resource, ResourceInfo
-from proa.kube.models.meta_v1 import APIGroupList, APIResource, APIResourceList
+from proa.kube import Client, PartialObjectMetadata
+from proa.kube.discovery import Discovery, discover
+from proa.kube.errors import UnknownResourceError
+from proa.kube.models import Resource
 
 NEEDED = {"list", "watch", "delete", "get", "patch"}
 # Events come and go by themselves, in numbers; nothing owns them or is owned by them.
 IGNORED = {("", "events"), ("events.k8s.io", "events")}
 
 
-@cache
-def metadata_only(resource: ResourceInfo) -> type[Resource]:
-    """Return a type for a kind of which only the metadata is decoded and kept."""
-    base = Namespaced if resource.namespaced else Cluster
-    name, namespace = f"{resource.kind}Metadata", {"resource": resource}
-    made = msgspec.defstruct(name, [], bases=(base,), namespace=namespace, module=__name__, kw_only=True)
-    return cast("type[Resource]", made)
+class Kinds:
+    """What the server has, asked for when it is first wanted and again when something seems to be missing."""
 
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: Discovery | None = None
+        self._asking = asyncio.Lock()
 
-async def discover(client: Client) -> list[type[Resource]]:
-    """Return the kinds of the server that can be listed, watched and deleted, each in its preferred version.
+    async def refresh(self) -> Sequence[type[PartialObjectMetadata]]:
+        """Return the kinds that can be listed, watched and deleted, each in its preferred version, as of now.
 
-    Raises:
-        KubeError: the server could not be asked.
-    """
-    groups = decode(await _get(client, "/apis"), APIGroupList).groups
-    versions = ["v1", *(group.preferred_version.group_version for group in groups if group.preferred_version)]
-    lists = await asyncio.gather(*(_resources(client, version) for version in versions))
-    return [kind for found in lists for kind in found]
+        Raises:
+            KubeError: The server could not be asked.
+        """
+        async with self._asking:
+            self._known = await discover(self._client)
+        return [
+            PartialObjectMetadata.of(one.resource)
+            for one in self._known
+            if one.preferred
+            and one.verbs >= NEEDED
+            and (one.resource.group, one.resource.plural) not in IGNORED
+        ]
 
+    async def of(self, api_version: str, kind: str) -> type[Resource]:
+        """Return the type of what a reference names.
 
-async def _resources(client: Client, api_version: str) -> list[type[Resource]]:
-    group, _, version = api_version.rpartition("/")
-    path = f"/apis/{api_version}" if group else f"/api/{version}"
-    found = decode(await _get(client, path), APIResourceList).resources
-    return [metadata_only(_info(group, version, resource)) for resource in found if _usable(group, resource)]
-
-
-def _usable(group: str, resource: APIResource) -> bool:
-    return (
-        "/" not in resource.name and set(resource.verbs) >= NEEDED and (group, resource.name) not in IGNORED
-    )
-
-
-def _info(group: str, version: str, resource: APIResource) -> ResourceInfo:
-    return ResourceInfo(
-        group, version, resource.kind, resource.name, resource.singular_name, resource.namespaced
-    )
-
-
-async def _get(client: Client, path: str) -> Any:
-    return (await client.request(Request("GET", path))).body
+        Raises:
+            UnknownResourceError: The server has no such kind.
+            KubeError: The server could not be asked.
+        """
+        if self._known is None:
+            await self.refresh()
+        assert self._known is not None
+        try:
+            return PartialObjectMetadata.of(self._known.of_kind(api_version, kind))
+        except UnknownResourceError:
+            await self.refresh()
+            return PartialObjectMetadata.of(self._known.of_kind(api_version, kind))

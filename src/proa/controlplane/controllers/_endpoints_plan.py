@@ -221,8 +221,10 @@ def endpoints(service: Service, parts: Sequence[EndpointSlice]) -> Endpoints:
         ]
         subset = subsets.setdefault(key, EndpointSubset(ports=ports))
         for one in part.endpoints[: max(0, left)]:
-            side = subset.addresses if one.conditions.ready else subset.not_ready_addresses
-            side.append(_address(one))
+            if one.conditions.ready:
+                subset.addresses += [_address(one)]
+            else:
+                subset.not_ready_addresses += [_address(one)]
         left -= len(part.endpoints)
     return Endpoints(
         metadata=ObjectMeta(

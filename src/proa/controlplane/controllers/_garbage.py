@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
+
+import msgspec
 
 from proa.app import Backoff, logs
+from proa.controlplane.controllers._discovery import Kinds
 from proa.controlplane.controllers._graph import FOREGROUND, ORPHAN, Graph, Verdict
-from proa.kube import Api, Client, ConflictError, Merge, NotFoundError
+from proa.kube import Api, Client, ConflictError, KubeError, Merge, NotFoundError, PartialObjectMetadata
 from proa.kube.core.request import Propagation
 from proa.kube.models import Resource
+from proa.kube.models.apiextensions_v1 import CustomResourceDefinition
 from proa.kube.models.meta_v1 import OwnerReference
 from proa.runtime import Apply, Delete, Dispatcher, InitApply, Reflector, background
 
 log = logs.get_logger(__name__)
+
+Kind: TypeAlias = "tuple[str, str]"
+"""A group and the name of a kind."""
 
 RETRY = Backoff(initial=0.005, maximum=60.0, factor=2.0, jitter=0.1)
 CONCURRENCY = 20
@@ -30,32 +37,33 @@ class GarbageCollector:
     with that, and the owner may be of a kind that is not watched. `Foreground` and `Orphan` deletions are
     carried out through the finalizers that the API server sets.
 
+    Kinds that are defined while it runs are followed from then on.
+
     Args:
         client: The server.
-        kinds: What to follow, as `discover` returns it.
+        kinds: What it has.
     """
 
-    def __init__(self, client: Client, kinds: Iterable[type[Resource]]) -> None:
-        self._apis: dict[tuple[str, str], Api[Any]] = {}
-        self._reflectors: list[Reflector[Any]] = []
-        for kind in kinds:
-            api: Api[Any] = Api(client, kind)
-            self._apis[kind.resource.group, kind.resource.kind] = api
-            self._reflectors.append(Reflector(api))
+    def __init__(self, client: Client, kinds: Kinds) -> None:
+        self._client = client
+        self._kinds = kinds
+        self._apis: dict[Kind, Api[Any]] = {}
+        self._following: dict[Kind, tuple[Reflector[Any], AsyncExitStack]] = {}
         self._graph = Graph()
         self._absent: OrderedDict[str, None] = OrderedDict()
-        self._kind_of: dict[str, tuple[str, str]] = {}
+        self._kind_of: dict[str, Kind] = {}
         self._dispatcher: Dispatcher[str] = Dispatcher(
             self._attend, concurrency=CONCURRENCY, backoff=RETRY, grace=1.0
         )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        definitions = Reflector(Api(self._client, PartialObjectMetadata.of(CustomResourceDefinition)))
         async with AsyncExitStack() as stack:
-            for reflector in self._reflectors:
-                await stack.enter_async_context(reflector)
-                plural = reflector.type.resource.plural
-                await stack.enter_async_context(background(self._follow(reflector), f"garbage: {plural}"))
+            stack.push_async_callback(self._end_all)
+            await self._follow_all()
+            await stack.enter_async_context(definitions)
+            await stack.enter_async_context(background(self._learn(definitions), "garbage: definitions"))
             await stack.enter_async_context(background(self._dispatcher.run(), "garbage collector"))
             self._stack = stack.pop_all()
         return self
@@ -66,8 +74,49 @@ class GarbageCollector:
         self._dispatcher.stop()
         await self._stack.aclose()
 
-    async def _follow(self, reflector: Reflector[Any]) -> None:
-        key = (reflector.type.resource.group, reflector.type.resource.kind)
+    async def _end_all(self) -> None:
+        for key in list(self._following):
+            await self._end(key)
+
+    async def _learn(self, definitions: Reflector[Any]) -> None:
+        """Ask again what there is whenever a definition changes: what it defines may be served now."""
+        async for event in definitions.subscribe():
+            if isinstance(event, Apply | Delete):
+                timer = RETRY.start()
+                while True:
+                    try:
+                        await self._follow_all()
+                        break
+                    except KubeError as error:
+                        log.debug("cannot learn which kinds there are", error=str(error))
+                        await asyncio.sleep(timer.next())
+
+    async def _follow_all(self) -> None:
+        """Follow what the server has now, and nothing else."""
+        kinds = {(kind.resource.group, kind.resource.kind): kind for kind in await self._kinds.refresh()}
+        for key, (reflector, _) in list(self._following.items()):
+            if kinds.get(key) is not reflector.type:
+                await self._end(key)
+        for key, kind in kinds.items():
+            if key not in self._following:
+                await self._begin(key, kind)
+
+    async def _begin(self, key: Kind, kind: type[PartialObjectMetadata]) -> None:
+        api = self._apis[key] = Api(self._client, kind)
+        reflector, stack = Reflector(api), AsyncExitStack()
+        self._following[key] = reflector, stack
+        await stack.enter_async_context(reflector)
+        follow = background(self._follow(key, reflector), f"garbage: {kind.resource.plural}")
+        await stack.enter_async_context(follow)
+
+    async def _end(self, key: Kind) -> None:
+        reflector, stack = self._following.pop(key)
+        await stack.aclose()
+        for obj in reflector.store:
+            self._deleted(obj)
+        self._apis.pop(key, None)
+
+    async def _follow(self, key: Kind, reflector: Reflector[Any]) -> None:
         async for event in reflector.subscribe():
             match event:
                 case InitApply(obj) | Apply(obj):
@@ -99,6 +148,8 @@ class GarbageCollector:
                 case Verdict.DELETE:
                     await self._delete(obj, "Background")
                 case Verdict.DELETE_FOREGROUND:
+                    if self._graph.in_circle(uid):
+                        await self._unblock(obj)
                     await self._delete(obj, "Foreground")
                 case Verdict.DETACH:
                     await self._detach(obj, decision.detach)
@@ -136,6 +187,14 @@ class GarbageCollector:
         log.debug(
             "collected", kind=self._kind_of.get(uid or ""), object=name, namespace=obj.metadata.namespace
         )
+
+    async def _unblock(self, obj: Resource) -> None:
+        """Let owners go before the object: those that own each other would wait for each other for ever."""
+        unblocked = [
+            msgspec.structs.replace(owner, block_owner_deletion=False)
+            for owner in obj.metadata.owner_references
+        ]
+        await self._patch(obj, {"ownerReferences": unblocked})
 
     async def _detach(self, obj: Resource, uids: tuple[str, ...]) -> None:
         remaining = [owner for owner in obj.metadata.owner_references if owner.uid not in uids]

@@ -96,6 +96,10 @@ class Graph:
             return Decision(Verdict.DELETE_FOREGROUND)
         return Decision(Verdict.DELETE)
 
+    def in_circle(self, uid: str) -> bool:
+        """Tell whether a dependent of an object waits for the object to go first."""
+        return any(_awaits_dependents(dependent) for dependent in self.dependents(uid))
+
     def _ending(self, obj: Resource) -> Verdict:
         if ORPHAN in obj.metadata.finalizers:
             return Verdict.ORPHAN
@@ -112,11 +116,7 @@ class Graph:
     def _waits_for(self, owner: OwnerReference) -> bool:
         """Tell whether an owner is being deleted and waits for its dependents to go first."""
         obj = self._objects.get(owner.uid)
-        return (
-            obj is not None
-            and obj.metadata.deletion_timestamp is not None
-            and FOREGROUND in obj.metadata.finalizers
-        )
+        return obj is not None and _awaits_dependents(obj)
 
     def _unlink(self, uid: str) -> None:
         known = self._objects.get(uid)
@@ -125,3 +125,7 @@ class Graph:
             dependents.pop(uid, None)
             if not dependents:
                 self._dependents.pop(owner.uid, None)
+
+
+def _awaits_dependents(obj: Resource) -> bool:
+    return obj.metadata.deletion_timestamp is not None and FOREGROUND in obj.metadata.finalizers

@@ -118,7 +118,7 @@ class StatefulSetController:
         """Let a claim go with its pod. A conflict is raised, so that all of this is tried again."""
         found = await self._claims_api.get_opt(name, namespace=namespace)
         if found is not None and all(one.uid != owner.uid for one in found.metadata.owner_references):
-            found.metadata.owner_references.append(owner)
+            found.metadata.owner_references += [owner]
             await self._claims_api.replace(found)
 
     async def _write_status(self, stateful_set: StatefulSet, wanted: StatefulSetStatus) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document
@@ -15,7 +16,12 @@ from ._resource import Resource
 
 def timestamp(moment: datetime | None = None) -> str:
     """A time as objects hold it: UTC, to the second."""
-    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second(int((moment or datetime.now(UTC)).timestamp()))
+
+
+@lru_cache(64)
+def _second(since_epoch: int) -> str:
+    return datetime.fromtimestamp(since_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def mark_deleted(resource: Resource, document: Document, options: DeleteOptions) -> bool:

@@ -27,6 +27,7 @@ from ._ownership import apply_to, own_applied, own_created, own_updated
 from ._parts import settle_part
 from ._resource import Resource
 from ._review import Admission, Review
+from .validation._objects import problems_of
 
 Change = Callable[[Document], Any]
 """From an object to what it shall be; must not change what it is given."""
@@ -177,19 +178,8 @@ class Registry:
         review.new = changed
         return changed
 
-    def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
-        strategy = resource.strategy
-        if old is None:
-            causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
-        else:
-            causes = _metadata.validate_metadata_update(
-                new["metadata"], old["metadata"], revalidated=whole and strategy.revalidated
-            )
-        if whole and resource.checker is not None:
-            causes += resource.checker(new)
-        causes += strategy.validate(new) + resource.check(new, old)
-        if old is not None and whole:
-            causes += strategy.validate_update(new, old)
+    def _check(self, resource: Resource, new: Document, old: Document | None, subresource: str = "") -> None:
+        causes = problems_of(resource, new, old, subresource)
         if causes:
             raise errors.invalid(resource.qualified_kind, new["metadata"].get("name", ""), causes)
 
@@ -290,9 +280,12 @@ class Registry:
     ) -> Outcome | None:
         """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
+        whole = not subresource
+        if subresource == "status":
+            changed = _without_unchanged(changed, old)
         new, warnings = self.conform(resource, changed, options)
         self._settle_identity(resource, new, old, key)
-        if not subresource:
+        if whole:
             self._settle_main(resource, new, old)
         else:
             new = settle_part(subresource, resource, new, old)
@@ -301,8 +294,8 @@ class Registry:
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
         await self._admission.mutate(review)
         new = self._admitted(review)
-        self._check(resource, new, old, whole=not subresource)
-        if resource.strategy.generation and not subresource and _counts(resource, new, old):
+        self._check(resource, new, old, subresource)
+        if resource.strategy.generation and whole and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         await self._admission.convert(review)
         await self._admission.validate(review)
@@ -335,6 +328,9 @@ class Registry:
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
         version = metadata.get("resourceVersion", "")
+        if version in {"", "0"} and not resource.strategy.unconditional:
+            cause = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid(resource.qualified, key.name, [cause])
         if version not in {"", "0", old["metadata"]["resourceVersion"]}:
             raise errors.conflict(resource.qualified, key.name)
         if metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
@@ -416,6 +412,15 @@ class Registry:
         self._settle_identity(resource, new, old, current.key)
         finished = {**old, "spec": new["spec"]}
         return await self._write(current.key, finished, old, current, options, warnings)
+
+
+def _without_unchanged(changed: Document, old: Document) -> Document:
+    """An object whose status is to change, without what a change of the status leaves alone anyway."""
+    return {
+        name: value
+        for name, value in changed.items()
+        if name in {"metadata", "status"} or value is not old.get(name)
+    }
 
 
 def _counts(resource: Resource, new: Document, old: Document) -> bool:

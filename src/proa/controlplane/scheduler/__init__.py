@@ -19,11 +19,20 @@ from proa.controlplane.scheduler._schedule import Placement, Profile, Unschedula
 from proa.controlplane.scheduler._scheduler import Scheduler
 from proa.controlplane.scheduler._scores import LEAST_ALLOCATED, MOST_ALLOCATED
 from proa.controlplane.scheduler._taints import effective, tolerates, untolerated
-from proa.controlplane.scheduler._volumes import claim_names, find_volume
+from proa.controlplane.scheduler._volumes import (
+    NO_PROVISIONER,
+    SELECTED_NODE,
+    WAIT,
+    claim_names,
+    find_volume,
+)
 
 __all__ = [
     "LEAST_ALLOCATED",
     "MOST_ALLOCATED",
+    "NO_PROVISIONER",
+    "SELECTED_NODE",
+    "WAIT",
     "Cluster",
     "NoPreemption",
     "Placement",

@@ -336,9 +336,14 @@ def _cluster_bindings() -> Iterator[Document]:
 
 
 def _aggregates() -> list[Document]:
+    everyone = {f"{AGGREGATE}{name}": "true" for name in ("admin", "edit", "view")}
+    usage: list[Entry] = [("get list", "metrics.k8s.io", "nodes pods")]
     return [
-        _cluster_role(f"system:aggregate-to-{name}", entries, {f"{AGGREGATE}{name}": "true"})
-        for name, entries in _AGGREGATES.items()
+        *(
+            _cluster_role(f"system:aggregate-to-{name}", entries, {f"{AGGREGATE}{name}": "true"})
+            for name, entries in _AGGREGATES.items()
+        ),
+        _cluster_role("system:aggregated-metrics-reader", usage, everyone),
     ]
 
 

@@ -7,11 +7,12 @@ import zlib
 from collections.abc import Callable
 
 import msgspec
-from aiohttp import web
+from aiohttp import payload, web
 
 from proa.controlplane._json import decode
 
 from ._bodies import YAML
+from ._pieces import Pieces
 
 Encode = Callable[[bytes], bytes]
 GZIP_FROM = 128 * 1024
@@ -23,27 +24,32 @@ INLINE = 64 * 1024
 
 async def encoded(response: web.StreamResponse, request: web.BaseRequest) -> web.StreamResponse:
     """The answer as the request accepts it; streams are left as they are."""
-    body = response.body if isinstance(response, web.Response) else None
-    if type(body) is not bytes or not body:
+    if not isinstance(response, web.Response) or not response.body:
         return response
-    assert isinstance(response, web.Response)
-    headers = request.headers
-    accept = headers.get("Accept", "")
-    if "yaml" in accept and response.content_type == "application/json" and prefers_yaml(accept):
-        body = await _run(_yaml, body)
+    accept, form = request.headers.get("Accept", ""), response.content_type
+    if "yaml" in accept and form == "application/json" and prefers_yaml(accept):
+        response.body = await _run(_yaml, response.body)
         response.headers["Content-Type"] = "application/yaml"
-    elif "pretty=" in request.path_qs and response.content_type == "application/json":
-        body = await _run(_indented, body)
-    if len(body) >= GZIP_FROM and accepts_gzip(headers.get("Accept-Encoding", "")):
-        body = await _run(_gzip, body)
+    elif "pretty=" in request.path_qs and form == "application/json":
+        response.body = await _run(_indented, response.body)
+    if _size(response.body) >= GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        response.body = await _run(_gzip, response.body)
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
-    response.body = body
     return response
 
 
-async def _run(encode: Encode, body: bytes) -> bytes:
-    return encode(body) if len(body) <= INLINE else await asyncio.to_thread(encode, body)
+Body = bytes | bytearray | payload.Payload
+
+
+def _size(body: Body) -> int:
+    return (body.size or 0) if isinstance(body, payload.Payload) else len(body)
+
+
+async def _run(encode: Encode, body: Body) -> bytes:
+    whole = body.joined() if isinstance(body, Pieces) else body
+    assert isinstance(whole, bytes)
+    return encode(whole) if len(whole) <= INLINE else await asyncio.to_thread(encode, whole)
 
 
 def prefers_yaml(accept: str) -> bool:

@@ -24,8 +24,8 @@ class Representation(Protocol):
     def one(self, resource: Resource, tail: bytes) -> bytes:
         """One object, from its stored tail."""
 
-    def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> bytes:
-        """A list, with the list's own metadata."""
+    def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> list[bytes]:
+        """A list, with the list's own metadata, in pieces."""
 
     def bookmark(self, resource: Resource, metadata: Document) -> bytes:
         """The object of a bookmark event."""
@@ -38,19 +38,17 @@ class Whole:
         """Kind and version, then the tail as it is stored."""
         return resource.prefix + resource.served_tail(tail)
 
-    def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> bytes:
+    def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> list[bytes]:
         """Items have no kind of their own, as with Kubernetes."""
         head = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
         if resource.is_custom:  # theirs have, and the list says that it does not go on
-            objects = b",".join(self.one(resource, stored.tail) for stored in items)
-            return (
-                encode({**head, "metadata": {"continue": "", **metadata}})[:-1] + b',"items":[%b]}' % objects
-            )
-        tails = [stored.tail for stored in items]
-        if resource.conversion is not None:
-            tails = [resource.served_tail(tail) for tail in tails]
-        body = b",{".join(tails)
-        return encode(head)[:-1] + b',"items":[' + (b"{" + body if body else b"") + b"]}"
+            head["metadata"] = {"continue": "", **metadata}
+        prefix = resource.prefix if resource.is_custom else b"{"
+        separator, pieces = b"," + prefix, [encode(head)[:-1] + b',"items":[', prefix]
+        for stored in items:
+            pieces += (resource.served_tail(stored.tail), separator)
+        pieces[-1] = b"]}"  # in the place of the last separator, or of the first object's prefix
+        return pieces
 
     def bookmark(self, resource: Resource, metadata: Document) -> bytes:
         """An object of the kind with nothing but metadata."""
@@ -66,10 +64,10 @@ class Metadata:
         """Metadata without the rest."""
         return encode(partial(Stored.document_of(tail)))
 
-    def many(self, _resource: Resource, items: Iterable[Stored], metadata: Document) -> bytes:
+    def many(self, _resource: Resource, items: Iterable[Stored], metadata: Document) -> list[bytes]:
         """A list of metadata."""
         head = {"kind": f"{self._KIND}List", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-        return encode(head | {"items": [partial(stored.document()) for stored in items]})
+        return [encode(head | {"items": [partial(stored.document()) for stored in items]})]
 
     def bookmark(self, _resource: Resource, metadata: Document) -> bytes:
         """The metadata, nothing else."""
@@ -95,9 +93,9 @@ class Tabular:
         metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
         return self._encode(resource, [document], metadata)
 
-    def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> bytes:
+    def many(self, resource: Resource, items: Iterable[Stored], metadata: Document) -> list[bytes]:
         """A table of many rows."""
-        return self._encode(resource, (resource.served(stored.document()) for stored in items), metadata)
+        return [self._encode(resource, (resource.served(stored.document()) for stored in items), metadata)]
 
     def bookmark(self, resource: Resource, metadata: Document) -> bytes:
         """A table without cells, whose row has the bookmark's metadata."""

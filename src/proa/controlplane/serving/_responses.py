@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +10,10 @@ from aiohttp import web
 from proa.controlplane._errors import StatusError
 from proa.controlplane._json import encode
 
+from ._pieces import Pieces
+
+FEW = 100
+"""Pieces up to which a body is put together before it is sent."""
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 
 
@@ -20,6 +24,13 @@ def json_bytes(body: bytes, status: int = 200, warnings: list[str] | None = None
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{escaped}"')
     return response
+
+
+def json_pieces(pieces: Sequence[bytes]) -> web.Response:
+    """An answer with a JSON body that is encoded in pieces, perhaps very many."""
+    if len(pieces) <= FEW:
+        return json_bytes(b"".join(pieces))
+    return web.Response(body=Pieces(pieces), headers=_JSON)
 
 
 def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

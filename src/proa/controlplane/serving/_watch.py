@@ -53,6 +53,8 @@ class View:
         """The event as the watcher sees it, encoded; None if it does not concern it."""
         if self.namespace and event.key.namespace != self.namespace:
             return None
+        if event.previous is not None and event.current is not None and self.options.selects_all:
+            return self._encoded("MODIFIED", event.current.tail, frames)
         before = event.previous is not None and self.options.selects(self.resource, event.previous)
         after = event.current is not None and self.options.selects(self.resource, event.current)
         if after and event.current is not None:
@@ -211,6 +213,11 @@ class WatchService:
     def end_all(self) -> None:
         """Ends every watch: the server is stopping."""
         for watcher in self.watchers:
+            watcher.end()
+
+    def end_of(self, storage: str) -> None:
+        """Ends the watches of one resource: it is gone."""
+        for watcher in self._watchers.get(storage, ()):
             watcher.end()
 
     def _publish(self, event: Event) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import msgspec
+from types import new_class
+from typing import Any, TypeVar, cast
 
 from proa.kube.codec import decode, encode
 from proa.kube.crd._schema import CrdError, Schema, schema_of
@@ -113,13 +112,17 @@ def resource(
             deprecation_warning=deprecation_warning,
         )
         # Defaults of fields cannot be changed once a class is made: those of a subclass can be its own.
-        return msgspec.defstruct(  # type: ignore[return-value]
-            cls.__name__,
-            [("api_version", str, constant(info.api_version)), ("kind", str, constant(name))],
-            bases=(cls,),
-            namespace={"resource": info, "__crd__": options, "__doc__": cls.__doc__},
-            module=cls.__module__,
-            kw_only=True,
+        named = {
+            "__annotations__": {"api_version": str, "kind": str},
+            "api_version": constant(info.api_version),
+            "kind": constant(name),
+            "resource": info,
+            "__crd__": options,
+            "__doc__": cls.__doc__,
+            "__module__": cls.__module__,
+        }
+        return cast(
+            "type[R]", new_class(cls.__name__, (cls,), {"kw_only": True}, lambda body: body.update(named))
         )
 
     return decorate

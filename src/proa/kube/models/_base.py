@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
+
+from proa.kube.models._absent import ABSENT
 
 
 class Merging(NamedTuple):
@@ -49,14 +52,41 @@ class ResourceInfo(NamedTuple):
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+class _ModelMeta(msgspec.StructMeta):
+    """Takes empty lists that are given for absent ones, so that they are left out when encoding."""
+
+    if not TYPE_CHECKING:  # which would take this for what all models are made with
+
+        def __call__(self, *arguments: Any, **fields: Any) -> Any:
+            if [] in fields.values():
+                lists = _lists_of(self)
+                fields = {name: value for name, value in fields.items() if value or name not in lists}
+            return super().__call__(*arguments, **fields)
+
+
+@cache
+def _lists_of(type_: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.name for field in msgspec.structs.fields(type_) if field.default is ABSENT)
+
+
 class Model(
-    msgspec.Struct, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True, rename="camel"
+    msgspec.Struct,
+    metaclass=_ModelMeta,
+    gc=False,
+    kw_only=True,
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    rename="camel",
 ):
     """A Kubernetes API type.
 
     Attributes are the API's names in snake_case. Absent lists and maps are empty, absent scalars are `None`;
-    what equals its default is left out when encoding. Fields that the type does not declare are dropped on
+    what is absent is left out when encoding, and so are empty lists that are given. An absent list cannot be
+    changed in place, as objects share it: `append` is refused, and `pod.metadata.finalizers += ["mine"]` is
+    right for all. Fields that the type does not declare are dropped on
     decoding.
+
+    Subclasses are made by class statements or `types.new_class`: `msgspec.defstruct` knows no metaclasses.
 
     Caveat: instances are invisible to the cyclic garbage collector (`gc=False`, for speed). An object put
     inside itself is never freed; nothing that is decoded can be such a cycle, recursive types included.

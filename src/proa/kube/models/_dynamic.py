@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from types import new_class
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -85,6 +86,7 @@ def _typed(base: type[Any], resource: ResourceInfo) -> type[Any]:
     named = {
         "resource": resource,
         "__doc__": base.__doc__,
+        "__module__": __name__,
         "__annotations__": {"resource": ClassVar[ResourceInfo]},
     }
-    return msgspec.defstruct(resource.kind, [], bases=(base,), namespace=named, module=__name__, kw_only=True)
+    return new_class(resource.kind, (base,), {"kw_only": True}, lambda namespace: namespace.update(named))

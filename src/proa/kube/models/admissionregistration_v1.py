@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -73,11 +74,11 @@ class MatchCondition(Model, kw_only=True):
 
 
 class MatchResources(Model, kw_only=True):
-    exclude_resource_rules: list[NamedRuleWithOperations] = []
+    exclude_resource_rules: list[NamedRuleWithOperations] = ABSENT
     match_policy: str | None = None
     namespace_selector: meta_v1.LabelSelector | None = None
     object_selector: meta_v1.LabelSelector | None = None
-    resource_rules: list[NamedRuleWithOperations] = []
+    resource_rules: list[NamedRuleWithOperations] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "excludeResourceRules": Merging(list_type="atomic"),
@@ -92,12 +93,12 @@ class ParamKind(Model, kw_only=True):
 
 class MutatingAdmissionPolicySpec(Model, kw_only=True):
     failure_policy: str | None = None
-    match_conditions: list[MatchCondition] = []
+    match_conditions: list[MatchCondition] = ABSENT
     match_constraints: MatchResources | None = None
-    mutations: list[Mutation] = []
+    mutations: list[Mutation] = ABSENT
     param_kind: ParamKind | None = None
     reinvocation_policy: str | None = None
-    variables: list[Variable] = []
+    variables: list[Variable] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "matchConditions": Merging(list_type="map", keys=("name",), strategy="merge", merge_key="name"),
@@ -138,14 +139,14 @@ class MutatingAdmissionPolicyBinding(Cluster, kw_only=True):
 class MutatingAdmissionPolicyBindingList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("MutatingAdmissionPolicyBindingList")
-    items: list[MutatingAdmissionPolicyBinding] = []
+    items: list[MutatingAdmissionPolicyBinding] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class MutatingAdmissionPolicyList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("MutatingAdmissionPolicyList")
-    items: list[MutatingAdmissionPolicy] = []
+    items: list[MutatingAdmissionPolicy] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -163,16 +164,16 @@ class WebhookClientConfig(Model, kw_only=True):
 
 
 class MutatingWebhook(Model, kw_only=True):
-    admission_review_versions: list[str] = []
+    admission_review_versions: list[str] = ABSENT
     client_config: WebhookClientConfig = field(default_factory=WebhookClientConfig)
     failure_policy: str | None = None
-    match_conditions: list[MatchCondition] = []
+    match_conditions: list[MatchCondition] = ABSENT
     match_policy: str | None = None
     name: str
     namespace_selector: meta_v1.LabelSelector | None = None
     object_selector: meta_v1.LabelSelector | None = None
     reinvocation_policy: str | None = None
-    rules: list[RuleWithOperations] = []
+    rules: list[RuleWithOperations] = ABSENT
     side_effects: str
     timeout_seconds: int | None = None
 
@@ -186,7 +187,7 @@ class MutatingWebhook(Model, kw_only=True):
 class MutatingWebhookConfiguration(Cluster, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("MutatingWebhookConfiguration")
-    webhooks: list[MutatingWebhook] = []
+    webhooks: list[MutatingWebhook] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "mutatingwebhookconfiguration", False, categories=("api-extensions",))
 
@@ -198,7 +199,7 @@ class MutatingWebhookConfiguration(Cluster, kw_only=True):
 class MutatingWebhookConfigurationList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("MutatingWebhookConfigurationList")
-    items: list[MutatingWebhookConfiguration] = []
+    items: list[MutatingWebhookConfiguration] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -209,11 +210,11 @@ class Mutation(Model, kw_only=True):
 
 
 class NamedRuleWithOperations(Model, kw_only=True):
-    api_groups: list[str] = []
-    api_versions: list[str] = []
-    operations: list[str] = []
-    resource_names: list[str] = []
-    resources: list[str] = []
+    api_groups: list[str] = ABSENT
+    api_versions: list[str] = ABSENT
+    operations: list[str] = ABSENT
+    resource_names: list[str] = ABSENT
+    resources: list[str] = ABSENT
     scope: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -226,10 +227,10 @@ class NamedRuleWithOperations(Model, kw_only=True):
 
 
 class RuleWithOperations(Model, kw_only=True):
-    api_groups: list[str] = []
-    api_versions: list[str] = []
-    operations: list[str] = []
-    resources: list[str] = []
+    api_groups: list[str] = ABSENT
+    api_versions: list[str] = ABSENT
+    operations: list[str] = ABSENT
+    resources: list[str] = ABSENT
     scope: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -241,7 +242,7 @@ class RuleWithOperations(Model, kw_only=True):
 
 
 class TypeChecking(Model, kw_only=True):
-    expression_warnings: list[ExpressionWarning] = []
+    expression_warnings: list[ExpressionWarning] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "expressionWarnings": Merging(list_type="atomic"),
@@ -249,13 +250,13 @@ class TypeChecking(Model, kw_only=True):
 
 
 class ValidatingAdmissionPolicySpec(Model, kw_only=True):
-    audit_annotations: list[AuditAnnotation] = []
+    audit_annotations: list[AuditAnnotation] = ABSENT
     failure_policy: str | None = None
-    match_conditions: list[MatchCondition] = []
+    match_conditions: list[MatchCondition] = ABSENT
     match_constraints: MatchResources | None = None
     param_kind: ParamKind | None = None
-    validations: list[Validation] = []
-    variables: list[Variable] = []
+    validations: list[Validation] = ABSENT
+    variables: list[Variable] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "auditAnnotations": Merging(list_type="atomic"),
@@ -266,7 +267,7 @@ class ValidatingAdmissionPolicySpec(Model, kw_only=True):
 
 
 class ValidatingAdmissionPolicyStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
     observed_generation: int | None = None
     type_checking: TypeChecking | None = None
 
@@ -288,7 +289,7 @@ class ValidatingAdmissionPolicyBindingSpec(Model, kw_only=True):
     match_resources: MatchResources | None = None
     param_ref: ParamRef | None = None
     policy_name: str
-    validation_actions: list[str] = []
+    validation_actions: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "validationActions": Merging(list_type="set"),
@@ -306,27 +307,27 @@ class ValidatingAdmissionPolicyBinding(Cluster, kw_only=True):
 class ValidatingAdmissionPolicyBindingList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("ValidatingAdmissionPolicyBindingList")
-    items: list[ValidatingAdmissionPolicyBinding] = []
+    items: list[ValidatingAdmissionPolicyBinding] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class ValidatingAdmissionPolicyList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("ValidatingAdmissionPolicyList")
-    items: list[ValidatingAdmissionPolicy] = []
+    items: list[ValidatingAdmissionPolicy] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class ValidatingWebhook(Model, kw_only=True):
-    admission_review_versions: list[str] = []
+    admission_review_versions: list[str] = ABSENT
     client_config: WebhookClientConfig = field(default_factory=WebhookClientConfig)
     failure_policy: str | None = None
-    match_conditions: list[MatchCondition] = []
+    match_conditions: list[MatchCondition] = ABSENT
     match_policy: str | None = None
     name: str
     namespace_selector: meta_v1.LabelSelector | None = None
     object_selector: meta_v1.LabelSelector | None = None
-    rules: list[RuleWithOperations] = []
+    rules: list[RuleWithOperations] = ABSENT
     side_effects: str
     timeout_seconds: int | None = None
 
@@ -340,7 +341,7 @@ class ValidatingWebhook(Model, kw_only=True):
 class ValidatingWebhookConfiguration(Cluster, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("ValidatingWebhookConfiguration")
-    webhooks: list[ValidatingWebhook] = []
+    webhooks: list[ValidatingWebhook] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "validatingwebhookconfiguration", False, categories=("api-extensions",))
 
@@ -352,7 +353,7 @@ class ValidatingWebhookConfiguration(Cluster, kw_only=True):
 class ValidatingWebhookConfigurationList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1")
     kind: str = constant("ValidatingWebhookConfigurationList")
-    items: list[ValidatingWebhookConfiguration] = []
+    items: list[ValidatingWebhookConfiguration] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -43,11 +44,11 @@ class MatchCondition(Model, kw_only=True):
 
 
 class MatchResources(Model, kw_only=True):
-    exclude_resource_rules: list[NamedRuleWithOperations] = []
+    exclude_resource_rules: list[NamedRuleWithOperations] = ABSENT
     match_policy: str | None = None
     namespace_selector: meta_v1.LabelSelector | None = None
     object_selector: meta_v1.LabelSelector | None = None
-    resource_rules: list[NamedRuleWithOperations] = []
+    resource_rules: list[NamedRuleWithOperations] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "excludeResourceRules": Merging(list_type="atomic"),
@@ -62,12 +63,12 @@ class ParamKind(Model, kw_only=True):
 
 class MutatingAdmissionPolicySpec(Model, kw_only=True):
     failure_policy: str | None = None
-    match_conditions: list[MatchCondition] = []
+    match_conditions: list[MatchCondition] = ABSENT
     match_constraints: MatchResources | None = None
-    mutations: list[Mutation] = []
+    mutations: list[Mutation] = ABSENT
     param_kind: ParamKind | None = None
     reinvocation_policy: str | None = None
-    variables: list[Variable] = []
+    variables: list[Variable] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "matchConditions": Merging(list_type="map", keys=("name",), strategy="merge", merge_key="name"),
@@ -108,14 +109,14 @@ class MutatingAdmissionPolicyBinding(Cluster, kw_only=True):
 class MutatingAdmissionPolicyBindingList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1alpha1")
     kind: str = constant("MutatingAdmissionPolicyBindingList")
-    items: list[MutatingAdmissionPolicyBinding] = []
+    items: list[MutatingAdmissionPolicyBinding] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class MutatingAdmissionPolicyList(Model, kw_only=True):
     api_version: str = constant("admissionregistration.k8s.io/v1alpha1")
     kind: str = constant("MutatingAdmissionPolicyList")
-    items: list[MutatingAdmissionPolicy] = []
+    items: list[MutatingAdmissionPolicy] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -126,11 +127,11 @@ class Mutation(Model, kw_only=True):
 
 
 class NamedRuleWithOperations(Model, kw_only=True):
-    api_groups: list[str] = []
-    api_versions: list[str] = []
-    operations: list[str] = []
-    resource_names: list[str] = []
-    resources: list[str] = []
+    api_groups: list[str] = ABSENT
+    api_versions: list[str] = ABSENT
+    operations: list[str] = ABSENT
+    resource_names: list[str] = ABSENT
+    resources: list[str] = ABSENT
     scope: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -59,7 +60,7 @@ class WebhookClientConfig(Model, kw_only=True):
 
 class WebhookConversion(Model, kw_only=True):
     client_config: WebhookClientConfig | None = None
-    conversion_review_versions: list[str] = []
+    conversion_review_versions: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conversionReviewVersions": Merging(list_type="atomic"),
@@ -72,11 +73,11 @@ class CustomResourceConversion(Model, kw_only=True):
 
 
 class CustomResourceDefinitionNames(Model, kw_only=True):
-    categories: list[str] = []
+    categories: list[str] = ABSENT
     kind: str
     list_kind: str | None = None
     plural: str
-    short_names: list[str] = []
+    short_names: list[str] = ABSENT
     singular: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -91,7 +92,7 @@ class CustomResourceDefinitionSpec(Model, kw_only=True):
     names: CustomResourceDefinitionNames
     preserve_unknown_fields: bool | None = None
     scope: str
-    versions: list[CustomResourceDefinitionVersion] = []
+    versions: list[CustomResourceDefinitionVersion] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "versions": Merging(list_type="atomic"),
@@ -100,9 +101,9 @@ class CustomResourceDefinitionSpec(Model, kw_only=True):
 
 class CustomResourceDefinitionStatus(Model, kw_only=True):
     accepted_names: CustomResourceDefinitionNames | None = None
-    conditions: list[CustomResourceDefinitionCondition] = []
+    conditions: list[CustomResourceDefinitionCondition] = ABSENT
     observed_generation: int | None = None
-    stored_versions: list[str] = []
+    stored_versions: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",)),
@@ -131,7 +132,7 @@ class CustomResourceDefinitionCondition(Model, kw_only=True):
 class CustomResourceDefinitionList(Model, kw_only=True):
     api_version: str = constant("apiextensions.k8s.io/v1")
     kind: str = constant("CustomResourceDefinitionList")
-    items: list[CustomResourceDefinition] = []
+    items: list[CustomResourceDefinition] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -145,13 +146,13 @@ class JSONSchemaProps(Model, kw_only=True):
     schema: str | None = field(default=None, name="$schema")
     additional_items: JSONSchemaProps | bool | None = None
     additional_properties: JSONSchemaProps | bool | None = None
-    all_of: list[JSONSchemaProps] = []
-    any_of: list[JSONSchemaProps] = []
+    all_of: list[JSONSchemaProps] = ABSENT
+    any_of: list[JSONSchemaProps] = ABSENT
     default: Any = None
     definitions: dict[str, JSONSchemaProps] = {}
     dependencies: dict[str, JSONSchemaProps | list[str]] = {}
     description: str | None = None
-    enum: list[Any] = []
+    enum: list[Any] = ABSENT
     example: Any = None
     exclusive_maximum: bool | None = None
     exclusive_minimum: bool | None = None
@@ -170,21 +171,21 @@ class JSONSchemaProps(Model, kw_only=True):
     multiple_of: float | None = None
     not_: JSONSchemaProps | None = None
     nullable: bool | None = None
-    one_of: list[JSONSchemaProps] = []
+    one_of: list[JSONSchemaProps] = ABSENT
     pattern: str | None = None
     pattern_properties: dict[str, JSONSchemaProps] = {}
     properties: dict[str, JSONSchemaProps] = {}
-    required: list[str] = []
+    required: list[str] = ABSENT
     title: str | None = None
     type: str | None = None
     unique_items: bool | None = None
     x_kubernetes_embedded_resource: bool | None = field(default=None, name="x-kubernetes-embedded-resource")
     x_kubernetes_int_or_string: bool | None = field(default=None, name="x-kubernetes-int-or-string")
-    x_kubernetes_list_map_keys: list[str] = field(default_factory=list, name="x-kubernetes-list-map-keys")
+    x_kubernetes_list_map_keys: list[str] = field(default=ABSENT, name="x-kubernetes-list-map-keys")
     x_kubernetes_list_type: str | None = field(default=None, name="x-kubernetes-list-type")
     x_kubernetes_map_type: str | None = field(default=None, name="x-kubernetes-map-type")
     x_kubernetes_preserve_unknown_fields: bool | None = field(default=None, name="x-kubernetes-preserve-unknown-fields")
-    x_kubernetes_validations: list[ValidationRule] = field(default_factory=list, name="x-kubernetes-validations")
+    x_kubernetes_validations: list[ValidationRule] = field(default=ABSENT, name="x-kubernetes-validations")
 
     merging: ClassVar[dict[str, Merging]] = {
         "allOf": Merging(list_type="atomic"),
@@ -217,12 +218,12 @@ class CustomResourceSubresources(Model, kw_only=True):
 
 
 class CustomResourceDefinitionVersion(Model, kw_only=True):
-    additional_printer_columns: list[CustomResourceColumnDefinition] = []
+    additional_printer_columns: list[CustomResourceColumnDefinition] = ABSENT
     deprecated: bool | None = None
     deprecation_warning: str | None = None
     name: str
     schema: CustomResourceValidation | None = None
-    selectable_fields: list[SelectableField] = []
+    selectable_fields: list[SelectableField] = ABSENT
     served: bool
     storage: bool
     subresources: CustomResourceSubresources | None = None

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -42,7 +43,7 @@ class APIServiceSpec(Model, kw_only=True):
 
 
 class APIServiceStatus(Model, kw_only=True):
-    conditions: list[APIServiceCondition] = []
+    conditions: list[APIServiceCondition] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -69,5 +70,5 @@ class APIServiceCondition(Model, kw_only=True):
 class APIServiceList(Model, kw_only=True):
     api_version: str = constant("apiregistration.k8s.io/v1")
     kind: str = constant("APIServiceList")
-    items: list[APIService] = []
+    items: list[APIService] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

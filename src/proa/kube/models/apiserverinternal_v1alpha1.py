@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -23,9 +24,9 @@ __all__ = [
 
 class ServerStorageVersion(Model, kw_only=True):
     api_server_id: str = field(name="apiServerID")
-    decodable_versions: list[str] = []
+    decodable_versions: list[str] = ABSENT
     encoding_version: str
-    served_versions: list[str] = []
+    served_versions: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "decodableVersions": Merging(list_type="set"),
@@ -39,8 +40,8 @@ class StorageVersionSpec(Model, kw_only=True):
 
 class StorageVersionStatus(Model, kw_only=True):
     common_encoding_version: str | None = None
-    conditions: list[StorageVersionCondition] = []
-    storage_versions: list[ServerStorageVersion] = []
+    conditions: list[StorageVersionCondition] = ABSENT
+    storage_versions: list[ServerStorageVersion] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",)),
@@ -69,5 +70,5 @@ class StorageVersionCondition(Model, kw_only=True):
 class StorageVersionList(Model, kw_only=True):
     api_version: str = constant("internal.apiserver.k8s.io/v1alpha1")
     kind: str = constant("StorageVersionList")
-    items: list[StorageVersion] = []
+    items: list[StorageVersion] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._int_or_string import IntOrString
 from proa.kube.models._resource import Namespaced
@@ -58,7 +59,7 @@ class ControllerRevision(Namespaced, kw_only=True):
 class ControllerRevisionList(Model, kw_only=True):
     api_version: str = constant("apps/v1")
     kind: str = constant("ControllerRevisionList")
-    items: list[ControllerRevision] = []
+    items: list[ControllerRevision] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -82,7 +83,7 @@ class DaemonSetSpec(Model, kw_only=True):
 
 class DaemonSetStatus(Model, kw_only=True):
     collision_count: int | None = None
-    conditions: list[DaemonSetCondition] = []
+    conditions: list[DaemonSetCondition] = ABSENT
     current_number_scheduled: int = field(default_factory=int)
     desired_number_scheduled: int = field(default_factory=int)
     number_available: int | None = None
@@ -117,7 +118,7 @@ class DaemonSetCondition(Model, kw_only=True):
 class DaemonSetList(Model, kw_only=True):
     api_version: str = constant("apps/v1")
     kind: str = constant("DaemonSetList")
-    items: list[DaemonSet] = []
+    items: list[DaemonSet] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -149,7 +150,7 @@ class DeploymentSpec(Model, kw_only=True):
 class DeploymentStatus(Model, kw_only=True):
     available_replicas: int | None = None
     collision_count: int | None = None
-    conditions: list[DeploymentCondition] = []
+    conditions: list[DeploymentCondition] = ABSENT
     observed_generation: int | None = None
     ready_replicas: int | None = None
     replicas: int | None = None
@@ -183,7 +184,7 @@ class DeploymentCondition(Model, kw_only=True):
 class DeploymentList(Model, kw_only=True):
     api_version: str = constant("apps/v1")
     kind: str = constant("DeploymentList")
-    items: list[Deployment] = []
+    items: list[Deployment] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -196,7 +197,7 @@ class ReplicaSetSpec(Model, kw_only=True):
 
 class ReplicaSetStatus(Model, kw_only=True):
     available_replicas: int | None = None
-    conditions: list[ReplicaSetCondition] = []
+    conditions: list[ReplicaSetCondition] = ABSENT
     fully_labeled_replicas: int | None = None
     observed_generation: int | None = None
     ready_replicas: int | None = None
@@ -228,7 +229,7 @@ class ReplicaSetCondition(Model, kw_only=True):
 class ReplicaSetList(Model, kw_only=True):
     api_version: str = constant("apps/v1")
     kind: str = constant("ReplicaSetList")
-    items: list[ReplicaSet] = []
+    items: list[ReplicaSet] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -262,7 +263,7 @@ class StatefulSetSpec(Model, kw_only=True):
     service_name: str | None = None
     template: core_v1.PodTemplateSpec = field(default_factory=core_v1.PodTemplateSpec)
     update_strategy: StatefulSetUpdateStrategy = field(default_factory=StatefulSetUpdateStrategy)
-    volume_claim_templates: list[core_v1.PersistentVolumeClaim] = []
+    volume_claim_templates: list[core_v1.PersistentVolumeClaim] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "volumeClaimTemplates": Merging(list_type="atomic"),
@@ -272,7 +273,7 @@ class StatefulSetSpec(Model, kw_only=True):
 class StatefulSetStatus(Model, kw_only=True):
     available_replicas: int | None = None
     collision_count: int | None = None
-    conditions: list[StatefulSetCondition] = []
+    conditions: list[StatefulSetCondition] = ABSENT
     current_replicas: int | None = None
     current_revision: str | None = None
     observed_generation: int | None = None
@@ -306,5 +307,5 @@ class StatefulSetCondition(Model, kw_only=True):
 class StatefulSetList(Model, kw_only=True):
     api_version: str = constant("apps/v1")
     kind: str = constant("StatefulSetList")
-    items: list[StatefulSet] = []
+    items: list[StatefulSet] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -34,7 +35,7 @@ class BoundObjectReference(Model, kw_only=True):
 
 class UserInfo(Model, kw_only=True):
     extra: dict[str, list[str]] = {}
-    groups: list[str] = []
+    groups: list[str] = ABSENT
     uid: str | None = None
     username: str | None = None
 
@@ -56,7 +57,7 @@ class SelfSubjectReview(Cluster, kw_only=True):
 
 
 class TokenRequestSpec(Model, kw_only=True):
-    audiences: list[str] = []
+    audiences: list[str] = ABSENT
     bound_object_ref: BoundObjectReference | None = None
     expiration_seconds: int | None = None
 
@@ -79,7 +80,7 @@ class TokenRequest(Model, kw_only=True):
 
 
 class TokenReviewSpec(Model, kw_only=True):
-    audiences: list[str] = []
+    audiences: list[str] = ABSENT
     token: str
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -88,7 +89,7 @@ class TokenReviewSpec(Model, kw_only=True):
 
 
 class TokenReviewStatus(Model, kw_only=True):
-    audiences: list[str] = []
+    audiences: list[str] = ABSENT
     authenticated: bool | None = None
     error: str | None = None
     user: UserInfo = field(default_factory=UserInfo)

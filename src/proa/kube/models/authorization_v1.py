@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster, Namespaced
 
@@ -31,7 +32,7 @@ __all__ = [
 
 class FieldSelectorAttributes(Model, kw_only=True):
     raw_selector: str | None = None
-    requirements: list[meta_v1.FieldSelectorRequirement] = []
+    requirements: list[meta_v1.FieldSelectorRequirement] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "requirements": Merging(list_type="atomic"),
@@ -40,7 +41,7 @@ class FieldSelectorAttributes(Model, kw_only=True):
 
 class LabelSelectorAttributes(Model, kw_only=True):
     raw_selector: str | None = None
-    requirements: list[meta_v1.LabelSelectorRequirement] = []
+    requirements: list[meta_v1.LabelSelectorRequirement] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "requirements": Merging(list_type="atomic"),
@@ -66,7 +67,7 @@ class ResourceAttributes(Model, kw_only=True):
 
 class SubjectAccessReviewSpec(Model, kw_only=True):
     extra: dict[str, list[str]] = {}
-    groups: list[str] = []
+    groups: list[str] = ABSENT
     non_resource_attributes: NonResourceAttributes | None = None
     resource_attributes: ResourceAttributes | None = None
     uid: str | None = None
@@ -94,8 +95,8 @@ class LocalSubjectAccessReview(Namespaced, kw_only=True):
 
 
 class NonResourceRule(Model, kw_only=True):
-    non_resource_urls: list[str] = field(default_factory=list, name="nonResourceURLs")
-    verbs: list[str] = []
+    non_resource_urls: list[str] = field(default=ABSENT, name="nonResourceURLs")
+    verbs: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "nonResourceURLs": Merging(list_type="atomic"),
@@ -104,10 +105,10 @@ class NonResourceRule(Model, kw_only=True):
 
 
 class ResourceRule(Model, kw_only=True):
-    api_groups: list[str] = []
-    resource_names: list[str] = []
-    resources: list[str] = []
-    verbs: list[str] = []
+    api_groups: list[str] = ABSENT
+    resource_names: list[str] = ABSENT
+    resources: list[str] = ABSENT
+    verbs: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "apiGroups": Merging(list_type="atomic"),
@@ -138,8 +139,8 @@ class SelfSubjectRulesReviewSpec(Model, kw_only=True):
 class SubjectRulesReviewStatus(Model, kw_only=True):
     evaluation_error: str | None = None
     incomplete: bool = field(default_factory=bool)
-    non_resource_rules: list[NonResourceRule] = []
-    resource_rules: list[ResourceRule] = []
+    non_resource_rules: list[NonResourceRule] = ABSENT
+    resource_rules: list[ResourceRule] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "nonResourceRules": Merging(list_type="atomic"),

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Model, ResourceInfo, constant
 from proa.kube.models._resource import Namespaced
 
@@ -56,7 +57,7 @@ class HorizontalPodAutoscaler(Namespaced, kw_only=True):
 class HorizontalPodAutoscalerList(Model, kw_only=True):
     api_version: str = constant("autoscaling/v1")
     kind: str = constant("HorizontalPodAutoscalerList")
-    items: list[HorizontalPodAutoscaler] = []
+    items: list[HorizontalPodAutoscaler] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 

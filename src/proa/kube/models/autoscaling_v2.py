@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._quantity import Quantity
 from proa.kube.models._resource import Namespaced
@@ -93,7 +94,7 @@ class HPAScalingPolicy(Model, kw_only=True):
 
 
 class HPAScalingRules(Model, kw_only=True):
-    policies: list[HPAScalingPolicy] = []
+    policies: list[HPAScalingPolicy] = ABSENT
     select_policy: str | None = None
     stabilization_window_seconds: int | None = None
     tolerance: Quantity | None = None
@@ -111,7 +112,7 @@ class HorizontalPodAutoscalerBehavior(Model, kw_only=True):
 class HorizontalPodAutoscalerSpec(Model, kw_only=True):
     behavior: HorizontalPodAutoscalerBehavior | None = None
     max_replicas: int
-    metrics: list[MetricSpec] = []
+    metrics: list[MetricSpec] = ABSENT
     min_replicas: int | None = None
     scale_target_ref: CrossVersionObjectReference
 
@@ -121,8 +122,8 @@ class HorizontalPodAutoscalerSpec(Model, kw_only=True):
 
 
 class HorizontalPodAutoscalerStatus(Model, kw_only=True):
-    conditions: list[HorizontalPodAutoscalerCondition] = []
-    current_metrics: list[MetricStatus] = []
+    conditions: list[HorizontalPodAutoscalerCondition] = ABSENT
+    current_metrics: list[MetricStatus] = ABSENT
     current_replicas: int | None = None
     desired_replicas: int = field(default_factory=int)
     last_scale_time: datetime | None = None
@@ -154,7 +155,7 @@ class HorizontalPodAutoscalerCondition(Model, kw_only=True):
 class HorizontalPodAutoscalerList(Model, kw_only=True):
     api_version: str = constant("autoscaling/v2")
     kind: str = constant("HorizontalPodAutoscalerList")
-    items: list[HorizontalPodAutoscaler] = []
+    items: list[HorizontalPodAutoscaler] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Namespaced
 
@@ -33,7 +34,7 @@ __all__ = [
 
 
 class PodFailurePolicy(Model, kw_only=True):
-    rules: list[PodFailurePolicyRule] = []
+    rules: list[PodFailurePolicyRule] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "rules": Merging(list_type="atomic"),
@@ -41,7 +42,7 @@ class PodFailurePolicy(Model, kw_only=True):
 
 
 class SuccessPolicy(Model, kw_only=True):
-    rules: list[SuccessPolicyRule] = []
+    rules: list[SuccessPolicyRule] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "rules": Merging(list_type="atomic"),
@@ -84,7 +85,7 @@ class CronJobSpec(Model, kw_only=True):
 
 
 class CronJobStatus(Model, kw_only=True):
-    active: list[core_v1.ObjectReference] = []
+    active: list[core_v1.ObjectReference] = ABSENT
     last_schedule_time: datetime | None = None
     last_successful_time: datetime | None = None
 
@@ -105,13 +106,13 @@ class CronJob(Namespaced, kw_only=True):
 class CronJobList(Model, kw_only=True):
     api_version: str = constant("batch/v1")
     kind: str = constant("CronJobList")
-    items: list[CronJob] = []
+    items: list[CronJob] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class UncountedTerminatedPods(Model, kw_only=True):
-    failed: list[str] = []
-    succeeded: list[str] = []
+    failed: list[str] = ABSENT
+    succeeded: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "failed": Merging(list_type="set"),
@@ -123,7 +124,7 @@ class JobStatus(Model, kw_only=True):
     active: int | None = None
     completed_indexes: str | None = None
     completion_time: datetime | None = None
-    conditions: list[JobCondition] = []
+    conditions: list[JobCondition] = ABSENT
     failed: int | None = None
     failed_indexes: str | None = None
     ready: int | None = None
@@ -158,14 +159,14 @@ class JobCondition(Model, kw_only=True):
 class JobList(Model, kw_only=True):
     api_version: str = constant("batch/v1")
     kind: str = constant("JobList")
-    items: list[Job] = []
+    items: list[Job] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class PodFailurePolicyOnExitCodesRequirement(Model, kw_only=True):
     container_name: str | None = None
     operator: str
-    values: list[int] = []
+    values: list[int] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "values": Merging(list_type="set"),
@@ -180,7 +181,7 @@ class PodFailurePolicyOnPodConditionsPattern(Model, kw_only=True):
 class PodFailurePolicyRule(Model, kw_only=True):
     action: str
     on_exit_codes: PodFailurePolicyOnExitCodesRequirement | None = None
-    on_pod_conditions: list[PodFailurePolicyOnPodConditionsPattern] = []
+    on_pod_conditions: list[PodFailurePolicyOnPodConditionsPattern] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "onPodConditions": Merging(list_type="atomic"),

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -23,11 +24,11 @@ __all__ = [
 class CertificateSigningRequestSpec(Model, kw_only=True):
     expiration_seconds: int | None = None
     extra: dict[str, list[str]] = {}
-    groups: list[str] = []
+    groups: list[str] = ABSENT
     request: bytes
     signer_name: str
     uid: str | None = None
-    usages: list[str] = []
+    usages: list[str] = ABSENT
     username: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -38,7 +39,7 @@ class CertificateSigningRequestSpec(Model, kw_only=True):
 
 class CertificateSigningRequestStatus(Model, kw_only=True):
     certificate: bytes | None = None
-    conditions: list[CertificateSigningRequestCondition] = []
+    conditions: list[CertificateSigningRequestCondition] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",)),
@@ -66,5 +67,5 @@ class CertificateSigningRequestCondition(Model, kw_only=True):
 class CertificateSigningRequestList(Model, kw_only=True):
     api_version: str = constant("certificates.k8s.io/v1")
     kind: str = constant("CertificateSigningRequestList")
-    items: list[CertificateSigningRequest] = []
+    items: list[CertificateSigningRequest] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

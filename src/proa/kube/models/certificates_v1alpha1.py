@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -33,5 +34,5 @@ class ClusterTrustBundle(Cluster, kw_only=True):
 class ClusterTrustBundleList(Model, kw_only=True):
     api_version: str = constant("certificates.k8s.io/v1alpha1")
     kind: str = constant("ClusterTrustBundleList")
-    items: list[ClusterTrustBundle] = []
+    items: list[ClusterTrustBundle] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster, Namespaced
 
@@ -38,7 +39,7 @@ class ClusterTrustBundle(Cluster, kw_only=True):
 class ClusterTrustBundleList(Model, kw_only=True):
     api_version: str = constant("certificates.k8s.io/v1beta1")
     kind: str = constant("ClusterTrustBundleList")
-    items: list[ClusterTrustBundle] = []
+    items: list[ClusterTrustBundle] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -60,7 +61,7 @@ class PodCertificateRequestSpec(Model, kw_only=True):
 class PodCertificateRequestStatus(Model, kw_only=True):
     begin_refresh_at: datetime | None = None
     certificate_chain: str | None = None
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
     not_after: datetime | None = None
     not_before: datetime | None = None
 
@@ -81,5 +82,5 @@ class PodCertificateRequest(Namespaced, kw_only=True):
 class PodCertificateRequestList(Model, kw_only=True):
     api_version: str = constant("certificates.k8s.io/v1beta1")
     kind: str = constant("PodCertificateRequestList")
-    items: list[PodCertificateRequest] = []
+    items: list[PodCertificateRequest] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

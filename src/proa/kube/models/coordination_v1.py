@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Model, ResourceInfo, constant
 from proa.kube.models._resource import Namespaced
 from proa.kube.models._time import MicroTime
@@ -39,5 +40,5 @@ class Lease(Namespaced, kw_only=True):
 class LeaseList(Model, kw_only=True):
     api_version: str = constant("coordination.k8s.io/v1")
     kind: str = constant("LeaseList")
-    items: list[Lease] = []
+    items: list[Lease] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Model, ResourceInfo, constant
 from proa.kube.models._resource import Namespaced
 from proa.kube.models._time import MicroTime
@@ -38,5 +39,5 @@ class LeaseCandidate(Namespaced, kw_only=True):
 class LeaseCandidateList(Model, kw_only=True):
     api_version: str = constant("coordination.k8s.io/v1beta1")
     kind: str = constant("LeaseCandidateList")
-    items: list[LeaseCandidate] = []
+    items: list[LeaseCandidate] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

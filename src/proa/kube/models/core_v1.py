@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._int_or_string import IntOrString
 from proa.kube.models._quantity import Quantity
@@ -248,7 +249,7 @@ class AWSElasticBlockStoreVolumeSource(Model, kw_only=True):
 
 
 class NodeSelector(Model, kw_only=True):
-    node_selector_terms: list[NodeSelectorTerm] = []
+    node_selector_terms: list[NodeSelectorTerm] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "nodeSelectorTerms": Merging(list_type="atomic"),
@@ -256,7 +257,7 @@ class NodeSelector(Model, kw_only=True):
 
 
 class NodeAffinity(Model, kw_only=True):
-    preferred_during_scheduling_ignored_during_execution: list[PreferredSchedulingTerm] = []
+    preferred_during_scheduling_ignored_during_execution: list[PreferredSchedulingTerm] = ABSENT
     required_during_scheduling_ignored_during_execution: NodeSelector | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -265,8 +266,8 @@ class NodeAffinity(Model, kw_only=True):
 
 
 class PodAffinity(Model, kw_only=True):
-    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] = []
-    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] = []
+    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] = ABSENT
+    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "preferredDuringSchedulingIgnoredDuringExecution": Merging(list_type="atomic"),
@@ -275,8 +276,8 @@ class PodAffinity(Model, kw_only=True):
 
 
 class PodAntiAffinity(Model, kw_only=True):
-    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] = []
-    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] = []
+    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] = ABSENT
+    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "preferredDuringSchedulingIgnoredDuringExecution": Merging(list_type="atomic"),
@@ -371,8 +372,8 @@ class CSIVolumeSource(Model, kw_only=True):
 
 
 class Capabilities(Model, kw_only=True):
-    add: list[str] = []
-    drop: list[str] = []
+    add: list[str] = ABSENT
+    drop: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "add": Merging(list_type="atomic"),
@@ -381,7 +382,7 @@ class Capabilities(Model, kw_only=True):
 
 
 class CephFSPersistentVolumeSource(Model, kw_only=True):
-    monitors: list[str] = []
+    monitors: list[str] = ABSENT
     path: str | None = None
     read_only: bool | None = None
     secret_file: str | None = None
@@ -394,7 +395,7 @@ class CephFSPersistentVolumeSource(Model, kw_only=True):
 
 
 class CephFSVolumeSource(Model, kw_only=True):
-    monitors: list[str] = []
+    monitors: list[str] = ABSENT
     path: str | None = None
     read_only: bool | None = None
     secret_file: str | None = None
@@ -442,7 +443,7 @@ class ComponentCondition(Model, kw_only=True):
 class ComponentStatus(Cluster, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ComponentStatus")
-    conditions: list[ComponentCondition] = []
+    conditions: list[ComponentCondition] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("", "v1", "ComponentStatus", "componentstatuses", "componentstatus", False, short_names=("cs",))
 
@@ -454,7 +455,7 @@ class ComponentStatus(Cluster, kw_only=True):
 class ComponentStatusList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ComponentStatusList")
-    items: list[ComponentStatus] = []
+    items: list[ComponentStatus] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -482,7 +483,7 @@ class ConfigMapKeySelector(Model, kw_only=True):
 class ConfigMapList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ConfigMapList")
-    items: list[ConfigMap] = []
+    items: list[ConfigMap] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -495,7 +496,7 @@ class ConfigMapNodeConfigSource(Model, kw_only=True):
 
 
 class ConfigMapProjection(Model, kw_only=True):
-    items: list[KeyToPath] = []
+    items: list[KeyToPath] = ABSENT
     name: str | None = None
     optional: bool | None = None
 
@@ -506,7 +507,7 @@ class ConfigMapProjection(Model, kw_only=True):
 
 class ConfigMapVolumeSource(Model, kw_only=True):
     default_mode: int | None = None
-    items: list[KeyToPath] = []
+    items: list[KeyToPath] = ABSENT
     name: str | None = None
     optional: bool | None = None
 
@@ -516,7 +517,7 @@ class ConfigMapVolumeSource(Model, kw_only=True):
 
 
 class ExecAction(Model, kw_only=True):
-    command: list[str] = []
+    command: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "command": Merging(list_type="atomic"),
@@ -525,7 +526,7 @@ class ExecAction(Model, kw_only=True):
 
 class HTTPGetAction(Model, kw_only=True):
     host: str | None = None
-    http_headers: list[HTTPHeader] = []
+    http_headers: list[HTTPHeader] = ABSENT
     path: str | None = None
     port: IntOrString
     scheme: str | None = None
@@ -576,7 +577,7 @@ class Probe(Model, kw_only=True):
 
 
 class ResourceRequirements(Model, kw_only=True):
-    claims: list[ResourceClaim] = []
+    claims: list[ResourceClaim] = ABSENT
     limits: dict[str, Quantity] = {}
     requests: dict[str, Quantity] = {}
 
@@ -620,21 +621,21 @@ class SecurityContext(Model, kw_only=True):
 
 
 class Container(Model, kw_only=True):
-    args: list[str] = []
-    command: list[str] = []
-    env: list[EnvVar] = []
-    env_from: list[EnvFromSource] = []
+    args: list[str] = ABSENT
+    command: list[str] = ABSENT
+    env: list[EnvVar] = ABSENT
+    env_from: list[EnvFromSource] = ABSENT
     image: str | None = None
     image_pull_policy: str | None = None
     lifecycle: Lifecycle | None = None
     liveness_probe: Probe | None = None
     name: str
-    ports: list[ContainerPort] = []
+    ports: list[ContainerPort] = ABSENT
     readiness_probe: Probe | None = None
-    resize_policy: list[ContainerResizePolicy] = []
+    resize_policy: list[ContainerResizePolicy] = ABSENT
     resources: ResourceRequirements = field(default_factory=ResourceRequirements)
     restart_policy: str | None = None
-    restart_policy_rules: list[ContainerRestartRule] = []
+    restart_policy_rules: list[ContainerRestartRule] = ABSENT
     security_context: SecurityContext | None = None
     startup_probe: Probe | None = None
     stdin: bool | None = None
@@ -642,8 +643,8 @@ class Container(Model, kw_only=True):
     termination_message_path: str | None = None
     termination_message_policy: str | None = None
     tty: bool | None = None
-    volume_devices: list[VolumeDevice] = []
-    volume_mounts: list[VolumeMount] = []
+    volume_devices: list[VolumeDevice] = ABSENT
+    volume_mounts: list[VolumeMount] = ABSENT
     working_dir: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -666,7 +667,7 @@ class ContainerExtendedResourceRequest(Model, kw_only=True):
 
 
 class ContainerImage(Model, kw_only=True):
-    names: list[str] = []
+    names: list[str] = ABSENT
     size_bytes: int | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -689,7 +690,7 @@ class ContainerResizePolicy(Model, kw_only=True):
 
 class ContainerRestartRuleOnExitCodes(Model, kw_only=True):
     operator: str
-    values: list[int] = []
+    values: list[int] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "values": Merging(list_type="set"),
@@ -728,7 +729,7 @@ class ContainerState(Model, kw_only=True):
 
 class LinuxContainerUser(Model, kw_only=True):
     gid: int
-    supplemental_groups: list[int] = []
+    supplemental_groups: list[int] = ABSENT
     uid: int
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -742,7 +743,7 @@ class ContainerUser(Model, kw_only=True):
 
 class ContainerStatus(Model, kw_only=True):
     allocated_resources: dict[str, Quantity] = {}
-    allocated_resources_status: list[ResourceStatus] = []
+    allocated_resources_status: list[ResourceStatus] = ABSENT
     container_id: str | None = field(default=None, name="containerID")
     image: str
     image_id: str = field(name="imageID")
@@ -755,7 +756,7 @@ class ContainerStatus(Model, kw_only=True):
     state: ContainerState = field(default_factory=ContainerState)
     stop_signal: str | None = None
     user: ContainerUser | None = None
-    volume_mounts: list[VolumeMountStatus] = []
+    volume_mounts: list[VolumeMountStatus] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "allocatedResourcesStatus": Merging(list_type="map", keys=("name",), strategy="merge", merge_key="name"),
@@ -768,7 +769,7 @@ class DaemonEndpoint(Model, kw_only=True):
 
 
 class DownwardAPIProjection(Model, kw_only=True):
-    items: list[DownwardAPIVolumeFile] = []
+    items: list[DownwardAPIVolumeFile] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "items": Merging(list_type="atomic"),
@@ -795,7 +796,7 @@ class DownwardAPIVolumeFile(Model, kw_only=True):
 
 class DownwardAPIVolumeSource(Model, kw_only=True):
     default_mode: int | None = None
-    items: list[DownwardAPIVolumeFile] = []
+    items: list[DownwardAPIVolumeFile] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "items": Merging(list_type="atomic"),
@@ -822,9 +823,9 @@ class EndpointPort(Model, kw_only=True):
 
 
 class EndpointSubset(Model, kw_only=True):
-    addresses: list[EndpointAddress] = []
-    not_ready_addresses: list[EndpointAddress] = []
-    ports: list[EndpointPort] = []
+    addresses: list[EndpointAddress] = ABSENT
+    not_ready_addresses: list[EndpointAddress] = ABSENT
+    ports: list[EndpointPort] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "addresses": Merging(list_type="atomic"),
@@ -836,7 +837,7 @@ class EndpointSubset(Model, kw_only=True):
 class Endpoints(Namespaced, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("Endpoints")
-    subsets: list[EndpointSubset] = []
+    subsets: list[EndpointSubset] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("", "v1", "Endpoints", "endpoints", "endpoints", True, short_names=("ep",))
 
@@ -848,7 +849,7 @@ class Endpoints(Namespaced, kw_only=True):
 class EndpointsList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("EndpointsList")
-    items: list[Endpoints] = []
+    items: list[Endpoints] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -891,21 +892,21 @@ class EnvVar(Model, kw_only=True):
 
 
 class EphemeralContainer(Model, kw_only=True):
-    args: list[str] = []
-    command: list[str] = []
-    env: list[EnvVar] = []
-    env_from: list[EnvFromSource] = []
+    args: list[str] = ABSENT
+    command: list[str] = ABSENT
+    env: list[EnvVar] = ABSENT
+    env_from: list[EnvFromSource] = ABSENT
     image: str | None = None
     image_pull_policy: str | None = None
     lifecycle: Lifecycle | None = None
     liveness_probe: Probe | None = None
     name: str
-    ports: list[ContainerPort] = []
+    ports: list[ContainerPort] = ABSENT
     readiness_probe: Probe | None = None
-    resize_policy: list[ContainerResizePolicy] = []
+    resize_policy: list[ContainerResizePolicy] = ABSENT
     resources: ResourceRequirements = field(default_factory=ResourceRequirements)
     restart_policy: str | None = None
-    restart_policy_rules: list[ContainerRestartRule] = []
+    restart_policy_rules: list[ContainerRestartRule] = ABSENT
     security_context: SecurityContext | None = None
     startup_probe: Probe | None = None
     stdin: bool | None = None
@@ -914,8 +915,8 @@ class EphemeralContainer(Model, kw_only=True):
     termination_message_path: str | None = None
     termination_message_policy: str | None = None
     tty: bool | None = None
-    volume_devices: list[VolumeDevice] = []
-    volume_mounts: list[VolumeMount] = []
+    volume_devices: list[VolumeDevice] = ABSENT
+    volume_mounts: list[VolumeMount] = ABSENT
     working_dir: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -950,7 +951,7 @@ class VolumeResourceRequirements(Model, kw_only=True):
 
 
 class PersistentVolumeClaimSpec(Model, kw_only=True):
-    access_modes: list[str] = []
+    access_modes: list[str] = ABSENT
     data_source: TypedLocalObjectReference | None = None
     data_source_ref: TypedObjectReference | None = None
     resources: VolumeResourceRequirements = field(default_factory=VolumeResourceRequirements)
@@ -1008,7 +1009,7 @@ class Event(Namespaced, kw_only=True):
 class EventList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("EventList")
-    items: list[Event] = []
+    items: list[Event] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1016,8 +1017,8 @@ class FCVolumeSource(Model, kw_only=True):
     fs_type: str | None = None
     lun: int | None = None
     read_only: bool | None = None
-    target_wwns: list[str] = field(default_factory=list, name="targetWWNs")
-    wwids: list[str] = []
+    target_wwns: list[str] = field(default=ABSENT, name="targetWWNs")
+    wwids: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "targetWWNs": Merging(list_type="atomic"),
@@ -1078,7 +1079,7 @@ class HTTPHeader(Model, kw_only=True):
 
 
 class HostAlias(Model, kw_only=True):
-    hostnames: list[str] = []
+    hostnames: list[str] = ABSENT
     ip: str
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -1103,7 +1104,7 @@ class ISCSIPersistentVolumeSource(Model, kw_only=True):
     iqn: str
     iscsi_interface: str | None = None
     lun: int
-    portals: list[str] = []
+    portals: list[str] = ABSENT
     read_only: bool | None = None
     secret_ref: SecretReference | None = None
     target_portal: str
@@ -1121,7 +1122,7 @@ class ISCSIVolumeSource(Model, kw_only=True):
     iqn: str
     iscsi_interface: str | None = None
     lun: int
-    portals: list[str] = []
+    portals: list[str] = ABSENT
     read_only: bool | None = None
     secret_ref: LocalObjectReference | None = None
     target_portal: str
@@ -1147,7 +1148,7 @@ class KeyToPath(Model, kw_only=True):
 
 
 class LimitRangeSpec(Model, kw_only=True):
-    limits: list[LimitRangeItem] = []
+    limits: list[LimitRangeItem] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "limits": Merging(list_type="atomic"),
@@ -1174,7 +1175,7 @@ class LimitRangeItem(Model, kw_only=True):
 class LimitRangeList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("LimitRangeList")
-    items: list[LimitRange] = []
+    items: list[LimitRange] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1182,7 +1183,7 @@ class LoadBalancerIngress(Model, kw_only=True):
     hostname: str | None = None
     ip: str | None = None
     ip_mode: str | None = None
-    ports: list[PortStatus] = []
+    ports: list[PortStatus] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "ports": Merging(list_type="atomic"),
@@ -1190,7 +1191,7 @@ class LoadBalancerIngress(Model, kw_only=True):
 
 
 class LoadBalancerStatus(Model, kw_only=True):
-    ingress: list[LoadBalancerIngress] = []
+    ingress: list[LoadBalancerIngress] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "ingress": Merging(list_type="atomic"),
@@ -1214,7 +1215,7 @@ class NFSVolumeSource(Model, kw_only=True):
 
 
 class NamespaceSpec(Model, kw_only=True):
-    finalizers: list[str] = []
+    finalizers: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "finalizers": Merging(list_type="atomic"),
@@ -1222,7 +1223,7 @@ class NamespaceSpec(Model, kw_only=True):
 
 
 class NamespaceStatus(Model, kw_only=True):
-    conditions: list[NamespaceCondition] = []
+    conditions: list[NamespaceCondition] = ABSENT
     phase: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -1250,7 +1251,7 @@ class NamespaceCondition(Model, kw_only=True):
 class NamespaceList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("NamespaceList")
-    items: list[Namespace] = []
+    items: list[Namespace] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1262,9 +1263,9 @@ class NodeSpec(Model, kw_only=True):
     config_source: NodeConfigSource | None = None
     external_id: str | None = field(default=None, name="externalID")
     pod_cidr: str | None = field(default=None, name="podCIDR")
-    pod_cidrs: list[str] = field(default_factory=list, name="podCIDRs")
+    pod_cidrs: list[str] = field(default=ABSENT, name="podCIDRs")
     provider_id: str | None = field(default=None, name="providerID")
-    taints: list[Taint] = []
+    taints: list[Taint] = ABSENT
     unschedulable: bool | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -1307,20 +1308,20 @@ class NodeSystemInfo(Model, kw_only=True):
 
 
 class NodeStatus(Model, kw_only=True):
-    addresses: list[NodeAddress] = []
+    addresses: list[NodeAddress] = ABSENT
     allocatable: dict[str, Quantity] = {}
     capacity: dict[str, Quantity] = {}
-    conditions: list[NodeCondition] = []
+    conditions: list[NodeCondition] = ABSENT
     config: NodeConfigStatus | None = None
     daemon_endpoints: NodeDaemonEndpoints = field(default_factory=NodeDaemonEndpoints)
-    declared_features: list[str] = []
+    declared_features: list[str] = ABSENT
     features: NodeFeatures | None = None
-    images: list[ContainerImage] = []
+    images: list[ContainerImage] = ABSENT
     node_info: NodeSystemInfo | None = None
     phase: str | None = None
-    runtime_handlers: list[NodeRuntimeHandler] = []
-    volumes_attached: list[AttachedVolume] = []
-    volumes_in_use: list[str] = []
+    runtime_handlers: list[NodeRuntimeHandler] = ABSENT
+    volumes_attached: list[AttachedVolume] = ABSENT
+    volumes_in_use: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "addresses": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -1348,7 +1349,7 @@ class NodeAddress(Model, kw_only=True):
 
 
 class NodeAllocatableResourceClaimStatus(Model, kw_only=True):
-    containers: list[str] = []
+    containers: list[str] = ABSENT
     resource_claim_name: str
     resources: dict[str, Quantity] = {}
 
@@ -1369,7 +1370,7 @@ class NodeCondition(Model, kw_only=True):
 class NodeList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("NodeList")
-    items: list[Node] = []
+    items: list[Node] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1386,7 +1387,7 @@ class NodeRuntimeHandler(Model, kw_only=True):
 class NodeSelectorRequirement(Model, kw_only=True):
     key: str
     operator: str
-    values: list[str] = []
+    values: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "values": Merging(list_type="atomic"),
@@ -1394,8 +1395,8 @@ class NodeSelectorRequirement(Model, kw_only=True):
 
 
 class NodeSelectorTerm(Model, kw_only=True):
-    match_expressions: list[NodeSelectorRequirement] = []
-    match_fields: list[NodeSelectorRequirement] = []
+    match_expressions: list[NodeSelectorRequirement] = ABSENT
+    match_fields: list[NodeSelectorRequirement] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "matchExpressions": Merging(list_type="atomic"),
@@ -1431,7 +1432,7 @@ class RBDPersistentVolumeSource(Model, kw_only=True):
     fs_type: str | None = None
     image: str
     keyring: str | None = None
-    monitors: list[str] = []
+    monitors: list[str] = ABSENT
     pool: str | None = None
     read_only: bool | None = None
     secret_ref: SecretReference | None = None
@@ -1471,7 +1472,7 @@ class VsphereVirtualDiskVolumeSource(Model, kw_only=True):
 
 
 class PersistentVolumeSpec(Model, kw_only=True):
-    access_modes: list[str] = []
+    access_modes: list[str] = ABSENT
     aws_elastic_block_store: AWSElasticBlockStoreVolumeSource | None = None
     azure_disk: AzureDiskVolumeSource | None = None
     azure_file: AzureFilePersistentVolumeSource | None = None
@@ -1488,7 +1489,7 @@ class PersistentVolumeSpec(Model, kw_only=True):
     host_path: HostPathVolumeSource | None = None
     iscsi: ISCSIPersistentVolumeSource | None = None
     local: LocalVolumeSource | None = None
-    mount_options: list[str] = []
+    mount_options: list[str] = ABSENT
     nfs: NFSVolumeSource | None = None
     node_affinity: VolumeNodeAffinity | None = None
     persistent_volume_reclaim_policy: str | None = None
@@ -1527,11 +1528,11 @@ class PersistentVolume(Cluster, kw_only=True):
 
 
 class PersistentVolumeClaimStatus(Model, kw_only=True):
-    access_modes: list[str] = []
+    access_modes: list[str] = ABSENT
     allocated_resource_statuses: dict[str, str] = {}
     allocated_resources: dict[str, Quantity] = {}
     capacity: dict[str, Quantity] = {}
-    conditions: list[PersistentVolumeClaimCondition] = []
+    conditions: list[PersistentVolumeClaimCondition] = ABSENT
     current_volume_attributes_class_name: str | None = None
     modify_volume_status: ModifyVolumeStatus | None = None
     phase: str | None = None
@@ -1564,7 +1565,7 @@ class PersistentVolumeClaimCondition(Model, kw_only=True):
 class PersistentVolumeClaimList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("PersistentVolumeClaimList")
-    items: list[PersistentVolumeClaim] = []
+    items: list[PersistentVolumeClaim] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1576,14 +1577,14 @@ class PersistentVolumeClaimVolumeSource(Model, kw_only=True):
 class PersistentVolumeList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("PersistentVolumeList")
-    items: list[PersistentVolume] = []
+    items: list[PersistentVolume] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class PodDNSConfig(Model, kw_only=True):
-    nameservers: list[str] = []
-    options: list[PodDNSConfigOption] = []
-    searches: list[str] = []
+    nameservers: list[str] = ABSENT
+    options: list[PodDNSConfigOption] = ABSENT
+    searches: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "nameservers": Merging(list_type="atomic"),
@@ -1610,9 +1611,9 @@ class PodSecurityContext(Model, kw_only=True):
     se_linux_change_policy: str | None = None
     se_linux_options: SELinuxOptions | None = None
     seccomp_profile: SeccompProfile | None = None
-    supplemental_groups: list[int] = []
+    supplemental_groups: list[int] = ABSENT
     supplemental_groups_policy: str | None = None
-    sysctls: list[Sysctl] = []
+    sysctls: list[Sysctl] = ABSENT
     windows_options: WindowsSecurityContextOptions | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -1625,20 +1626,20 @@ class PodSpec(Model, kw_only=True):
     active_deadline_seconds: int | None = None
     affinity: Affinity | None = None
     automount_service_account_token: bool | None = None
-    containers: list[Container] = []
+    containers: list[Container] = ABSENT
     dns_config: PodDNSConfig | None = None
     dns_policy: str | None = None
     enable_service_links: bool | None = None
-    ephemeral_containers: list[EphemeralContainer] = []
-    host_aliases: list[HostAlias] = []
+    ephemeral_containers: list[EphemeralContainer] = ABSENT
+    host_aliases: list[HostAlias] = ABSENT
     host_ipc: bool | None = field(default=None, name="hostIPC")
     host_network: bool | None = None
     host_pid: bool | None = field(default=None, name="hostPID")
     host_users: bool | None = None
     hostname: str | None = None
     hostname_override: str | None = None
-    image_pull_secrets: list[LocalObjectReference] = []
-    init_containers: list[Container] = []
+    image_pull_secrets: list[LocalObjectReference] = ABSENT
+    init_containers: list[Container] = ABSENT
     node_name: str | None = None
     node_selector: dict[str, str] = {}
     os: PodOS | None = None
@@ -1646,13 +1647,13 @@ class PodSpec(Model, kw_only=True):
     preemption_policy: str | None = None
     priority: int | None = None
     priority_class_name: str | None = None
-    readiness_gates: list[PodReadinessGate] = []
-    resource_claims: list[PodResourceClaim] = []
+    readiness_gates: list[PodReadinessGate] = ABSENT
+    resource_claims: list[PodResourceClaim] = ABSENT
     resources: ResourceRequirements | None = None
     restart_policy: str | None = None
     runtime_class_name: str | None = None
     scheduler_name: str | None = None
-    scheduling_gates: list[PodSchedulingGate] = []
+    scheduling_gates: list[PodSchedulingGate] = ABSENT
     scheduling_group: PodSchedulingGroup | None = None
     security_context: PodSecurityContext | None = None
     service_account: str | None = None
@@ -1661,9 +1662,9 @@ class PodSpec(Model, kw_only=True):
     share_process_namespace: bool | None = None
     subdomain: str | None = None
     termination_grace_period_seconds: int | None = None
-    tolerations: list[Toleration] = []
-    topology_spread_constraints: list[TopologySpreadConstraint] = []
-    volumes: list[Volume] = []
+    tolerations: list[Toleration] = ABSENT
+    topology_spread_constraints: list[TopologySpreadConstraint] = ABSENT
+    volumes: list[Volume] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "containers": Merging(list_type="map", keys=("name",), strategy="merge", merge_key="name"),
@@ -1682,7 +1683,7 @@ class PodSpec(Model, kw_only=True):
 
 
 class PodExtendedResourceClaimStatus(Model, kw_only=True):
-    request_mappings: list[ContainerExtendedResourceRequest] = []
+    request_mappings: list[ContainerExtendedResourceRequest] = ABSENT
     resource_claim_name: str
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -1692,24 +1693,24 @@ class PodExtendedResourceClaimStatus(Model, kw_only=True):
 
 class PodStatus(Model, kw_only=True):
     allocated_resources: dict[str, Quantity] = {}
-    conditions: list[PodCondition] = []
-    container_statuses: list[ContainerStatus] = []
-    ephemeral_container_statuses: list[ContainerStatus] = []
+    conditions: list[PodCondition] = ABSENT
+    container_statuses: list[ContainerStatus] = ABSENT
+    ephemeral_container_statuses: list[ContainerStatus] = ABSENT
     extended_resource_claim_status: PodExtendedResourceClaimStatus | None = None
     host_ip: str | None = field(default=None, name="hostIP")
-    host_ips: list[HostIP] = field(default_factory=list, name="hostIPs")
-    init_container_statuses: list[ContainerStatus] = []
+    host_ips: list[HostIP] = field(default=ABSENT, name="hostIPs")
+    init_container_statuses: list[ContainerStatus] = ABSENT
     message: str | None = None
-    node_allocatable_resource_claim_statuses: list[NodeAllocatableResourceClaimStatus] = []
+    node_allocatable_resource_claim_statuses: list[NodeAllocatableResourceClaimStatus] = ABSENT
     nominated_node_name: str | None = None
     observed_generation: int | None = None
     phase: str | None = None
     pod_ip: str | None = field(default=None, name="podIP")
-    pod_ips: list[PodIP] = field(default_factory=list, name="podIPs")
+    pod_ips: list[PodIP] = field(default=ABSENT, name="podIPs")
     qos_class: str | None = None
     reason: str | None = None
     resize: str | None = None
-    resource_claim_statuses: list[PodResourceClaimStatus] = []
+    resource_claim_statuses: list[PodResourceClaimStatus] = ABSENT
     resources: ResourceRequirements | None = None
     start_time: datetime | None = None
 
@@ -1736,10 +1737,10 @@ class Pod(Namespaced, kw_only=True):
 
 class PodAffinityTerm(Model, kw_only=True):
     label_selector: meta_v1.LabelSelector | None = None
-    match_label_keys: list[str] = []
-    mismatch_label_keys: list[str] = []
+    match_label_keys: list[str] = ABSENT
+    mismatch_label_keys: list[str] = ABSENT
     namespace_selector: meta_v1.LabelSelector | None = None
-    namespaces: list[str] = []
+    namespaces: list[str] = ABSENT
     topology_key: str
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -1781,7 +1782,7 @@ class PodIP(Model, kw_only=True):
 class PodList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("PodList")
-    items: list[Pod] = []
+    items: list[Pod] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1820,7 +1821,7 @@ class PodTemplate(Namespaced, kw_only=True):
 class PodTemplateList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("PodTemplateList")
-    items: list[PodTemplate] = []
+    items: list[PodTemplate] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1837,7 +1838,7 @@ class PreferredSchedulingTerm(Model, kw_only=True):
 
 class ProjectedVolumeSource(Model, kw_only=True):
     default_mode: int | None = None
-    sources: list[VolumeProjection] = []
+    sources: list[VolumeProjection] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "sources": Merging(list_type="atomic"),
@@ -1848,7 +1849,7 @@ class RBDVolumeSource(Model, kw_only=True):
     fs_type: str | None = None
     image: str
     keyring: str | None = None
-    monitors: list[str] = []
+    monitors: list[str] = ABSENT
     pool: str | None = None
     read_only: bool | None = None
     secret_ref: LocalObjectReference | None = None
@@ -1872,7 +1873,7 @@ class ReplicationControllerSpec(Model, kw_only=True):
 
 class ReplicationControllerStatus(Model, kw_only=True):
     available_replicas: int | None = None
-    conditions: list[ReplicationControllerCondition] = []
+    conditions: list[ReplicationControllerCondition] = ABSENT
     fully_labeled_replicas: int | None = None
     observed_generation: int | None = None
     ready_replicas: int | None = None
@@ -1903,7 +1904,7 @@ class ReplicationControllerCondition(Model, kw_only=True):
 class ReplicationControllerList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ReplicationControllerList")
-    items: list[ReplicationController] = []
+    items: list[ReplicationController] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -1919,7 +1920,7 @@ class ResourceHealth(Model, kw_only=True):
 
 
 class ScopeSelector(Model, kw_only=True):
-    match_expressions: list[ScopedResourceSelectorRequirement] = []
+    match_expressions: list[ScopedResourceSelectorRequirement] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "matchExpressions": Merging(list_type="atomic"),
@@ -1929,7 +1930,7 @@ class ScopeSelector(Model, kw_only=True):
 class ResourceQuotaSpec(Model, kw_only=True):
     hard: dict[str, Quantity] = {}
     scope_selector: ScopeSelector | None = None
-    scopes: list[str] = []
+    scopes: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "scopes": Merging(list_type="atomic"),
@@ -1953,13 +1954,13 @@ class ResourceQuota(Namespaced, kw_only=True):
 class ResourceQuotaList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ResourceQuotaList")
-    items: list[ResourceQuota] = []
+    items: list[ResourceQuota] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class ResourceStatus(Model, kw_only=True):
     name: str
-    resources: list[ResourceHealth] = []
+    resources: list[ResourceHealth] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "resources": Merging(list_type="map", keys=("resourceID",)),
@@ -1982,7 +1983,7 @@ class ScaleIOVolumeSource(Model, kw_only=True):
 class ScopedResourceSelectorRequirement(Model, kw_only=True):
     operator: str
     scope_name: str
-    values: list[str] = []
+    values: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "values": Merging(list_type="atomic"),
@@ -2003,12 +2004,12 @@ class Secret(Namespaced, kw_only=True):
 class SecretList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("SecretList")
-    items: list[Secret] = []
+    items: list[Secret] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class SecretProjection(Model, kw_only=True):
-    items: list[KeyToPath] = []
+    items: list[KeyToPath] = ABSENT
     name: str | None = None
     optional: bool | None = None
 
@@ -2019,7 +2020,7 @@ class SecretProjection(Model, kw_only=True):
 
 class SecretVolumeSource(Model, kw_only=True):
     default_mode: int | None = None
-    items: list[KeyToPath] = []
+    items: list[KeyToPath] = ABSENT
     optional: bool | None = None
     secret_name: str | None = None
 
@@ -2035,18 +2036,18 @@ class SessionAffinityConfig(Model, kw_only=True):
 class ServiceSpec(Model, kw_only=True):
     allocate_load_balancer_node_ports: bool | None = None
     cluster_ip: str | None = field(default=None, name="clusterIP")
-    cluster_ips: list[str] = field(default_factory=list, name="clusterIPs")
-    external_ips: list[str] = field(default_factory=list, name="externalIPs")
+    cluster_ips: list[str] = field(default=ABSENT, name="clusterIPs")
+    external_ips: list[str] = field(default=ABSENT, name="externalIPs")
     external_name: str | None = None
     external_traffic_policy: str | None = None
     health_check_node_port: int | None = None
     internal_traffic_policy: str | None = None
-    ip_families: list[str] = []
+    ip_families: list[str] = ABSENT
     ip_family_policy: str | None = None
     load_balancer_class: str | None = None
     load_balancer_ip: str | None = field(default=None, name="loadBalancerIP")
-    load_balancer_source_ranges: list[str] = []
-    ports: list[ServicePort] = []
+    load_balancer_source_ranges: list[str] = ABSENT
+    ports: list[ServicePort] = ABSENT
     publish_not_ready_addresses: bool | None = None
     selector: dict[str, str] = {}
     session_affinity: str | None = None
@@ -2065,7 +2066,7 @@ class ServiceSpec(Model, kw_only=True):
 
 
 class ServiceStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
     load_balancer: LoadBalancerStatus = field(default_factory=LoadBalancerStatus)
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -2086,8 +2087,8 @@ class ServiceAccount(Namespaced, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ServiceAccount")
     automount_service_account_token: bool | None = None
-    image_pull_secrets: list[LocalObjectReference] = []
-    secrets: list[ObjectReference] = []
+    image_pull_secrets: list[LocalObjectReference] = ABSENT
+    secrets: list[ObjectReference] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", True, short_names=("sa",))
 
@@ -2100,7 +2101,7 @@ class ServiceAccount(Namespaced, kw_only=True):
 class ServiceAccountList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ServiceAccountList")
-    items: list[ServiceAccount] = []
+    items: list[ServiceAccount] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -2113,7 +2114,7 @@ class ServiceAccountTokenProjection(Model, kw_only=True):
 class ServiceList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("ServiceList")
-    items: list[Service] = []
+    items: list[Service] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -2156,7 +2157,7 @@ class Toleration(Model, kw_only=True):
 
 class TopologySelectorLabelRequirement(Model, kw_only=True):
     key: str
-    values: list[str] = []
+    values: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "values": Merging(list_type="atomic"),
@@ -2164,7 +2165,7 @@ class TopologySelectorLabelRequirement(Model, kw_only=True):
 
 
 class TopologySelectorTerm(Model, kw_only=True):
-    match_label_expressions: list[TopologySelectorLabelRequirement] = []
+    match_label_expressions: list[TopologySelectorLabelRequirement] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "matchLabelExpressions": Merging(list_type="atomic"),
@@ -2173,7 +2174,7 @@ class TopologySelectorTerm(Model, kw_only=True):
 
 class TopologySpreadConstraint(Model, kw_only=True):
     label_selector: meta_v1.LabelSelector | None = None
-    match_label_keys: list[str] = []
+    match_label_keys: list[str] = ABSENT
     max_skew: int
     min_domains: int | None = None
     node_affinity_policy: str | None = None

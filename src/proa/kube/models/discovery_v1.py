@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Namespaced
 
@@ -29,8 +30,8 @@ class EndpointConditions(Model, kw_only=True):
 
 
 class EndpointHints(Model, kw_only=True):
-    for_nodes: list[ForNode] = []
-    for_zones: list[ForZone] = []
+    for_nodes: list[ForNode] = ABSENT
+    for_zones: list[ForZone] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "forNodes": Merging(list_type="atomic"),
@@ -39,7 +40,7 @@ class EndpointHints(Model, kw_only=True):
 
 
 class Endpoint(Model, kw_only=True):
-    addresses: list[str] = []
+    addresses: list[str] = ABSENT
     conditions: EndpointConditions = field(default_factory=EndpointConditions)
     deprecated_topology: dict[str, str] = {}
     hints: EndpointHints | None = None
@@ -64,8 +65,8 @@ class EndpointSlice(Namespaced, kw_only=True):
     api_version: str = constant("discovery.k8s.io/v1")
     kind: str = constant("EndpointSlice")
     address_type: str
-    endpoints: list[Endpoint] = []
-    ports: list[EndpointPort] = []
+    endpoints: list[Endpoint] = ABSENT
+    ports: list[EndpointPort] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", True)
 
@@ -78,7 +79,7 @@ class EndpointSlice(Namespaced, kw_only=True):
 class EndpointSliceList(Model, kw_only=True):
     api_version: str = constant("discovery.k8s.io/v1")
     kind: str = constant("EndpointSliceList")
-    items: list[EndpointSlice] = []
+    items: list[EndpointSlice] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 

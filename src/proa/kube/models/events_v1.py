@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Model, ResourceInfo, constant
 from proa.kube.models._resource import Namespaced
 from proa.kube.models._time import MicroTime
@@ -48,5 +49,5 @@ class Event(Namespaced, kw_only=True):
 class EventList(Model, kw_only=True):
     api_version: str = constant("events.k8s.io/v1")
     kind: str = constant("EventList")
-    items: list[Event] = []
+    items: list[Event] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -55,7 +56,7 @@ class FlowSchemaSpec(Model, kw_only=True):
     distinguisher_method: FlowDistinguisherMethod | None = None
     matching_precedence: int | None = None
     priority_level_configuration: PriorityLevelConfigurationReference
-    rules: list[PolicyRulesWithSubjects] = []
+    rules: list[PolicyRulesWithSubjects] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "rules": Merging(list_type="atomic"),
@@ -63,7 +64,7 @@ class FlowSchemaSpec(Model, kw_only=True):
 
 
 class FlowSchemaStatus(Model, kw_only=True):
-    conditions: list[FlowSchemaCondition] = []
+    conditions: list[FlowSchemaCondition] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -90,7 +91,7 @@ class FlowSchemaCondition(Model, kw_only=True):
 class FlowSchemaList(Model, kw_only=True):
     api_version: str = constant("flowcontrol.apiserver.k8s.io/v1")
     kind: str = constant("FlowSchemaList")
-    items: list[FlowSchema] = []
+    items: list[FlowSchema] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -117,8 +118,8 @@ class LimitedPriorityLevelConfiguration(Model, kw_only=True):
 
 
 class NonResourcePolicyRule(Model, kw_only=True):
-    non_resource_urls: list[str] = field(default_factory=list, name="nonResourceURLs")
-    verbs: list[str] = []
+    non_resource_urls: list[str] = field(default=ABSENT, name="nonResourceURLs")
+    verbs: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "nonResourceURLs": Merging(list_type="set"),
@@ -127,9 +128,9 @@ class NonResourcePolicyRule(Model, kw_only=True):
 
 
 class PolicyRulesWithSubjects(Model, kw_only=True):
-    non_resource_rules: list[NonResourcePolicyRule] = []
-    resource_rules: list[ResourcePolicyRule] = []
-    subjects: list[Subject] = []
+    non_resource_rules: list[NonResourcePolicyRule] = ABSENT
+    resource_rules: list[ResourcePolicyRule] = ABSENT
+    subjects: list[Subject] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "nonResourceRules": Merging(list_type="atomic"),
@@ -145,7 +146,7 @@ class PriorityLevelConfigurationSpec(Model, kw_only=True):
 
 
 class PriorityLevelConfigurationStatus(Model, kw_only=True):
-    conditions: list[PriorityLevelConfigurationCondition] = []
+    conditions: list[PriorityLevelConfigurationCondition] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -172,16 +173,16 @@ class PriorityLevelConfigurationCondition(Model, kw_only=True):
 class PriorityLevelConfigurationList(Model, kw_only=True):
     api_version: str = constant("flowcontrol.apiserver.k8s.io/v1")
     kind: str = constant("PriorityLevelConfigurationList")
-    items: list[PriorityLevelConfiguration] = []
+    items: list[PriorityLevelConfiguration] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class ResourcePolicyRule(Model, kw_only=True):
-    api_groups: list[str] = []
+    api_groups: list[str] = ABSENT
     cluster_scope: bool | None = None
-    namespaces: list[str] = []
-    resources: list[str] = []
-    verbs: list[str] = []
+    namespaces: list[str] = ABSENT
+    resources: list[str] = ABSENT
+    verbs: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "apiGroups": Merging(list_type="set"),

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, constant
 
 __all__ = [
@@ -47,8 +48,8 @@ class APIGroup(Model, kw_only=True):
     kind: str = constant("APIGroup")
     name: str
     preferred_version: GroupVersionForDiscovery | None = None
-    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] = field(default_factory=list, name="serverAddressByClientCIDRs")
-    versions: list[GroupVersionForDiscovery] = []
+    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] = field(default=ABSENT, name="serverAddressByClientCIDRs")
+    versions: list[GroupVersionForDiscovery] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "serverAddressByClientCIDRs": Merging(list_type="atomic"),
@@ -59,7 +60,7 @@ class APIGroup(Model, kw_only=True):
 class APIGroupList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("APIGroupList")
-    groups: list[APIGroup] = []
+    groups: list[APIGroup] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "groups": Merging(list_type="atomic"),
@@ -67,15 +68,15 @@ class APIGroupList(Model, kw_only=True):
 
 
 class APIResource(Model, kw_only=True):
-    categories: list[str] = []
+    categories: list[str] = ABSENT
     group: str | None = None
     kind: str
     name: str
     namespaced: bool
-    short_names: list[str] = []
+    short_names: list[str] = ABSENT
     singular_name: str
     storage_version_hash: str | None = None
-    verbs: list[str] = []
+    verbs: list[str] = ABSENT
     version: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -88,7 +89,7 @@ class APIResourceList(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("APIResourceList")
     group_version: str
-    resources: list[APIResource] = []
+    resources: list[APIResource] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "resources": Merging(list_type="atomic"),
@@ -98,8 +99,8 @@ class APIResourceList(Model, kw_only=True):
 class APIVersions(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("APIVersions")
-    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] = field(default_factory=list, name="serverAddressByClientCIDRs")
-    versions: list[str] = []
+    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] = field(default=ABSENT, name="serverAddressByClientCIDRs")
+    versions: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "serverAddressByClientCIDRs": Merging(list_type="atomic"),
@@ -124,7 +125,7 @@ class Preconditions(Model, kw_only=True):
 class DeleteOptions(Model, kw_only=True):
     api_version: str = constant("v1")
     kind: str = constant("DeleteOptions")
-    dry_run: list[str] = []
+    dry_run: list[str] = ABSENT
     grace_period_seconds: int | None = None
     ignore_store_read_error_with_cluster_breaking_potential: bool | None = None
     orphan_dependents: bool | None = None
@@ -139,7 +140,7 @@ class DeleteOptions(Model, kw_only=True):
 class FieldSelectorRequirement(Model, kw_only=True):
     key: str
     operator: str
-    values: list[str] = []
+    values: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "values": Merging(list_type="atomic"),
@@ -152,7 +153,7 @@ class GroupResource(Model, kw_only=True):
 
 
 class LabelSelector(Model, kw_only=True):
-    match_expressions: list[LabelSelectorRequirement] = []
+    match_expressions: list[LabelSelectorRequirement] = ABSENT
     match_labels: dict[str, str] = {}
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -163,7 +164,7 @@ class LabelSelector(Model, kw_only=True):
 class LabelSelectorRequirement(Model, kw_only=True):
     key: str
     operator: str
-    values: list[str] = []
+    values: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "values": Merging(list_type="atomic"),
@@ -197,13 +198,13 @@ class ObjectMeta(Model, kw_only=True):
     creation_timestamp: datetime | None = None
     deletion_grace_period_seconds: int | None = None
     deletion_timestamp: datetime | None = None
-    finalizers: list[str] = []
+    finalizers: list[str] = ABSENT
     generate_name: str | None = None
     generation: int | None = None
     labels: dict[str, str] = {}
     name: str | None = None
     namespace: str | None = None
-    owner_references: list[OwnerReference] = []
+    owner_references: list[OwnerReference] = ABSENT
     resource_version: str | None = None
     self_link: str | None = None
     uid: str | None = None
@@ -229,7 +230,7 @@ class ServerAddressByClientCIDR(Model, kw_only=True):
 
 
 class StatusDetails(Model, kw_only=True):
-    causes: list[StatusCause] = []
+    causes: list[StatusCause] = ABSENT
     group: str | None = None
     kind: str | None = None
     name: str | None = None

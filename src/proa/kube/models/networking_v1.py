@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._int_or_string import IntOrString
 from proa.kube.models._resource import Cluster, Namespaced
@@ -71,7 +72,7 @@ class HTTPIngressPath(Model, kw_only=True):
 
 
 class HTTPIngressRuleValue(Model, kw_only=True):
-    paths: list[HTTPIngressPath] = []
+    paths: list[HTTPIngressPath] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "paths": Merging(list_type="atomic"),
@@ -100,13 +101,13 @@ class IPAddress(Cluster, kw_only=True):
 class IPAddressList(Model, kw_only=True):
     api_version: str = constant("networking.k8s.io/v1")
     kind: str = constant("IPAddressList")
-    items: list[IPAddress] = []
+    items: list[IPAddress] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class IPBlock(Model, kw_only=True):
     cidr: str
-    except_: list[str] = []
+    except_: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "except": Merging(list_type="atomic"),
@@ -116,8 +117,8 @@ class IPBlock(Model, kw_only=True):
 class IngressSpec(Model, kw_only=True):
     default_backend: IngressBackend | None = None
     ingress_class_name: str | None = None
-    rules: list[IngressRule] = []
-    tls: list[IngressTLS] = []
+    rules: list[IngressRule] = ABSENT
+    tls: list[IngressTLS] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "rules": Merging(list_type="atomic"),
@@ -126,7 +127,7 @@ class IngressSpec(Model, kw_only=True):
 
 
 class IngressLoadBalancerStatus(Model, kw_only=True):
-    ingress: list[IngressLoadBalancerIngress] = []
+    ingress: list[IngressLoadBalancerIngress] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "ingress": Merging(list_type="atomic"),
@@ -170,21 +171,21 @@ class IngressClass(Cluster, kw_only=True):
 class IngressClassList(Model, kw_only=True):
     api_version: str = constant("networking.k8s.io/v1")
     kind: str = constant("IngressClassList")
-    items: list[IngressClass] = []
+    items: list[IngressClass] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class IngressList(Model, kw_only=True):
     api_version: str = constant("networking.k8s.io/v1")
     kind: str = constant("IngressList")
-    items: list[Ingress] = []
+    items: list[Ingress] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class IngressLoadBalancerIngress(Model, kw_only=True):
     hostname: str | None = None
     ip: str | None = None
-    ports: list[IngressPortStatus] = []
+    ports: list[IngressPortStatus] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "ports": Merging(list_type="atomic"),
@@ -203,7 +204,7 @@ class IngressRule(Model, kw_only=True):
 
 
 class IngressTLS(Model, kw_only=True):
-    hosts: list[str] = []
+    hosts: list[str] = ABSENT
     secret_name: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -212,10 +213,10 @@ class IngressTLS(Model, kw_only=True):
 
 
 class NetworkPolicySpec(Model, kw_only=True):
-    egress: list[NetworkPolicyEgressRule] = []
-    ingress: list[NetworkPolicyIngressRule] = []
+    egress: list[NetworkPolicyEgressRule] = ABSENT
+    ingress: list[NetworkPolicyIngressRule] = ABSENT
     pod_selector: meta_v1.LabelSelector = field(default_factory=meta_v1.LabelSelector)
-    policy_types: list[str] = []
+    policy_types: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "egress": Merging(list_type="atomic"),
@@ -233,8 +234,8 @@ class NetworkPolicy(Namespaced, kw_only=True):
 
 
 class NetworkPolicyEgressRule(Model, kw_only=True):
-    ports: list[NetworkPolicyPort] = []
-    to: list[NetworkPolicyPeer] = []
+    ports: list[NetworkPolicyPort] = ABSENT
+    to: list[NetworkPolicyPeer] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "ports": Merging(list_type="atomic"),
@@ -243,8 +244,8 @@ class NetworkPolicyEgressRule(Model, kw_only=True):
 
 
 class NetworkPolicyIngressRule(Model, kw_only=True):
-    from_: list[NetworkPolicyPeer] = []
-    ports: list[NetworkPolicyPort] = []
+    from_: list[NetworkPolicyPeer] = ABSENT
+    ports: list[NetworkPolicyPort] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "from": Merging(list_type="atomic"),
@@ -255,7 +256,7 @@ class NetworkPolicyIngressRule(Model, kw_only=True):
 class NetworkPolicyList(Model, kw_only=True):
     api_version: str = constant("networking.k8s.io/v1")
     kind: str = constant("NetworkPolicyList")
-    items: list[NetworkPolicy] = []
+    items: list[NetworkPolicy] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -272,7 +273,7 @@ class NetworkPolicyPort(Model, kw_only=True):
 
 
 class ServiceCIDRSpec(Model, kw_only=True):
-    cidrs: list[str] = []
+    cidrs: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "cidrs": Merging(list_type="atomic"),
@@ -280,7 +281,7 @@ class ServiceCIDRSpec(Model, kw_only=True):
 
 
 class ServiceCIDRStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -299,5 +300,5 @@ class ServiceCIDR(Cluster, kw_only=True):
 class ServiceCIDRList(Model, kw_only=True):
     api_version: str = constant("networking.k8s.io/v1")
     kind: str = constant("ServiceCIDRList")
-    items: list[ServiceCIDR] = []
+    items: list[ServiceCIDR] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

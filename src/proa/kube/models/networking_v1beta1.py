@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -44,12 +45,12 @@ class IPAddress(Cluster, kw_only=True):
 class IPAddressList(Model, kw_only=True):
     api_version: str = constant("networking.k8s.io/v1beta1")
     kind: str = constant("IPAddressList")
-    items: list[IPAddress] = []
+    items: list[IPAddress] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class ServiceCIDRSpec(Model, kw_only=True):
-    cidrs: list[str] = []
+    cidrs: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "cidrs": Merging(list_type="atomic"),
@@ -57,7 +58,7 @@ class ServiceCIDRSpec(Model, kw_only=True):
 
 
 class ServiceCIDRStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -76,5 +77,5 @@ class ServiceCIDR(Cluster, kw_only=True):
 class ServiceCIDRList(Model, kw_only=True):
     api_version: str = constant("networking.k8s.io/v1beta1")
     kind: str = constant("ServiceCIDRList")
-    items: list[ServiceCIDR] = []
+    items: list[ServiceCIDR] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

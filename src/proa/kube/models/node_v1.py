@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._quantity import Quantity
 from proa.kube.models._resource import Cluster
@@ -25,7 +26,7 @@ class Overhead(Model, kw_only=True):
 
 class Scheduling(Model, kw_only=True):
     node_selector: dict[str, str] = {}
-    tolerations: list[core_v1.Toleration] = []
+    tolerations: list[core_v1.Toleration] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "nodeSelector": Merging(map_type="atomic"),
@@ -46,5 +47,5 @@ class RuntimeClass(Cluster, kw_only=True):
 class RuntimeClassList(Model, kw_only=True):
     api_version: str = constant("node.k8s.io/v1")
     kind: str = constant("RuntimeClassList")
-    items: list[RuntimeClass] = []
+    items: list[RuntimeClass] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._int_or_string import IntOrString
 from proa.kube.models._resource import Namespaced
@@ -40,7 +41,7 @@ class PodDisruptionBudgetSpec(Model, kw_only=True):
 
 
 class PodDisruptionBudgetStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
     current_healthy: int | None = None
     desired_healthy: int | None = None
     disrupted_pods: dict[str, datetime] = {}
@@ -65,5 +66,5 @@ class PodDisruptionBudget(Namespaced, kw_only=True):
 class PodDisruptionBudgetList(Model, kw_only=True):
     api_version: str = constant("policy/v1")
     kind: str = constant("PodDisruptionBudgetList")
-    items: list[PodDisruptionBudget] = []
+    items: list[PodDisruptionBudget] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

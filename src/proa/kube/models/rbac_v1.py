@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster, Namespaced
 
@@ -27,7 +28,7 @@ __all__ = [
 
 
 class AggregationRule(Model, kw_only=True):
-    cluster_role_selectors: list[meta_v1.LabelSelector] = []
+    cluster_role_selectors: list[meta_v1.LabelSelector] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "clusterRoleSelectors": Merging(list_type="atomic"),
@@ -38,7 +39,7 @@ class ClusterRole(Cluster, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("ClusterRole")
     aggregation_rule: AggregationRule | None = None
-    rules: list[PolicyRule] = []
+    rules: list[PolicyRule] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "clusterrole", False)
 
@@ -57,7 +58,7 @@ class ClusterRoleBinding(Cluster, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("ClusterRoleBinding")
     role_ref: RoleRef
-    subjects: list[Subject] = []
+    subjects: list[Subject] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding", False)
 
@@ -69,23 +70,23 @@ class ClusterRoleBinding(Cluster, kw_only=True):
 class ClusterRoleBindingList(Model, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("ClusterRoleBindingList")
-    items: list[ClusterRoleBinding] = []
+    items: list[ClusterRoleBinding] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class ClusterRoleList(Model, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("ClusterRoleList")
-    items: list[ClusterRole] = []
+    items: list[ClusterRole] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class PolicyRule(Model, kw_only=True):
-    api_groups: list[str] = []
-    non_resource_urls: list[str] = field(default_factory=list, name="nonResourceURLs")
-    resource_names: list[str] = []
-    resources: list[str] = []
-    verbs: list[str] = []
+    api_groups: list[str] = ABSENT
+    non_resource_urls: list[str] = field(default=ABSENT, name="nonResourceURLs")
+    resource_names: list[str] = ABSENT
+    resources: list[str] = ABSENT
+    verbs: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "apiGroups": Merging(list_type="atomic"),
@@ -99,7 +100,7 @@ class PolicyRule(Model, kw_only=True):
 class Role(Namespaced, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("Role")
-    rules: list[PolicyRule] = []
+    rules: list[PolicyRule] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("rbac.authorization.k8s.io", "v1", "Role", "roles", "role", True)
 
@@ -112,7 +113,7 @@ class RoleBinding(Namespaced, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("RoleBinding")
     role_ref: RoleRef
-    subjects: list[Subject] = []
+    subjects: list[Subject] = ABSENT
 
     resource: ClassVar[ResourceInfo] = ResourceInfo("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "rolebinding", True)
 
@@ -124,14 +125,14 @@ class RoleBinding(Namespaced, kw_only=True):
 class RoleBindingList(Model, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("RoleBindingList")
-    items: list[RoleBinding] = []
+    items: list[RoleBinding] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class RoleList(Model, kw_only=True):
     api_version: str = constant("rbac.authorization.k8s.io/v1")
     kind: str = constant("RoleList")
-    items: list[Role] = []
+    items: list[Role] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._quantity import Quantity
 from proa.kube.models._resource import Cluster, Namespaced
@@ -62,7 +63,7 @@ __all__ = [
 class NetworkDeviceData(Model, kw_only=True):
     hardware_address: str | None = None
     interface_name: str | None = None
-    ips: list[str] = []
+    ips: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "ips": Merging(list_type="atomic"),
@@ -70,7 +71,7 @@ class NetworkDeviceData(Model, kw_only=True):
 
 
 class AllocatedDeviceStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
     data: Any = None
     device: str
     driver: str
@@ -84,8 +85,8 @@ class AllocatedDeviceStatus(Model, kw_only=True):
 
 
 class DeviceAllocationResult(Model, kw_only=True):
-    config: list[DeviceAllocationConfiguration] = []
-    results: list[DeviceRequestAllocationResult] = []
+    config: list[DeviceAllocationConfiguration] = ABSENT
+    results: list[DeviceRequestAllocationResult] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "config": Merging(list_type="atomic"),
@@ -112,7 +113,7 @@ class CapacityRequestPolicyRange(Model, kw_only=True):
 class CapacityRequestPolicy(Model, kw_only=True):
     default: Quantity | None = None
     valid_range: CapacityRequestPolicyRange | None = None
-    valid_values: list[Quantity] = []
+    valid_values: list[Quantity] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "validValues": Merging(list_type="atomic"),
@@ -136,16 +137,16 @@ class Device(Model, kw_only=True):
     all_nodes: bool | None = None
     allow_multiple_allocations: bool | None = None
     attributes: dict[str, DeviceAttribute] = {}
-    binding_conditions: list[str] = []
-    binding_failure_conditions: list[str] = []
+    binding_conditions: list[str] = ABSENT
+    binding_failure_conditions: list[str] = ABSENT
     binds_to_node: bool | None = None
     capacity: dict[str, DeviceCapacity] = {}
-    consumes_counters: list[DeviceCounterConsumption] = []
+    consumes_counters: list[DeviceCounterConsumption] = ABSENT
     name: str
     node_allocatable_resource_mappings: dict[str, NodeAllocatableResourceMapping] = {}
     node_name: str | None = None
     node_selector: core_v1.NodeSelector | None = None
-    taints: list[DeviceTaint] = []
+    taints: list[DeviceTaint] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "bindingConditions": Merging(list_type="atomic"),
@@ -162,7 +163,7 @@ class OpaqueDeviceConfiguration(Model, kw_only=True):
 
 class DeviceAllocationConfiguration(Model, kw_only=True):
     opaque: OpaqueDeviceConfiguration | None = None
-    requests: list[str] = []
+    requests: list[str] = ABSENT
     source: str
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -172,13 +173,13 @@ class DeviceAllocationConfiguration(Model, kw_only=True):
 
 class DeviceAttribute(Model, kw_only=True):
     bool_: bool | None = None
-    bools: list[bool] = []
+    bools: list[bool] = ABSENT
     int_: int | None = None
-    ints: list[int] = []
+    ints: list[int] = ABSENT
     string: str | None = None
-    strings: list[str] = []
+    strings: list[str] = ABSENT
     version: str | None = None
-    versions: list[str] = []
+    versions: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "bools": Merging(list_type="atomic"),
@@ -194,9 +195,9 @@ class DeviceCapacity(Model, kw_only=True):
 
 
 class DeviceClaim(Model, kw_only=True):
-    config: list[DeviceClaimConfiguration] = []
-    constraints: list[DeviceConstraint] = []
-    requests: list[DeviceRequest] = []
+    config: list[DeviceClaimConfiguration] = ABSENT
+    constraints: list[DeviceConstraint] = ABSENT
+    requests: list[DeviceRequest] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "config": Merging(list_type="atomic"),
@@ -207,7 +208,7 @@ class DeviceClaim(Model, kw_only=True):
 
 class DeviceClaimConfiguration(Model, kw_only=True):
     opaque: OpaqueDeviceConfiguration | None = None
-    requests: list[str] = []
+    requests: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "requests": Merging(list_type="atomic"),
@@ -215,9 +216,9 @@ class DeviceClaimConfiguration(Model, kw_only=True):
 
 
 class DeviceClassSpec(Model, kw_only=True):
-    config: list[DeviceClassConfiguration] = []
+    config: list[DeviceClassConfiguration] = ABSENT
     extended_resource_name: str | None = None
-    selectors: list[DeviceSelector] = []
+    selectors: list[DeviceSelector] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "config": Merging(list_type="atomic"),
@@ -240,14 +241,14 @@ class DeviceClassConfiguration(Model, kw_only=True):
 class DeviceClassList(Model, kw_only=True):
     api_version: str = constant("resource.k8s.io/v1")
     kind: str = constant("DeviceClassList")
-    items: list[DeviceClass] = []
+    items: list[DeviceClass] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class DeviceConstraint(Model, kw_only=True):
     distinct_attribute: str | None = None
     match_attribute: str | None = None
-    requests: list[str] = []
+    requests: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "requests": Merging(list_type="atomic"),
@@ -265,8 +266,8 @@ class ExactDeviceRequest(Model, kw_only=True):
     capacity: CapacityRequirements | None = None
     count: int | None = None
     device_class_name: str
-    selectors: list[DeviceSelector] = []
-    tolerations: list[DeviceToleration] = []
+    selectors: list[DeviceSelector] = ABSENT
+    tolerations: list[DeviceToleration] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "selectors": Merging(list_type="atomic"),
@@ -276,7 +277,7 @@ class ExactDeviceRequest(Model, kw_only=True):
 
 class DeviceRequest(Model, kw_only=True):
     exactly: ExactDeviceRequest | None = None
-    first_available: list[DeviceSubRequest] = []
+    first_available: list[DeviceSubRequest] = ABSENT
     name: str
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -286,15 +287,15 @@ class DeviceRequest(Model, kw_only=True):
 
 class DeviceRequestAllocationResult(Model, kw_only=True):
     admin_access: bool | None = None
-    binding_conditions: list[str] = []
-    binding_failure_conditions: list[str] = []
+    binding_conditions: list[str] = ABSENT
+    binding_failure_conditions: list[str] = ABSENT
     consumed_capacity: dict[str, Quantity] = {}
     device: str
     driver: str
     pool: str
     request: str
     share_id: str | None = field(default=None, name="shareID")
-    tolerations: list[DeviceToleration] = []
+    tolerations: list[DeviceToleration] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "bindingConditions": Merging(list_type="atomic"),
@@ -313,8 +314,8 @@ class DeviceSubRequest(Model, kw_only=True):
     count: int | None = None
     device_class_name: str
     name: str
-    selectors: list[DeviceSelector] = []
-    tolerations: list[DeviceToleration] = []
+    selectors: list[DeviceSelector] = ABSENT
+    tolerations: list[DeviceToleration] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "selectors": Merging(list_type="atomic"),
@@ -348,8 +349,8 @@ class ResourceClaimSpec(Model, kw_only=True):
 
 class ResourceClaimStatus(Model, kw_only=True):
     allocation: AllocationResult | None = None
-    devices: list[AllocatedDeviceStatus] = []
-    reserved_for: list[ResourceClaimConsumerReference] = []
+    devices: list[AllocatedDeviceStatus] = ABSENT
+    reserved_for: list[ResourceClaimConsumerReference] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "devices": Merging(list_type="map", keys=("driver", "device", "pool", "shareID")),
@@ -376,7 +377,7 @@ class ResourceClaimConsumerReference(Model, kw_only=True):
 class ResourceClaimList(Model, kw_only=True):
     api_version: str = constant("resource.k8s.io/v1")
     kind: str = constant("ResourceClaimList")
-    items: list[ResourceClaim] = []
+    items: list[ResourceClaim] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -396,7 +397,7 @@ class ResourceClaimTemplate(Namespaced, kw_only=True):
 class ResourceClaimTemplateList(Model, kw_only=True):
     api_version: str = constant("resource.k8s.io/v1")
     kind: str = constant("ResourceClaimTemplateList")
-    items: list[ResourceClaimTemplate] = []
+    items: list[ResourceClaimTemplate] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -408,13 +409,13 @@ class ResourcePool(Model, kw_only=True):
 
 class ResourceSliceSpec(Model, kw_only=True):
     all_nodes: bool | None = None
-    devices: list[Device] = []
+    devices: list[Device] = ABSENT
     driver: str
     node_name: str | None = None
     node_selector: core_v1.NodeSelector | None = None
     per_device_node_selection: bool | None = None
     pool: ResourcePool
-    shared_counters: list[CounterSet] = []
+    shared_counters: list[CounterSet] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "devices": Merging(list_type="atomic"),
@@ -433,5 +434,5 @@ class ResourceSlice(Cluster, kw_only=True):
 class ResourceSliceList(Model, kw_only=True):
     api_version: str = constant("resource.k8s.io/v1")
     kind: str = constant("ResourceSliceList")
-    items: list[ResourceSlice] = []
+    items: list[ResourceSlice] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

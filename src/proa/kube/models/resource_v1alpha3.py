@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -45,7 +46,7 @@ class DeviceTaintRuleSpec(Model, kw_only=True):
 
 
 class DeviceTaintRuleStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -64,7 +65,7 @@ class DeviceTaintRule(Cluster, kw_only=True):
 class DeviceTaintRuleList(Model, kw_only=True):
     api_version: str = constant("resource.k8s.io/v1alpha3")
     kind: str = constant("DeviceTaintRuleList")
-    items: list[DeviceTaintRule] = []
+    items: list[DeviceTaintRule] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -88,9 +89,9 @@ class ResourcePoolStatusRequestSpec(Model, kw_only=True):
 
 
 class ResourcePoolStatusRequestStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
     pool_count: int
-    pools: list[PoolStatus] = []
+    pools: list[PoolStatus] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -110,5 +111,5 @@ class ResourcePoolStatusRequest(Cluster, kw_only=True):
 class ResourcePoolStatusRequestList(Model, kw_only=True):
     api_version: str = constant("resource.k8s.io/v1alpha3")
     kind: str = constant("ResourcePoolStatusRequestList")
-    items: list[ResourcePoolStatusRequest] = []
+    items: list[ResourcePoolStatusRequest] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -30,5 +31,5 @@ class PriorityClass(Cluster, kw_only=True):
 class PriorityClassList(Model, kw_only=True):
     api_version: str = constant("scheduling.k8s.io/v1")
     kind: str = constant("PriorityClassList")
-    items: list[PriorityClass] = []
+    items: list[PriorityClass] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Namespaced
 
@@ -50,7 +51,7 @@ class PodGroupTemplateReference(Model, kw_only=True):
 
 
 class PodGroupSchedulingConstraints(Model, kw_only=True):
-    topology: list[TopologyConstraint] = []
+    topology: list[TopologyConstraint] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "topology": Merging(list_type="atomic"),
@@ -67,7 +68,7 @@ class PodGroupSpec(Model, kw_only=True):
     pod_group_template_ref: PodGroupTemplateReference | None = None
     priority: int | None = None
     priority_class_name: str | None = None
-    resource_claims: list[PodGroupResourceClaim] = []
+    resource_claims: list[PodGroupResourceClaim] = ABSENT
     scheduling_constraints: PodGroupSchedulingConstraints | None = None
     scheduling_policy: PodGroupSchedulingPolicy = field(default_factory=PodGroupSchedulingPolicy)
 
@@ -77,8 +78,8 @@ class PodGroupSpec(Model, kw_only=True):
 
 
 class PodGroupStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
-    resource_claim_statuses: list[PodGroupResourceClaimStatus] = []
+    conditions: list[meta_v1.Condition] = ABSENT
+    resource_claim_statuses: list[PodGroupResourceClaimStatus] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "conditions": Merging(list_type="map", keys=("type",), strategy="merge", merge_key="type"),
@@ -98,7 +99,7 @@ class PodGroup(Namespaced, kw_only=True):
 class PodGroupList(Model, kw_only=True):
     api_version: str = constant("scheduling.k8s.io/v1alpha2")
     kind: str = constant("PodGroupList")
-    items: list[PodGroup] = []
+    items: list[PodGroup] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -118,7 +119,7 @@ class PodGroupTemplate(Model, kw_only=True):
     name: str
     priority: int | None = None
     priority_class_name: str | None = None
-    resource_claims: list[PodGroupResourceClaim] = []
+    resource_claims: list[PodGroupResourceClaim] = ABSENT
     scheduling_constraints: PodGroupSchedulingConstraints | None = None
     scheduling_policy: PodGroupSchedulingPolicy = field(default_factory=PodGroupSchedulingPolicy)
 
@@ -139,7 +140,7 @@ class TypedLocalObjectReference(Model, kw_only=True):
 
 class WorkloadSpec(Model, kw_only=True):
     controller_ref: TypedLocalObjectReference | None = None
-    pod_group_templates: list[PodGroupTemplate] = []
+    pod_group_templates: list[PodGroupTemplate] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "podGroupTemplates": Merging(list_type="map", keys=("name",)),
@@ -157,5 +158,5 @@ class Workload(Namespaced, kw_only=True):
 class WorkloadList(Model, kw_only=True):
     api_version: str = constant("scheduling.k8s.io/v1alpha2")
     kind: str = constant("WorkloadList")
-    items: list[Workload] = []
+    items: list[Workload] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import core_v1, meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._quantity import Quantity
 from proa.kube.models._resource import Cluster, Namespaced
@@ -47,8 +48,8 @@ class CSIDriverSpec(Model, kw_only=True):
     se_linux_mount: bool | None = None
     service_account_token_in_secrets: bool | None = None
     storage_capacity: bool | None = None
-    token_requests: list[TokenRequest] = []
-    volume_lifecycle_modes: list[str] = []
+    token_requests: list[TokenRequest] = ABSENT
+    volume_lifecycle_modes: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "tokenRequests": Merging(list_type="atomic"),
@@ -67,12 +68,12 @@ class CSIDriver(Cluster, kw_only=True):
 class CSIDriverList(Model, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1")
     kind: str = constant("CSIDriverList")
-    items: list[CSIDriver] = []
+    items: list[CSIDriver] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
 class CSINodeSpec(Model, kw_only=True):
-    drivers: list[CSINodeDriver] = []
+    drivers: list[CSINodeDriver] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "drivers": Merging(list_type="map", keys=("name",), strategy="merge", merge_key="name"),
@@ -95,7 +96,7 @@ class CSINodeDriver(Model, kw_only=True):
     allocatable: VolumeNodeResources | None = None
     name: str
     node_id: str = field(name="nodeID")
-    topology_keys: list[str] = []
+    topology_keys: list[str] = ABSENT
 
     merging: ClassVar[dict[str, Merging]] = {
         "topologyKeys": Merging(list_type="atomic"),
@@ -105,7 +106,7 @@ class CSINodeDriver(Model, kw_only=True):
 class CSINodeList(Model, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1")
     kind: str = constant("CSINodeList")
-    items: list[CSINode] = []
+    items: list[CSINode] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -123,7 +124,7 @@ class CSIStorageCapacity(Namespaced, kw_only=True):
 class CSIStorageCapacityList(Model, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1")
     kind: str = constant("CSIStorageCapacityList")
-    items: list[CSIStorageCapacity] = []
+    items: list[CSIStorageCapacity] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -131,8 +132,8 @@ class StorageClass(Cluster, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1")
     kind: str = constant("StorageClass")
     allow_volume_expansion: bool | None = None
-    allowed_topologies: list[core_v1.TopologySelectorTerm] = []
-    mount_options: list[str] = []
+    allowed_topologies: list[core_v1.TopologySelectorTerm] = ABSENT
+    mount_options: list[str] = ABSENT
     parameters: dict[str, str] = {}
     provisioner: str
     reclaim_policy: str | None = None
@@ -149,7 +150,7 @@ class StorageClass(Cluster, kw_only=True):
 class StorageClassList(Model, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1")
     kind: str = constant("StorageClassList")
-    items: list[StorageClass] = []
+    items: list[StorageClass] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -194,7 +195,7 @@ class VolumeAttachment(Cluster, kw_only=True):
 class VolumeAttachmentList(Model, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1")
     kind: str = constant("VolumeAttachmentList")
-    items: list[VolumeAttachment] = []
+    items: list[VolumeAttachment] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
 
 
@@ -210,5 +211,5 @@ class VolumeAttributesClass(Cluster, kw_only=True):
 class VolumeAttributesClassList(Model, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1")
     kind: str = constant("VolumeAttributesClassList")
-    items: list[VolumeAttributesClass] = []
+    items: list[VolumeAttributesClass] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

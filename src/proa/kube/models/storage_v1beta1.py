@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -28,5 +29,5 @@ class VolumeAttributesClass(Cluster, kw_only=True):
 class VolumeAttributesClassList(Model, kw_only=True):
     api_version: str = constant("storage.k8s.io/v1beta1")
     kind: str = constant("VolumeAttributesClassList")
-    items: list[VolumeAttributesClass] = []
+    items: list[VolumeAttributesClass] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import field
 
 from . import meta_v1
+from proa.kube.models._absent import ABSENT
 from proa.kube.models._base import Merging, Model, ResourceInfo, constant
 from proa.kube.models._resource import Cluster
 
@@ -23,7 +24,7 @@ class StorageVersionMigrationSpec(Model, kw_only=True):
 
 
 class StorageVersionMigrationStatus(Model, kw_only=True):
-    conditions: list[meta_v1.Condition] = []
+    conditions: list[meta_v1.Condition] = ABSENT
     resource_version: str | None = None
 
     merging: ClassVar[dict[str, Merging]] = {
@@ -43,5 +44,5 @@ class StorageVersionMigration(Cluster, kw_only=True):
 class StorageVersionMigrationList(Model, kw_only=True):
     api_version: str = constant("storagemigration.k8s.io/v1beta1")
     kind: str = constant("StorageVersionMigrationList")
-    items: list[StorageVersionMigration] = []
+    items: list[StorageVersionMigration] = ABSENT
     metadata: meta_v1.ListMeta = field(default_factory=meta_v1.ListMeta)
