@@ -1,5 +1,6 @@
 // The page: what needs somebody first, then nodes, workloads, pods and events. One address for each pod.
 
+import { ask } from "./asking.js";
 import { enterByLink, leave, loginForm } from "./login.js";
 import { changed, close, complete, open, row, rows, since, status } from "./model.js";
 import { chart, cpu, duration, h, memory, plural, show } from "./parts.js";
@@ -205,7 +206,7 @@ function overview() {
 function route() {
   end();
   end = () => {};
-  const parts = location.hash.split("/").map(decodeURIComponent);
+  const parts = location.hash.split("/").map(part => { try { return decodeURIComponent(part); } catch { return ""; } });
   if (parts[1] === "pods" && parts.length === 4) {
     const page = podPage(main, parts[2], parts[3]);
     [update, end] = [page.update, page.end];
@@ -242,6 +243,6 @@ addEventListener("hashchange", () => { if (location.hash.startsWith("#login=")) 
 changed(() => { header(); if (document.getElementById("token") === null) update(); });
 
 const problem = await enterByLink().catch(error => error.message);
-const known = await fetch("usage");
+const known = await ask("usage");
 if (known.status === 401) signIn(problem);
 else begin();
