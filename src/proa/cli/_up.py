@@ -1,5 +1,6 @@
 """`proa up`: control plane, node and registry in one process, on loopback."""
 
+import contextlib
 import os
 import sys
 import time
@@ -17,6 +18,8 @@ from proa.controlplane.controllers import ensure_storage_class
 from proa.dashboard import Dashboard, DashboardSettings
 from proa.kube import AlreadyExistsError, Api, Client, Config
 from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
+from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.models.node_v1 import RuntimeClass
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
 from proa.runtime import Apply, InitApply, watcher
@@ -79,6 +82,7 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await _publish(client, f"localhost:{registry.port}")
     if "controllers" not in chosen.without:
         await ensure_storage_class(client, _node_settings(chosen).name)
+    await _name_runtimes(client)
     network = Network(client, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
         {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
@@ -130,6 +134,10 @@ def _node_settings(chosen: UpSettings) -> KubeletSettings:
         port=chosen.kubelet_port,
         max_pods=chosen.max_pods,
         stop_pods_on_exit=True,
+        # The machine is its user's: it may be fuller than a server's may be.
+        eviction_hard={"memory.available": "50Mi", "nodefs.available": "500Mi"},
+        image_gc_high_threshold_percent=95,
+        image_gc_low_threshold_percent=90,
     )
 
 
@@ -147,6 +155,14 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.create(wanted)
     except AlreadyExistsError:
         await config_maps.replace(wanted)
+
+
+async def _name_runtimes(client: Client) -> None:
+    """Make the node's ways to run modules known: `wasi`, to their end, and `wagi`, as servers."""
+    classes = Api(client, RuntimeClass)
+    for name in ("wasi", "wagi"):
+        with contextlib.suppress(AlreadyExistsError):
+            await classes.create(RuntimeClass(metadata=ObjectMeta(name=name), handler=name))
 
 
 def _greeting(server: ApiServer, registry: Registry, network: Network, page: Dashboard) -> str:

@@ -109,10 +109,8 @@ class Creating(State[Container]):
     image: PulledModule
 
     async def next(self, container: Container, _pod: Latest[Pod]) -> "Running | CreateFailed":
-        sandboxes = container.context.services.sandboxes
         try:
-            compiling = sandboxes.compile(self.image.path, self.image.digest.rpartition(":")[2])
-            module = await compiled(compiling, container)
+            module = await compiled(container.compile(self.image), container)
             sandbox = await container.start(module)
         except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailed("CreateContainerConfigError", str(error))

@@ -15,7 +15,8 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane._quantities import is_quantity
 
-from ._defaults import CONSTANTS, POINTERS, RULES, TIMES, short
+from ._constants import CONSTANTS, POINTERS, TIMES, short
+from ._defaults import RULES
 from ._definitions import definitions, zero_omitted
 
 Convert = Callable[[Any], Any]

@@ -215,6 +215,11 @@ class WatchService:
         for watcher in self.watchers:
             watcher.end()
 
+    def end_of(self, storage: str) -> None:
+        """Ends the watches of one resource: it is gone."""
+        for watcher in self._watchers.get(storage, ()):
+            watcher.end()
+
     def _publish(self, event: Event) -> None:
         frames: Frames = {}
         for watcher in self._watchers.get(event.key.resource, ()):
