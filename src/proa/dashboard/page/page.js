@@ -33,10 +33,21 @@ function troubles() {
   for (const node of rows("nodes").filter(each => each.level === "bad")) {
     found.push({ key: node.key, level: "bad", title: `Node ${node.name}`, why: node.why, since: age(node.since) });
   }
+  found.push(...fullNodes());
   for (const each of rows("workloads").filter(item => item.level === "bad")) {
     found.push({ key: each.key, level: "bad", title: `${each.kind} ${each.name}`, where: here(each), why: each.why, since: age(each.since) });
   }
   return [...found, ...podTroubles()];
+}
+
+/** Nodes that had next to nothing left for a minute. */
+function fullNodes() {
+  const histories = row("usage", "")?.nodes ?? {};
+  return rows("nodes").flatMap(node => [["cpu", "Its processors are all in use."], ["memory", "Its memory is all in use."]].flatMap(([what, why]) => {
+    const last = histories[`nodes/${node.name}`]?.[what].slice(-4) ?? [];
+    const full = node[what] && last.length === 4 && last.every(value => value !== null && value > 0.95 * node[what]);
+    return full ? [{ key: `${node.key}/${what}`, level: "busy", title: `Node ${node.name}`, why, since: "" }] : [];
+  }));
 }
 
 /** Pods of one owner that have the same trouble are one trouble. */
@@ -219,7 +230,8 @@ function route() {
 function header() {
   const live = document.getElementById("live");
   const cluster = row("cluster", "");
-  live.textContent = status.live ? "live" : cluster ? "connection lost: what you see is old" : "connecting…";
+  const asking = document.getElementById("token") !== null;
+  live.textContent = asking ? "" : status.live ? "live" : cluster ? "connection lost: what you see is old" : "connecting…";
   live.className = status.live ? "on" : cluster ? "off" : "quiet";
   document.getElementById("leave").hidden = !cluster;
   if (cluster) document.getElementById("server").textContent = cluster.user === "you" ? cluster.server : `${cluster.server} as ${cluster.user}`;
