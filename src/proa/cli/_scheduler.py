@@ -1,5 +1,6 @@
 """`proa scheduler`: the scheduler alone, for any Kubernetes API server."""
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from proa.controlplane import Scheduler
 from proa.controlplane.scheduler import LEAST_ALLOCATED, MOST_ALLOCATED, Profile
 from proa.kube import Client, Config
 
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerSettings:
@@ -22,14 +25,17 @@ class SchedulerSettings:
     )
     profiles: tuple[str, ...] = setting(
         ("default-scheduler",),
-        help="the schedulerNames of the pods to schedule; NAME=MostAllocated fills nodes one after the other",
+        help="a schedulerName whose pods to schedule; NAME=MostAllocated fills nodes one after the other",
     )
 
     def validate(self) -> Iterable[str]:
         """What is wrong with the settings."""
         for text in self.profiles:
             name, _, strategy = text.partition("=")
-            if not name or (strategy or LEAST_ALLOCATED) not in {LEAST_ALLOCATED, MOST_ALLOCATED}:
+            if not _NAME.fullmatch(name) or (strategy or LEAST_ALLOCATED) not in {
+                LEAST_ALLOCATED,
+                MOST_ALLOCATED,
+            }:
                 yield f"profiles: {text!r} is not NAME, NAME={LEAST_ALLOCATED} or NAME={MOST_ALLOCATED}"
         if not self.profiles:
             yield "profiles: at least one is needed"

@@ -124,6 +124,12 @@ class ApiServer:
         """The administrator's kubeconfig."""
         return self.settings.data_dir / "kubeconfig"
 
+    @property
+    def certificate(self) -> tuple[Path, Path]:
+        """The files of the server's certificate and key, for what else is served at its addresses."""
+        directory = self.settings.data_dir / "pki"
+        return directory / "apiserver.crt", directory / "apiserver.key"
+
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig with a client certificate for a user and groups; takes some milliseconds, once for
         each.

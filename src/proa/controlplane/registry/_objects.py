@@ -18,6 +18,7 @@ from ._deletion import timestamp
 from ._options import Options
 from ._outcome import MistypedError, check_name, undecodable
 from ._resource import Resource
+from .validation._objects import problems_of
 
 
 def conform(resource: Resource, document: Any, options: Options) -> tuple[Document, list[str]]:
@@ -77,26 +78,13 @@ def new_object(
     return new, warnings
 
 
-def check(resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
-    """Refuses an object that is wrong; `whole` is false for changes of a part of it, by a subresource.
+def check(resource: Resource, new: Document, old: Document | None, subresource: str = "") -> None:
+    """Refuses an object that is wrong.
 
     Raises:
         StatusError: 422, with all causes.
     """
-    strategy = resource.strategy
-    if old is None:
-        causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
-    else:
-        causes = _metadata.validate_metadata_update(
-            new["metadata"], old["metadata"], revalidated=whole and strategy.revalidated
-        )
-    if whole and resource.checker is not None:
-        causes += resource.checker(new)
-    if whole or old is None or new.get("spec") is not old.get("spec"):
-        causes += strategy.validate(new)
-    causes += resource.check(new, old)
-    if old is not None and whole:
-        causes += strategy.validate_update(new, old)
+    causes = problems_of(resource, new, old, subresource)
     if causes:
         raise errors.invalid(resource.qualified_kind, new["metadata"].get("name", ""), causes)
 
@@ -105,7 +93,8 @@ def settle_identity(resource: Resource, new: Document, old: Document, key: Key) 
     """Gives an update the identity of what it updates.
 
     Raises:
-        StatusError: 400 it has another name or namespace, 409 another version or uid.
+        StatusError: 400 it has another name or namespace, 409 another version or uid, 422 no version where
+            its kind needs one.
     """
     metadata = new["metadata"]
     check_name(metadata.setdefault("name", key.name), key.name)
@@ -114,6 +103,9 @@ def settle_identity(resource: Resource, new: Document, old: Document, key: Key) 
             "the namespace of the provided object does not match the namespace sent on the request"
         )
     version = metadata.get("resourceVersion", "")
+    if version in {"", "0"} and not resource.strategy.unconditional:
+        cause = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+        raise errors.invalid(resource.qualified, key.name, [cause])
     if version not in {"", "0", old["metadata"]["resourceVersion"]}:
         raise errors.conflict(resource.qualified, key.name)
     if metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:

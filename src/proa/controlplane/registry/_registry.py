@@ -235,7 +235,7 @@ class Registry:
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
         await self._admission.mutate(review)
         new = self._admitted(review)
-        check(resource, new, old, whole=whole)
+        check(resource, new, old, subresource)
         if resource.strategy.generation and whole and counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         await self._admission.convert(review)
