@@ -204,7 +204,7 @@ async def _running(folder: Path, text: str) -> AsyncIterator[Service]:
 
 
 def _memory(folder: Path, service: Service) -> int:
-    """Private memory of the service's processes: this one, the workers, and the zygotes with their children."""
+    """Private memory of the service's processes: this one, the workers, and the zygotes with children."""
     total = sum(private_bytes(pid) for pid in (os.getpid(), *service.workers))
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
