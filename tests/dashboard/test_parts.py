@@ -8,7 +8,7 @@ import pytest
 from proa import kube
 from proa.dashboard import _life, _summaries
 from proa.dashboard._sessions import IDLE_SECONDS, Sessions
-from proa.dashboard._usage import History
+from proa.dashboard._usage import History, _samples
 from proa.kube.models.apps_v1 import Deployment
 from proa.kube.models.batch_v1 import Job
 from proa.kube.models.core_v1 import Event, Node, Pod
@@ -173,6 +173,14 @@ def test_workloads_nodes_and_events_say_how_they_are() -> None:
         Event, type="Warning", reason="Boom", involvedObject={"kind": "Pod", "name": "x"}, count=7
     )
     assert (_summaries.event(happened)["level"], _summaries.event(happened)["count"]) == ("bad", 7)
+
+
+def test_what_metrics_say_is_added_up_by_node_and_pod() -> None:
+    node = {"metadata": {"name": "n"}, "usage": {"cpu": "1500m", "memory": "2Gi"}}
+    containers = [{"usage": {"cpu": "250m", "memory": "1Mi"}}, {"usage": {"cpu": "5000000n"}}]
+    pod = {"metadata": {"name": "p", "namespace": "team"}, "containers": containers}
+    assert dict(_samples("nodes", [node])) == {"nodes/n": (1.5, 2.0**31)}
+    assert dict(_samples("pods", [pod])) == {"pods/team/p": (0.255, 2.0**20)}
 
 
 def test_histories_have_gaps_where_nothing_was_measured_and_end_with_their_things() -> None:

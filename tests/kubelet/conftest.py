@@ -170,9 +170,10 @@ class Cluster:
 
     async def until_gone(self, name: str = "pod") -> None:
         async with asyncio.timeout(PATIENCE):
-            async with watching(self.pods, name) as events:
-                if await self.pods.get_opt(name) is None:
-                    return
+            found = await self.pods.get_opt(name)
+            if found is None:
+                return
+            async with watching(self.pods, name, found.metadata.resource_version or "") as events:
                 async for event in events:
                     if event.type == "DELETED":
                         return
@@ -214,9 +215,11 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def watching(api: Api[K], name: str | None = None) -> AsyncIterator[AsyncIterator[WatchEvent[K]]]:
-    """Watch from the beginning; the watch ends with the block."""
-    stream = api.watch("", field_selector=f"metadata.name={name}" if name else None)
+async def watching(
+    api: Api[K], name: str | None = None, version: str = ""
+) -> AsyncIterator[AsyncIterator[WatchEvent[K]]]:
+    """Watch from the beginning, or from a version on; the watch ends with the block."""
+    stream = api.watch(version, field_selector=f"metadata.name={name}" if name else None)
 
     async def events() -> AsyncIterator[WatchEvent[K]]:
         async for event in stream:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,7 +120,10 @@ async def test_short_of_memory_the_node_evicts_one_pod_and_says_so(
         assert refused.status.reason == "Evicted"
 
 
-async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(cluster: Cluster) -> None:
+async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_shutdown, "_SYSTEMD", tmp_path / "none")
     async with cluster.kubelet(
         shutdown_grace_period=timedelta(seconds=20),
         shutdown_grace_period_critical_pods=timedelta(seconds=5),

@@ -2,12 +2,17 @@
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 from proa.app import App, http, logs, run, settings
 from proa.wagi.settings import WagiSettings, split_address
+
+if TYPE_CHECKING:
+    from proa.wagi.service import Service
 
 SHORT = {"-c": "--config", "-l": "--listen", "-e": "--env"}
 
@@ -40,12 +45,17 @@ def _serve(words: list[str]) -> int:
     return run(lambda app: _wagi(app, chosen), shutdown_timeout=25)
 
 
-async def _wagi(app: App, chosen: WagiSettings) -> None:
+@contextlib.asynccontextmanager
+async def _service(chosen: WagiSettings) -> AsyncIterator["Service"]:
     from proa.cli._wagi_bindles import bindle_fetcher
     from proa.wagi.service import Service
 
-    fetch = await app.start("bindles", bindle_fetcher(chosen))
-    service = await app.start("wagi", Service.open(chosen, {"bindle": fetch}))
+    async with bindle_fetcher(chosen) as fetch, Service.open(chosen, {"bindle": fetch}) as service:
+        yield service
+
+
+async def _wagi(app: App, chosen: WagiSettings) -> None:
+    service = await app.start("wagi", _service(chosen))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.request_reload)
     lines = [f"{len(service.handlers)} routes are served on {service.url}"]
     if chosen.status:

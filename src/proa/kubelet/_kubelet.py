@@ -28,6 +28,7 @@ from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
+from proa.kubelet._static_pods import StaticPods
 from proa.kubelet.errors import KubeletError
 from proa.oci import DockerConfig, RegistryClient, SignaturePolicy
 from proa.runtime import Recorder, Reflector
@@ -147,9 +148,15 @@ class Kubelet:
         )
         self.port = (await parts.enter_async_context(listening)).port
         agent = NodeAgent(client, settings, self.port, settings.data_dir, pressure)
+        # Before the API server is waited for: what runs already must be looked after.
+        work = [pods.run(), evictor.evict(), evictor.collect_images()]
+        if settings.static_pod_path is not None:
+            every = settings.file_check_frequency.total_seconds()
+            work.append(StaticPods(client, pods, settings.static_pod_path, settings.name, every).run())
+        await parts.enter_async_context(_background(work))
         await agent.register()
-        work = [agent.run(), pods.run(), evictor.evict(), evictor.collect_images()]
-        await parts.enter_async_context(_background([*work, *self._certificates(client, context)]))
+        certificates = self._certificates(client, context)
+        await parts.enter_async_context(_background([agent.run(), *certificates]))
         if settings.shutdown_grace_period:
             parts.push_async_callback(self._shut_down, agent, pods)
         await pods.synchronized.wait()
@@ -162,6 +169,8 @@ class Kubelet:
         return ("Evicted", why) if why is not None else None
 
     async def _shut_down(self, agent: NodeAgent, pods: Pods) -> None:
+        if not await _shutdown.is_imminent():
+            return
         self._shutting_down = True
         agent.not_ready = "node is shutting down"
         await agent.report_now()

@@ -64,7 +64,7 @@ class PodWorker:
         self.refusal = refusal
         self.status = known
         self._api = Api(services.client, Pod, namespace=self.context.namespace)
-        self._writer = StatusWriter(self._api, pod)
+        self._writer = StatusWriter(self._api, pod, mirrored=self.is_static)
         over = known.phase in TERMINAL_PHASES
         self._facts = PodFacts(
             host_ip=services.node_ip,
@@ -78,6 +78,7 @@ class PodWorker:
         self._guards: list[asyncio.Task[None]] = []
         self._finished = asyncio.Event()
         self._saving = asyncio.Lock()
+        self._saved_pod: Pod | None = None
         self._ending = asyncio.Event()
         self.update(pod)
 
@@ -90,6 +91,19 @@ class PodWorker:
         self._writer.observe(pod)
         if pod.metadata.deletion_timestamp is not None:
             self._ending.set()
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it comes from the node itself, and the API server has a mirror of it only."""
+        return self.context.pod.metadata.annotations.get("kubernetes.io/config.source") == "file"
+
+    def shown_as(self, mirror: Pod) -> None:
+        """This is the mirror of the static pod."""
+        self._writer.observe(mirror)
+
+    def end(self) -> None:
+        """The static pod is not wanted any more."""
+        self._ending.set()
 
     def gone(self) -> None:
         """The server has the pod no longer."""
@@ -209,6 +223,9 @@ class PodWorker:
 
     async def release(self) -> None:
         """Tell the server how it ended, and that it may forget the pod."""
+        if self.is_static:
+            self.gone()
+            return
         backoff = _RETRY.start()
         await self._unless_gone(self._writer.settled())
         while not self.context.gone.is_set():
@@ -263,8 +280,11 @@ class PodWorker:
         )
         self.status = pod_status(self.context.pod, self._facts, self.status, now())
         async with self._saving:
+            before = self._saved_pod
             # Whoever waits here saves what is newest by then.
-            await self.context.directory.save(self.status)
+            pod, self._saved_pod = self.context.pod, self.context.pod
+            is_new = pod is not before and (before is None or _lasting(pod) != _lasting(before))
+            await self.context.directory.save(self.status, pod if is_new else None)
         self._writer.report(self.status)
 
     def _containers(
@@ -279,6 +299,12 @@ class PodWorker:
             )
             for spec in specs
         ]
+
+
+def _lasting(pod: Pod) -> tuple[object, ...]:
+    """What of a pod the next kubelet must know; its status is kept beside it."""
+    metadata = pod.metadata
+    return pod.spec, metadata.labels, metadata.annotations, metadata.deletion_timestamp
 
 
 async def _first(*work: Coroutine[Any, Any, object]) -> None:

@@ -27,7 +27,7 @@ IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
 STORAGE: Final = 10.0
 PRESSURE: Final = 10.0
 _GRACE_PERIOD: Final = 30.0
-_SERVICES_KNOWN_WITHIN: Final = 5.0
+_SERVICES_KNOWN_WITHIN: Final = 1.0
 CONFIGURATION: Final = Backoff(initial=1.0, maximum=60.0, factor=2.0)
 
 

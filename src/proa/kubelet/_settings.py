@@ -3,16 +3,16 @@
 import ipaddress
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from proa.app.settings import Secret, setting
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Taint
-from proa.kubelet import _pressure
+from proa.kubelet import _kubelet_configuration, _pressure
 
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -84,6 +84,8 @@ class KubeletSettings:
     bindle_strategy: str = setting(
         "MultipleAttestationGreedy[Host]", help="what their signatures must amount to"
     )
+    static_pod_path: Path | None = setting(None, help="directory with manifests of pods of the node's own")
+    file_check_frequency: timedelta = setting(timedelta(seconds=20), help="how often it is looked into")
     eviction_hard: dict[str, str] = setting(
         {
             "memory.available": "100Mi",
@@ -97,7 +99,7 @@ class KubeletSettings:
         timedelta(minutes=5), help="how long a condition of pressure outlasts its shortage"
     )
     shutdown_grace_period: timedelta = setting(
-        timedelta(0), help="end pods by priority on exit, within this time; 0 leaves them running"
+        timedelta(0), help="end pods by priority when the machine goes down, within this time; 0 leaves them"
     )
     shutdown_grace_period_critical_pods: timedelta = setting(
         timedelta(0), help="the part of that time which is kept for critical pods"
@@ -163,6 +165,11 @@ class KubeletSettings:
                 yield f"pod_cidr: {self.pod_cidr} has too few addresses for {self.max_pods} pods"
         except ValueError as error:
             yield f"pod_cidr: {error}"
+
+    @staticmethod
+    def translate_document(document: Mapping[str, Any]) -> dict[str, Any]:
+        """Read Kubernetes' own configuration file of a kubelet, too."""
+        return _kubelet_configuration.translate(document)
 
     @property
     def bootstraps(self) -> bool:

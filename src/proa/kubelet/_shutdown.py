@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
 
 from proa.app import logs
 from proa.kubelet._pod import PodWorker
@@ -11,7 +13,23 @@ from proa.kubelet._pressure import CRITICAL
 
 _log = logs.get_logger(__name__)
 MESSAGE = "Pod was terminated in response to imminent node shutdown."
+_SYSTEMD: Final = Path("/run/systemd/system")
+_ANSWER_SECONDS: Final = 5.0
 REFUSAL = "Pod was rejected as the node is shutting down."
+
+
+async def is_imminent() -> bool:
+    """Whether the machine is going down, and not this program alone. Without systemd, nobody can tell."""
+    if not await asyncio.to_thread(_SYSTEMD.is_dir):
+        return True
+    command = ("systemctl", "is-system-running")
+    try:
+        asking = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            output, _ = await asking.communicate()
+    except (OSError, TimeoutError):
+        return True
+    return output.strip() == b"stopping"
 
 
 def periods(whole: float, critical: float) -> list[tuple[int, float]]:

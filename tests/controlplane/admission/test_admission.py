@@ -233,16 +233,16 @@ class TestClasses:
 
     async def test_of_runtime_give_pods_overhead_and_nodes(self, admin: Session) -> None:
         runtime = {
-            "metadata": {"name": "wasi"},
+            "metadata": {"name": "heavy"},
             "handler": "wasi",
             "overhead": {"podFixed": {"memory": "10Mi"}},
             "scheduling": {"nodeSelector": {"wasm": "yes"}},
         }
         await post(admin, "/apis/node.k8s.io/v1/runtimeclasses", runtime)
-        spec = (await post(admin, f"{DEFAULT}/pods", pod("a", runtimeClassName="wasi")))["spec"]
+        spec = (await post(admin, f"{DEFAULT}/pods", pod("a", runtimeClassName="heavy")))["spec"]
         assert (spec["overhead"], spec["nodeSelector"]) == ({"memory": "10Mi"}, {"wasm": "yes"})
         await post(admin, f"{DEFAULT}/pods", pod("b", runtimeClassName="none"), 403)
-        other = pod("c", runtimeClassName="wasi", nodeSelector={"wasm": "no"})
+        other = pod("c", runtimeClassName="heavy", nodeSelector={"wasm": "no"})
         await post(admin, f"{DEFAULT}/pods", other, 403)
 
     async def test_of_storage_are_given_to_claims_that_name_none(self, admin: Session) -> None:

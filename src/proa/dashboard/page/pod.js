@@ -80,7 +80,7 @@ export function podPage(main, namespace, name) {
   const key = `Pod/${namespace}/${name}`;
   document.title = `${name} · proa`;
   const state = h("h1"), why = h("p"), facts = h("dl.facts"), containers = h("div.cards", { id: "containers" });
-  const [events, eventBody, eventRow] = eventTable();
+  const [events, eventBody, eventRow] = eventTable(false);
   const podLife = life("pod"), containerLife = life("container");
   const charts = h("div.two", { id: "usage" });
   const pane = h("pre.log.mono", { id: "log", tabindex: "0", "aria-label": "Log" }), said = h("span.quiet");
@@ -113,7 +113,7 @@ export function podPage(main, namespace, name) {
     const last = values => values.findLast(value => value !== null) ?? null;
     const one = (title, values, write) => h("div", {}, h("h3", {}, title, " ", h("span.quiet", {}, write(last(values)))),
       chart(values, 0, `${title} over the last hour, now ${write(last(values))}`, "chart"),
-      h("span.quiet", {}, values.length ? `${duration(values.length * usage.seconds)} up to now` : ""));
+      h("p.quiet", {}, `the last ${duration(values.length * usage.seconds)}, at most ${write(Math.max(...values.filter(value => value !== null)))}`));
     if (history.cpu.length) charts.replaceChildren(one("CPU", history.cpu, cpu), one("Memory", history.memory, memory));
     else charts.replaceChildren(h("p.empty", {}, usage.problem || "Nothing measured yet."));
   }
