@@ -7,8 +7,8 @@ import pytest
 
 from proa import kube
 from proa.dashboard import _life, _summaries
-from proa.dashboard._sessions import IDLE_SECONDS, Sessions
-from proa.dashboard._usage import History
+from proa.dashboard._sessions import IDLE_SECONDS, Pass, Sessions
+from proa.dashboard._usage import History, _samples
 from proa.kube.models.apps_v1 import Deployment
 from proa.kube.models.batch_v1 import Job
 from proa.kube.models.core_v1 import Event, Node, Pod
@@ -59,7 +59,16 @@ def test_a_session_ends_when_it_is_not_used_and_when_it_is_closed() -> None:
     clock.now = IDLE_SECONDS - 1
     assert sessions.find(used) == "ada"
     clock.now = IDLE_SECONDS + 1
-    assert [sessions.find(each) for each in (used, closed, idle, "")] == ["ada", None, None, None]
+    assert [sessions.find(each) for each in (used, closed, idle)] == ["ada", None, None]
+
+
+def test_half_of_a_pass_opens_nothing() -> None:
+    sessions: Sessions[str] = Sessions(Clock())
+    one, other = sessions.open("ada"), sessions.open("ada")
+    for wrong in (Pass(one.cookie, ""), Pass("", one.key), Pass(one.cookie, other.key), Pass("", "")):
+        assert sessions.find(wrong) is None
+        sessions.close(wrong)
+    assert sessions.find(one) == "ada"
 
 
 def test_of_too_many_sessions_the_one_unused_longest_ends() -> None:
@@ -173,6 +182,14 @@ def test_workloads_nodes_and_events_say_how_they_are() -> None:
         Event, type="Warning", reason="Boom", involvedObject={"kind": "Pod", "name": "x"}, count=7
     )
     assert (_summaries.event(happened)["level"], _summaries.event(happened)["count"]) == ("bad", 7)
+
+
+def test_what_metrics_say_is_added_up_by_node_and_pod() -> None:
+    node = {"metadata": {"name": "n"}, "usage": {"cpu": "1500m", "memory": "2Gi"}}
+    containers = [{"usage": {"cpu": "250m", "memory": "1Mi"}}, {"usage": {"cpu": "5000000n"}}]
+    pod = {"metadata": {"name": "p", "namespace": "team"}, "containers": containers}
+    assert dict(_samples("nodes", [node])) == {"nodes/n": (1.5, 2.0**31)}
+    assert dict(_samples("pods", [pod])) == {"pods/team/p": (0.255, 2.0**20)}
 
 
 def test_histories_have_gaps_where_nothing_was_measured_and_end_with_their_things() -> None:

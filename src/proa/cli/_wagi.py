@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from proa.app import App, http, logs, run, settings
 from proa.wagi.settings import WagiSettings, split_address
 
-SHORT = {"-c": "--config", "-l": "--listen", "-e": "--env"}
+SHORT = {"-c": "--config", "-b": "--bindle", "-l": "--listen", "-e": "--env"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,11 +41,9 @@ def _serve(words: list[str]) -> int:
 
 
 async def _wagi(app: App, chosen: WagiSettings) -> None:
-    from proa.cli._wagi_bindles import bindle_fetcher
     from proa.wagi.service import Service
 
-    fetch = await app.start("bindles", bindle_fetcher(chosen))
-    service = await app.start("wagi", Service.open(chosen, {"bindle": fetch}))
+    service = await app.start("wagi", Service.open(chosen))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.request_reload)
     lines = [f"{len(service.handlers)} routes are served on {service.url}"]
     if chosen.status:

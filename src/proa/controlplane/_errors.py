@@ -135,7 +135,7 @@ def unsupported_media_type(message: str, *, detailed: bool = False) -> StatusErr
 def invalid(what: Qualified, name: str, causes: Iterable[Cause]) -> StatusError:
     """422: the object is understood and wrong; all causes at once."""
     causes = list(causes)
-    listed = [f"{cause.field}: {cause.message}" for cause in causes]
+    listed = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     said = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
     documents = [cause.to_document() for cause in causes]
     message = f'{what} "{name}" is invalid: {said}'
@@ -191,6 +191,16 @@ def forbidden(field: str, why: str) -> Cause:
 def value_not_found(field: str, value: Any) -> Cause:
     """The field refers to what is not there."""
     return Cause("FieldValueNotFound", field, f"Not found: {quoted(value)}")
+
+
+def too_long(field: str, most: int) -> Cause:
+    """The value has too many bytes."""
+    return Cause("FieldValueTooLong", field, f"Too long: may not be more than {most} bytes")
+
+
+def too_many(field: str, count: int, most: int) -> Cause:
+    """The list has too many items."""
+    return Cause("FieldValueTooMany", field, f"Too many: {count}: must have at most {most} items")
 
 
 def quoted(value: Any) -> str:

@@ -38,6 +38,7 @@ from .serving._logs import LogService
 from .serving._measurements import Measurements
 from .serving._objects import ObjectService
 from .serving._paths import PathService
+from .serving._proxy import ProxyService
 from .serving._reviews import ReviewService
 from .serving._streams import StreamService
 from .serving._subresources import SubresourceService
@@ -262,6 +263,7 @@ class ApiServer:
             },
             subresources={
                 **SubresourceService(registry, service).answers(),
+                **ProxyService(registry, self._pki.kubelet_context).answers(),
                 "serviceaccounts/token": TokenRequestService(registry, issuer).issue,
                 "pods/log": container_logs.answer,
                 "pods/exec": streams.answer("exec"),

@@ -192,5 +192,5 @@ def _key(obj: Any) -> str:
 
 
 def encode(changes: list[tuple[str, str, Row | None]]) -> bytes:
-    """Write changes as a server-sent event."""
-    return b"data: " + msgspec.json.encode(changes) + b"\n\n"
+    """Write changes as a line of JSON."""
+    return msgspec.json.encode(changes) + b"\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -87,7 +88,7 @@ async def _live(pods: Reflector[Pod], api: Api[Pod], exit_code: Callable[[Pod], 
 def _status(pod: Pod, code: int | None) -> dict[str, object]:
     from proa.kube.models import now
 
-    at = now()
+    at, uid = now(), pod.metadata.uid or ""
     ready = {"type": "Ready", "status": "True" if code is None else "False", "lastTransitionTime": at}
     ended = {"terminated": {"exitCode": code, "startedAt": at, "finishedAt": at}}
     state = {"running": {"startedAt": at}} if code is None else ended
@@ -103,4 +104,12 @@ def _status(pod: Pod, code: int | None) -> dict[str, object]:
         for one in pod.spec.containers
     ]
     phase = {None: "Running", 0: "Succeeded"}.get(code, "Failed")
-    return {"phase": phase, "startTime": at, "conditions": [ready], "containerStatuses": containers}
+    address = ".".join(["127", "66", *(str(byte) for byte in hashlib.sha256(uid.encode()).digest()[:2])])
+    return {
+        "phase": phase,
+        "startTime": at,
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "conditions": [ready],
+        "containerStatuses": containers,
+    }

@@ -1,5 +1,6 @@
 // One pod: where it is in its life, its containers, what it used, what happened to it, what it says.
 
+import { ask, pieces } from "./asking.js";
 import { row, rows, since } from "./model.js";
 import { chart, cpu, duration, h, memory, show } from "./parts.js";
 import { eventItems, eventTable } from "./tables.js";
@@ -54,14 +55,11 @@ function follow(pane, said, namespace, pod, container, previous) {
   const atEnd = () => pane.scrollHeight - pane.scrollTop - pane.clientHeight < 40;
   (async () => {
     said.textContent = "";
-    const answer = await fetch(`logs?${query}`, { signal: stop.signal });
+    const answer = await ask(`logs?${query}`, { signal: stop.signal });
     if (!answer.ok) { said.textContent = await answer.text(); return; }
     said.textContent = previous ? "" : "following";
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let length = 0;
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
+    for await (const value of pieces(answer)) {
       const stick = atEnd();
       pane.append(value);
       length += value.length;
@@ -80,7 +78,7 @@ export function podPage(main, namespace, name) {
   const key = `Pod/${namespace}/${name}`;
   document.title = `${name} · proa`;
   const state = h("h1"), why = h("p"), facts = h("dl.facts"), containers = h("div.cards", { id: "containers" });
-  const [events, eventBody, eventRow] = eventTable();
+  const [events, eventBody, eventRow] = eventTable(false);
   const podLife = life("pod"), containerLife = life("container");
   const charts = h("div.two", { id: "usage" });
   const pane = h("pre.log.mono", { id: "log", tabindex: "0", "aria-label": "Log" }), said = h("span.quiet");
@@ -107,13 +105,13 @@ export function podPage(main, namespace, name) {
     const usage = row("usage", "");
     if (!usage || usage.at === usageAt) return;
     usageAt = usage.at;
-    const answer = await fetch(`usage?${new URLSearchParams({ of: `pods/${namespace}/${name}` })}`);
+    const answer = await ask(`usage?${new URLSearchParams({ of: `pods/${namespace}/${name}` })}`);
     if (!answer.ok) return;
     const history = await answer.json();
     const last = values => values.findLast(value => value !== null) ?? null;
     const one = (title, values, write) => h("div", {}, h("h3", {}, title, " ", h("span.quiet", {}, write(last(values)))),
       chart(values, 0, `${title} over the last hour, now ${write(last(values))}`, "chart"),
-      h("span.quiet", {}, values.length ? `${duration(values.length * usage.seconds)} up to now` : ""));
+      h("p.quiet", {}, `the last ${duration(values.length * usage.seconds)}, at most ${write(Math.max(...values.filter(value => value !== null)))}`));
     if (history.cpu.length) charts.replaceChildren(one("CPU", history.cpu, cpu), one("Memory", history.memory, memory));
     else charts.replaceChildren(h("p.empty", {}, usage.problem || "Nothing measured yet."));
   }

@@ -3,10 +3,10 @@
 import { rows, since } from "./model.js";
 import { duration, h } from "./parts.js";
 
-function eventRow(item) {
+function eventRow(item, about) {
   return h("tr", {}, h("td.side.num.quiet", {}, item.ago), h("td.name", {}, h("span.state", { class: item.level === "bad" ? "bad" : "" }, item.reason), " ",
     item.count > 1 ? h("span.quiet", {}, `×${item.count}`) : null),
-    h("td.wide", {}, `${item.kind} ${item.about} `, h("span.quiet", {}, item.namespace)), h("td.why", {}, item.why));
+    about ? h("td.wide", {}, `${item.kind} ${item.about} `, h("span.quiet", {}, item.namespace)) : null, h("td.why", {}, item.why));
 }
 
 export const eventItems = keep => rows("events").filter(keep).sort((one, other) => other.at - one.at)
@@ -18,4 +18,7 @@ export function table(columns) {
   return [h("table", {}, h("thead", {}, head), body), body];
 }
 
-export const eventTable = () => [...table([">Ago", "What", "About", "Message"]), eventRow];
+/** A table of events, its body, and what makes a row; without what they are about, where that is said elsewhere. */
+export function eventTable(about = true) {
+  return [...table([">Ago", "What", ...(about ? ["About"] : []), "Message"]), item => eventRow(item, about)];
+}

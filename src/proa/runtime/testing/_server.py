@@ -15,10 +15,14 @@ from proa.kube.core.response import Response
 from proa.kube.core.retrying import Retry
 from proa.kube.transport import Socket
 from proa.runtime.testing._faults import Faults
-from proa.runtime.testing._patching import PatchError, json_patch, merge
+from proa.runtime.testing._patching import PatchError, json_patch, merge, strategic
 from proa.runtime.testing._storage import Change, Document, Key, Refusal, Storage
 
-PATCHES = {"application/merge-patch+json": merge, "application/json-patch+json": json_patch}
+PATCHES = {
+    "application/merge-patch+json": merge,
+    "application/json-patch+json": json_patch,
+    "application/strategic-merge-patch+json": strategic,
+}
 FAILURES = ((500, "InternalError"), (503, "ServiceUnavailable"), (429, "TooManyRequests"))
 
 _encode = msgspec.json.Encoder().encode
@@ -35,9 +39,9 @@ class MemoryServer:
             await Api(client, ConfigMap, namespace="default").create(...)
 
     It has versions and conflicts, uids, generations, the status subresource, finalizers, preconditions,
-    label selectors, pages, merge and JSON patches, watches with bookmarks, initial events and 410. It has no
-    schemas, no defaults, no garbage collection, no server-side apply and no access control: kinds of any
-    name can be used.
+    label selectors, pages, merge and JSON patches, strategic ones as far as they need no schema, the binding
+    of pods, watches with bookmarks, initial events and 410. It has no schemas, no defaults, no garbage
+    collection, no server-side apply and no access control: kinds of any name can be used.
 
     Args:
         faults: What goes wrong; nothing by default.
@@ -85,27 +89,30 @@ class MemoryServer:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    async def close(self) -> None:
+        """Let go of what it holds: nothing here."""
+
     # Requests
 
     async def answer(self, request: Request, *, reliably: bool = False) -> Response:
         """Answer any request but a watch; `reliably` means without any fault."""
         self.requests.append(request)
         if reliably:
-            return self._respond(request)
+            return await self._respond(request)
         await self._arrive()
         if self.faults.happens(self.faults.rates.failing):
             code, reason = self.faults.random.choice(FAILURES)
             return _refused(Refusal(code, reason, "the server has trouble"))
         if request.method in {"PUT", "PATCH"} and self.faults.happens(self.faults.rates.conflict):
-            self._interfere(_parse(request.path)[0])
-        response = self._respond(request)
+            await self._interfere(request)
+        response = await self._respond(request)
         if self.faults.happens(self.faults.rates.slow):
             await asyncio.sleep(self.faults.seconds())
         if self._down or self.faults.happens(self.faults.rates.lost):
             raise TransportError("the connection was lost before the answer")
         return response
 
-    def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         try:
             document = self._carry_out(request)
         except Refusal as refusal:
@@ -121,6 +128,8 @@ class MemoryServer:
 
     def _carry_out(self, request: Request) -> Document:
         key, subresource = _parse(request.path)
+        if subresource == "binding" and request.method == "POST":
+            return self._bind(key, _decode(request.body or b"{}"))
         if subresource not in {"", "status"}:
             raise Refusal(404, "NotFound", f"there is no subresource {subresource}")
         match request.method, bool(key.name):
@@ -161,6 +170,17 @@ class MemoryServer:
             key._replace(name=name), {field: value for field, value in document.items() if field != "status"}
         )
 
+    def _bind(self, key: Key, binding: Document) -> Document:
+        """Give a pod its node; one that has a node keeps it."""
+        uid = binding.get("metadata", {}).get("uid")
+
+        def bound(pod: Document) -> Document:
+            if pod["spec"].get("nodeName") or uid not in {None, pod["metadata"]["uid"]}:
+                raise Refusal(409, "Conflict", f'pod "{key.name}" is assigned to a node already')
+            return {**pod, "spec": {**pod["spec"], "nodeName": binding["target"]["name"]}}
+
+        return self.storage.update(key, bound, status=False)
+
     def _change(self, key: Key, request: Request, *, status: bool) -> Document:
         body = _decode(request.body or b"{}")
         if request.method == "PUT":
@@ -173,7 +193,8 @@ class MemoryServer:
         except PatchError as error:
             raise Refusal(422, "Invalid", str(error)) from error
 
-    def _interfere(self, key: Key) -> None:
+    async def _interfere(self, request: Request) -> None:
+        key, _ = _parse(request.path)
         note = {"metadata": {"annotations": {"testing.proa.dev/touched": str(self.storage.version)}}}
         with suppress(Refusal):
             self.storage.update(key, lambda document: merge(document, note), status=False)
@@ -211,7 +232,11 @@ class MemoryServer:
                 yield _bookmark(position, {})
                 return
             self._alive(life)
-        yield _line("ERROR", _status(Refusal(410, "Expired", "too old resource version")))
+        yield self._expired()
+
+    @staticmethod
+    def _expired() -> bytes:
+        return _line("ERROR", _status(Refusal(410, "Expired", "too old resource version")))
 
     def _since(self, position: int, key: Key) -> list[Change]:
         found = []
