@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 COMPILE := $(BIN)/python -m uv pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet
 
-.PHONY: setup demo test lint format bench models requirements clean
+.PHONY: setup demo test simulate lint format bench models requirements clean
 .DELETE_ON_ERROR:
 
 $(PEERS): requirements/bench.txt $(READY)
@@ -27,6 +27,10 @@ demo: $(READY) ## Start the cluster, run Wasm pods on it with real kubectl, and 
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+simulate: $(READY) ## A controller against the embedded API server while everything goes wrong: 2,000 seeds
+	$(BIN)/python -m proa.runtime.testing examples/operators/copier.py:COPYING \
+	  --server proa.controlplane.testing:SimulatedServer --seeds 2000
 
 lint: $(READY) ## Formatting, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -3,7 +3,17 @@
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("client", "apiserver", "sandboxes", "pods", "controllers", "runtime", "bindle", "wagi")
+BENCHMARKS = (
+    "client",
+    "apiserver",
+    "sandboxes",
+    "pods",
+    "density",
+    "controllers",
+    "runtime",
+    "bindle",
+    "wagi",
+)
 
 
 def main() -> int:

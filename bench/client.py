@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from bench._table import show
+from proa.app import garbage
 
 PODS = 5_000
 # The slower peers are measured with fewer, and their figures scaled.
@@ -110,12 +111,9 @@ def main() -> None:
     pods = [_pod(number) for number in range(PODS)]
     size = len(_body(pods)) / PODS / 1e3
     default = gc.get_threshold()
-    for title, threshold in (
-        ("Python's default garbage collection", default),
-        ("`gc.set_threshold(50_000, 20, 100)`, as Proa's programs call", (50_000, 20, 100)),
-    ):
-        gc.set_threshold(*threshold)
-        _decoding(f"Decoding {PODS:,} pods of {size:.1f} KB with {title}", pods)
+    _decoding(f"Decoding {PODS:,} pods of {size:.1f} KB with Python's default garbage collection", pods)
+    garbage.tune()
+    _decoding("The same with `proa.app.garbage.tune()`, as Proa's programs call", pods)
     gc.set_threshold(*default)
     show(
         "Memory held for each pod of a list",

@@ -25,12 +25,12 @@ SLEEPERS = 200
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder, _timed_up(folder) as (ready, cluster):
-        image = _push(cluster, compile_c(SLEEPER))
+        image = push(cluster, compile_c(SLEEPER))
         yosys = yosys_wasm()
-        large = _push(cluster, yosys) if yosys else None
+        large = push(cluster, yosys) if yosys else None
         config = Config.from_kubeconfig(cluster.kubeconfig)
         latencies, together, large_seconds = asyncio.run(_measure(config, image, large))
-        memory = [private_bytes(pid) for pid in _sandboxes(Path(folder))]
+        memory = [private_bytes(pid) for pid in sandboxes(Path(folder))]
     show(
         "`proa up`: from the command to ready, in seconds",
         ("new state", "the same state again"),
@@ -55,7 +55,7 @@ def main() -> None:
         )
 
 
-def _push(cluster: Up, module: Path) -> str:
+def push(cluster: Up, module: Path) -> str:
     image = f"{cluster.registry}/bench/{module.stem[:40]}:1"
     result = proa("push", module, image)
     if result.returncode != 0:
@@ -78,22 +78,22 @@ def _timed_up(folder: str) -> Iterator[tuple[list[float], Up]]:
 async def _measure(config: Config, image: str, large: str | None) -> tuple[list[float], float, list[float]]:
     async with Client(config) as client:
         pods = Api(client, Pod, namespace="default")
-        phases = _Phases()
+        phases = Phases()
         watching = asyncio.create_task(phases.watch(pods))
         try:
-            await _time_one(pods, phases, _pod("warm-up", image), "Running")
+            await _time_one(pods, phases, pod("warm-up", image), "Running")
             latencies = [
-                await _time_one(pods, phases, _pod(f"one-{number}", image), "Running")
+                await _time_one(pods, phases, pod(f"one-{number}", image), "Running")
                 for number in range(TIMED)
             ]
             began = time.perf_counter()
             names = [f"many-{number}" for number in range(SLEEPERS - TIMED)]
-            await asyncio.gather(*(pods.create(_pod(name, image)) for name in names))
+            await asyncio.gather(*(pods.create(pod(name, image)) for name in names))
             for name in names:
                 await phases.wait(name, "Running")
             together = time.perf_counter() - began
             large_seconds = [
-                await _time_one(pods, phases, _pod(name, large, "-V"), "Succeeded")
+                await _time_one(pods, phases, pod(name, large, "-V"), "Succeeded")
                 for name in ("large-first", "large-again")
                 if large
             ]
@@ -103,14 +103,14 @@ async def _measure(config: Config, image: str, large: str | None) -> tuple[list[
             await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _time_one(pods: Api[Pod], phases: "_Phases", pod: Pod, phase: str) -> float:
+async def _time_one(pods: Api[Pod], phases: "Phases", pod: Pod, phase: str) -> float:
     began = time.perf_counter()
     await pods.create(pod)
     await phases.wait(pod.metadata.name or "", phase)
     return time.perf_counter() - began
 
 
-class _Phases:
+class Phases:
     """Which phases of pods a watch has shown."""
 
     def __init__(self) -> None:
@@ -120,10 +120,12 @@ class _Phases:
         return self._events.setdefault((name, phase), asyncio.Event())
 
     async def wait(self, name: str, phase: str) -> None:
+        """Wait until a pod was seen in a phase."""
         async with asyncio.timeout(300):
             await self._event(name, phase).wait()
 
     async def watch(self, pods: Api[Pod]) -> None:
+        """Note what is seen, for ever."""
         version = (await pods.list_page()).resource_version
         async with aclosing(pods.watch(version)) as events:
             async for event in events:
@@ -131,13 +133,13 @@ class _Phases:
                     self._event(event.object.metadata.name or "", event.object.status.phase).set()
 
 
-def _pod(name: str, image: str, *arguments: str) -> Pod:
+def pod(name: str, image: str, *arguments: str) -> Pod:
     container = Container(name="main", image=image, image_pull_policy="IfNotPresent", args=list(arguments))
     spec = PodSpec(containers=[container], restart_policy="Never")
     return Pod(metadata=ObjectMeta(name=name), spec=spec)
 
 
-def _sandboxes(folder: Path) -> list[int]:
+def sandboxes(folder: Path) -> list[int]:
     """The sandbox processes below the zygote that was started for this folder."""
     parents: dict[int, int] = {}
     zygotes = set()

@@ -62,9 +62,11 @@ def main() -> None:
         )
     }
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder:
+        tempfile.tempdir = folder  # The zygotes' directories tell whose they are.
         _serving(Path(folder), guests)
         _isolation(Path(folder), guests)
         _thousand(Path(folder))
+        tempfile.tempdir = None
 
 
 def _serving(folder: Path, guests: dict[str, Path]) -> None:
@@ -123,7 +125,7 @@ def _thousand(folder: Path) -> None:
             ready = time.perf_counter() - began
             for number in range(sample):
                 await _get(f"{service.url}/{number}")
-            memory = _memory()
+            memory = _memory(folder, service)
         return ready, memory
 
     asyncio.run(measure(0))
@@ -201,14 +203,12 @@ async def _running(folder: Path, text: str) -> AsyncIterator[Service]:
         yield service
 
 
-def _memory() -> int:
-    """Private memory of the service's processes: ours, our descendants, and the zygotes with theirs."""
-    total = 0
+def _memory(folder: Path, service: Service) -> int:
+    """Private memory of the service's processes: this one, the workers, and the zygotes with children."""
+    total = sum(private_bytes(pid) for pid in (os.getpid(), *service.workers))
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
-            name = (entry / "comm").read_text()
-            command = (entry / "cmdline").read_bytes()
-            if int(entry.name) == os.getpid() or name.startswith("proa") or b"proa.wagi.worker" in command:
+            if str(folder).encode() in (entry / "cmdline").read_bytes():
                 total += private_bytes(int(entry.name))
     return total
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from proa.app import settings
 from proa.cli._commands import COMMANDS
 from proa.cli._controller_manager import ControllerManagerSettings
+from proa.cli._dashboard import Settings as DashboardCommandSettings
 from proa.cli._process import with_process_settings
 from proa.cli._registry import RegistrySettings
 from proa.cli._run import RunSettings
@@ -47,6 +48,7 @@ SETTINGS: dict[str, type] = {
     "apiserver": with_process_settings(ApiServerSettings),
     "scheduler": with_process_settings(SchedulerSettings),
     "controller-manager": with_process_settings(ControllerManagerSettings),
+    "dashboard": with_process_settings(DashboardCommandSettings),
     "kubelet": with_process_settings(KubeletSettings),
     "registry": with_process_settings(RegistrySettings),
     "run": RunSettings,

@@ -76,7 +76,7 @@ def cluster(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
     """Keep `proa up` running on free ports; yields kubectl's environment and the registry's address."""
     command = [str(BIN / "proa"), "up", "--data-dir", str(folder / "state")]
     command += ["--port", "0", "--registry-port", "0", "--kubelet-port", "0"]
-    command += ["--ingress-port", "0", "--dns-port", "0"]
+    command += ["--ingress-port", "0", "--dns-port", "0", "--page-port", "0"]
     with (folder / "proa.log").open("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:

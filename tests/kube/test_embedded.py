@@ -32,6 +32,12 @@ from proa.kube.discovery import Discovery, discover
 from proa.kube.errors import BadRequestError, InvalidError, UnknownResourceError
 from proa.kube.models import Quantity
 from proa.kube.models.apps_v1 import Deployment, DeploymentSpec
+from proa.kube.models.authentication_v1 import SelfSubjectReview, TokenReview, TokenReviewSpec
+from proa.kube.models.authorization_v1 import (
+    ResourceAttributes,
+    SubjectAccessReview,
+    SubjectAccessReviewSpec,
+)
 from proa.kube.models.autoscaling_v1 import Scale
 from proa.kube.models.certificates_v1 import CertificateSigningRequest, CertificateSigningRequestSpec
 from proa.kube.models.core_v1 import (
@@ -296,6 +302,23 @@ async def test_a_token_of_a_service_account_is_one_to_call_with(client: Client) 
     token = (await accounts.create_token("default", expiration_seconds=600)).status.token
     assert token
     assert token.count(".") == 2
+
+
+async def test_reviews_are_answered_though_they_have_no_names(client: Client) -> None:
+    me = await Api(client, SelfSubjectReview).create(SelfSubjectReview())
+    assert me.status.user_info is not None
+    assert me.status.user_info.username == "admin"
+    token = (await Api(client, ServiceAccount, namespace="default").create_token("default")).status.token
+    told = await Api(client, TokenReview).create(TokenReview(spec=TokenReviewSpec(token=token or "")))
+    assert told.status.user is not None
+    assert told.status.user.username == "system:serviceaccount:default:default"
+    spec = SubjectAccessReviewSpec(
+        user="nobody", resource_attributes=ResourceAttributes(verb="get", resource="pods")
+    )
+    asked = await Api(client, SubjectAccessReview).create(SubjectAccessReview(spec=spec))
+    assert asked.status.allowed is False
+    with pytest.raises(InvalidRequestError, match="neither a name nor a generateName"):
+        await Api(client, ServiceAccount, namespace="default").create(ServiceAccount())
 
 
 async def test_requests_for_certificates_are_approved_or_denied(client: Client) -> None:

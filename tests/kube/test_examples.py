@@ -56,8 +56,6 @@ async def kubeconfig(tmp_path: Path) -> AsyncIterator[Path]:
 @pytest.mark.parametrize("name", EMBEDDED)
 async def test_an_example_does_what_it_says(name: str, kubeconfig: Path) -> None:
     code, stdout, stderr = await run(name, kubeconfig)
-    if name == "manifest_apply" and "UnsupportedMediaType" in stderr:
-        pytest.skip("the embedded API server does not know server-side apply yet")
     assert code == 0, stderr
     assert EMBEDDED[name] in stdout
 

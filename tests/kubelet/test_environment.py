@@ -17,8 +17,12 @@ from proa.kube.models.core_v1 import (
     Secret,
     SecretEnvSource,
     SecretKeySelector,
+    Service,
+    ServicePort,
+    ServiceSpec,
 )
 from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kubelet import _service_links
 from proa.kubelet._environment import environment
 from proa.kubelet._expansion import expand
 from proa.kubelet._fields import PodFields
@@ -44,6 +48,44 @@ FOUND = Referenced(
     {"settings": ConfigMap(data={"colour": "blue", "b=d": "left out"})},
     {"keys": Secret(data={"token": b"s3cret", "bytes": b"\xff"})},
 )
+
+
+def test_services_are_told_of_as_docker_did_it() -> None:
+    ports = [ServicePort(name="http", port=80), ServicePort(name="metrics", port=9090, protocol="UDP")]
+    services = [
+        service("default", "kubernetes", "10.0.0.1", ServicePort(name="https", port=443)),
+        service("mine", "my-shop", "10.0.0.2", *ports),
+        service("mine", "headless", "None", *ports),
+        service("other", "far", "10.0.0.3", *ports),
+    ]
+    linked = _service_links.variables(services, "mine", links=True)
+    assert linked["KUBERNETES_SERVICE_HOST"] == "10.0.0.1"
+    assert {key: value for key, value in linked.items() if key.startswith("MY_SHOP")} == {
+        "MY_SHOP_SERVICE_HOST": "10.0.0.2",
+        "MY_SHOP_SERVICE_PORT": "80",
+        "MY_SHOP_SERVICE_PORT_HTTP": "80",
+        "MY_SHOP_SERVICE_PORT_METRICS": "9090",
+        "MY_SHOP_PORT": "tcp://10.0.0.2:80",
+        "MY_SHOP_PORT_80_TCP": "tcp://10.0.0.2:80",
+        "MY_SHOP_PORT_80_TCP_PROTO": "tcp",
+        "MY_SHOP_PORT_80_TCP_PORT": "80",
+        "MY_SHOP_PORT_80_TCP_ADDR": "10.0.0.2",
+        "MY_SHOP_PORT_9090_UDP": "udp://10.0.0.2:9090",
+        "MY_SHOP_PORT_9090_UDP_PROTO": "udp",
+        "MY_SHOP_PORT_9090_UDP_PORT": "9090",
+        "MY_SHOP_PORT_9090_UDP_ADDR": "10.0.0.2",
+    }
+    assert not any("HEADLESS" in key or "FAR" in key for key in linked)
+    alone = _service_links.variables(services, "mine", links=False)
+    assert not any("MY_SHOP" in key for key in alone)
+    assert "KUBERNETES_PORT" in alone
+
+
+def service(namespace: str, name: str, address: str, *ports: ServicePort) -> Service:
+    return Service(
+        metadata=ObjectMeta(namespace=namespace, name=name),
+        spec=ServiceSpec(cluster_ip=address, ports=[*ports]),
+    )
 
 
 def made(*variables: EnvVar, env_from: list[EnvFromSource] | None = None) -> dict[str, str]:

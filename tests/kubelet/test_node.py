@@ -118,6 +118,50 @@ def test_every_problem_of_the_settings_is_told_at_once() -> None:
         assert word in text
 
 
+CONFIGURATION = """
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+address: 10.0.0.7
+authentication: {anonymous: {enabled: false}, x509: {clientCAFile: /etc/kubernetes/pki/ca.crt}}
+cgroupDriver: systemd
+clusterDNS: [10.96.0.10]
+containerLogMaxSize: 20Mi
+evictionHard: {memory.available: 200Mi}
+imageGCHighThresholdPercent: 90
+imageMinimumGCAge: 5m
+maxPods: 50
+registerWithTaints: [{key: wasm, value: "yes", effect: NoSchedule}]
+serverTLSBootstrap: true
+shutdownGracePeriod: 30s
+shutdownGracePeriodCriticalPods: 10s
+staticPodPath: /etc/kubernetes/manifests
+"""
+
+
+def test_kubernetes_own_configuration_file_is_read_and_a_flag_wins(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIGURATION)
+    chosen = app_settings.load(
+        KubeletSettings, arguments=["--image-minimum-gc-age", "1m"], environ={"PROA_MAX_PODS": "7"}, file=file
+    )
+    assert (chosen.bind, chosen.max_pods, chosen.taints) == ("10.0.0.7", 7, ("wasm=yes:NoSchedule",))
+    assert chosen.client_ca_file == Path("/etc/kubernetes/pki/ca.crt")
+    assert chosen.eviction_hard == {"memory.available": "200Mi"}
+    assert (chosen.image_gc_high_threshold_percent, chosen.server_tls_bootstrap) == (90, True)
+    assert chosen.image_minimum_gc_age == timedelta(minutes=1)
+    assert chosen.shutdown_grace_period == timedelta(seconds=30)
+    assert chosen.static_pod_path == Path("/etc/kubernetes/manifests")
+
+
+def test_what_is_wrong_in_it_is_told_all_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIGURATION.replace("maxPods: 50", "maxPots: 50\nport: many"))
+    with pytest.raises(app_settings.SettingsError) as caught:
+        app_settings.load(KubeletSettings, arguments=[], environ={}, file=file)
+    assert len(caught.value.problems) == 2
+    assert "maxPots" in str(caught.value)
+
+
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "localhost"])
 def test_a_node_needs_an_address_that_others_can_use(bind: str) -> None:
     arguments = ["--bind", bind, "--node-name", "edge"]

@@ -188,6 +188,23 @@ async def test_the_api_server_may_go_and_come_back(cluster: Cluster) -> None:
         await kubelet.__aexit__(None, None, None)
 
 
+async def test_what_guests_print_is_read_while_a_new_kubelet_waits_for_the_api_server(
+    cluster: Cluster,
+) -> None:
+    async with ApiServer(ApiServerSettings(data_dir=cluster.directory / "other", port=0)) as server:
+        config = Config.from_kubeconfig(server.kubeconfig)
+        async with cluster.kubelet_of(config), Client(config) as client:
+            await Api(client, Pod, namespace="default").create(cluster.pod("tick", "20"))
+            await cluster.seen_by(client).until_phase("Running")
+    (log,) = (cluster.directory / "kubelet" / "pods").rglob("0.log")
+    size = log.stat().st_size
+    entering = asyncio.create_task(cluster.kubelet_of(config).__aenter__())
+    await cluster.eventually(lambda: log.stat().st_size > size)
+    assert not entering.done()
+    entering.cancel()
+    await asyncio.gather(entering, return_exceptions=True)
+
+
 async def test_a_data_directory_is_for_one_kubelet_only(node: Cluster) -> None:
     with pytest.raises(ZygoteLostError, match="cannot be used"):
         async with node.kubelet():

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from proa.kube import Api
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import (
     ContainerPort,
@@ -19,6 +20,8 @@ from proa.kube.models.core_v1 import (
     Volume,
     VolumeMount,
 )
+from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.models.node_v1 import RuntimeClass
 from proa.oci import RegistryClient, push_module
 from proa.wasm.testing import compile_c
 
@@ -58,6 +61,9 @@ def handler() -> Path:
 
 @pytest.fixture
 async def image(cluster: Cluster, handler: Path) -> str:
+    """The image of a handler, in a cluster whose RuntimeClass for it has a name of its own."""
+    runtime = RuntimeClass(metadata=ObjectMeta(name="handlers"), handler="wagi")
+    await Api(cluster.client, RuntimeClass).create(runtime)
     reference = cluster.registry.reference("handler:1")
     async with RegistryClient() as registries:
         await push_module(registries, handler, reference)
@@ -68,7 +74,7 @@ async def _serve(node: Cluster, image: str, **fields: object) -> Pod:
     """Run a pod that answers requests; it is ready on return."""
     await node.run(
         image=image,
-        runtime_class_name="wagi",
+        runtime_class_name="handlers",
         ports=[ContainerPort(container_port=PORT)],
         env=[EnvVar(name="GREETING", value="hi")],
         **fields,
@@ -168,6 +174,6 @@ async def test_it_goes_on_serving_while_the_kubelet_is_away(cluster: Cluster, im
 
 
 async def test_a_container_without_a_port_is_told(node: Cluster, image: str) -> None:
-    await node.run(image=image, runtime_class_name="wagi")
+    await node.run(image=image, runtime_class_name="handlers")
     message = await node.until_waiting("CreateContainerConfigError")
     assert "needs a containerPort" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from proa.kube.models.admissionregistration_v1 import (
     MutatingWebhookConfiguration,
     ValidatingWebhookConfiguration,
 )
-from proa.kube.models.core_v1 import ConfigMap
+from proa.kube.models.core_v1 import ConfigMap, Secret
 from proa.runtime.admission import DeniedError, Request, Service, Webhooks, WebhookServer
 from proa.runtime.admission._json_diff import json_diff
 from proa.runtime.testing import MemoryServer
@@ -181,6 +182,39 @@ async def test_in_a_cluster_the_service_is_named() -> None:
         assert service is not None
         assert (service.name, service.namespace, service.port) == ("moose", "team", 443)
         assert service.path == "/validate/configmaps/v1"
+
+
+async def test_replicas_share_one_certificate_and_take_up_the_next() -> None:
+    service = Service("moose", "team")
+    async with serving(service=service) as (first, client):
+        async with WebhookServer(client, NAME, hooks(), service=service) as second:
+            url, other = (f"{server.url}/validate/configmaps/v1" for server in (first, second))
+            bundle = await trusted(client)
+            for address in (url, other):
+                assert (await post(address, bundle, review({})))["response"]["allowed"]
+            await first.rotate()
+            both = await trusted(client)
+            assert bundle in both
+            for address in (url, other):  # the second has not heard of it yet
+                assert (await post(address, both, review({})))["response"]["allowed"]
+            await second.follow()
+            assert await trusted(client) == both
+            newest = both.removeprefix(bundle)
+            for address in (url, other):
+                assert (await post(address, newest, review({})))["response"]["allowed"]
+            await asyncio.gather(first.rotate(), second.rotate())  # one of them wins
+            await asyncio.gather(first.follow(), second.follow())
+            for address in (url, other):
+                assert (await post(address, await trusted(client), review({})))["response"]["allowed"]
+        secret = await Api(client, Secret, namespace="team").get("moose-webhook")
+        assert secret.type == "kubernetes.io/tls"
+        async with WebhookServer(client, NAME, hooks(), service=service):
+            assert await Api(client, Secret, namespace="team").get("moose-webhook") == secret
+
+
+async def trusted(client: Client) -> bytes:
+    found = await Api(client, ValidatingWebhookConfiguration).get(NAME)
+    return found.webhooks[0].client_config.ca_bundle or b""
 
 
 async def test_what_is_no_review_is_refused() -> None:

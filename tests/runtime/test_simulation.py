@@ -1,7 +1,6 @@
-"""A controller in a world in which everything goes wrong: 2,000 seeds.
+"""A controller in a world in which everything goes wrong, against the embedded API server and one in memory.
 
-A seed that fails is repeated by the command in its message; all of them run with
-`python -m proa.runtime.testing examples/operators/copier.py:COPYING --seeds 2000`.
+A seed that fails is repeated by the command in its message. Here run some; `make simulate` runs 2,000.
 """
 
 from __future__ import annotations
@@ -20,25 +19,35 @@ from typing import Any
 import pytest
 
 from proa.app.testing import capture_logs
+from proa.controlplane.testing import SimulatedServer
 from proa.kube import Client
 from proa.runtime import Action
-from proa.runtime.testing import Scenario, SimulationError, simulate
+from proa.runtime.testing import MemoryServer, Scenario, SimulationError, simulate
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "operators" / "copier.py"
 COPIER = runpy.run_path(str(EXAMPLE))
 COPYING: Scenario = COPIER["COPYING"]
-CHUNK = 125
+COMMAND = "python -m proa.runtime.testing examples/operators/copier.py:COPYING"
 
 
-@pytest.mark.parametrize("first", range(0, 2000, CHUNK))
-def test_after_quiet_the_world_is_as_the_controller_is_to_make_it(first: int) -> None:
+@pytest.mark.parametrize("first", range(0, 100, 25))
+def test_after_quiet_the_embedded_server_holds_what_the_controller_is_to_make(first: int) -> None:
     with capture_logs("error"):
-        for seed in range(first, first + CHUNK):
+        for seed in range(first, first + 25):
+            try:
+                simulate(COPYING, seed, SimulatedServer)
+            except SimulationError as error:
+                server = "--server proa.controlplane.testing:SimulatedServer"
+                pytest.fail(f"{error}\nrepeat it with: {COMMAND} {server} --seed {seed}")
+
+
+def test_after_quiet_the_world_is_as_the_controller_is_to_make_it() -> None:
+    with capture_logs("error"):
+        for seed in range(200):
             try:
                 simulate(COPYING, seed)
             except SimulationError as error:
-                command = f"python -m proa.runtime.testing examples/operators/copier.py:COPYING --seed {seed}"
-                pytest.fail(f"{error}\nrepeat it with: {command}")
+                pytest.fail(f"{error}\nrepeat it with: {COMMAND} --seed {seed}")
 
 
 def forgetful(client: Client) -> Any:
@@ -52,14 +61,17 @@ def forgetful(client: Client) -> Any:
     return copier.running()
 
 
-def test_a_controller_that_forgets_something_is_found_out_and_the_seed_repeats_it() -> None:
+@pytest.mark.parametrize("server", [MemoryServer, SimulatedServer])
+def test_a_controller_that_forgets_something_is_found_out_and_the_seed_repeats_it(
+    server: type[MemoryServer],
+) -> None:
     broken = dataclasses.replace(COPYING, program=forgetful)
 
     def found(seeds: Iterable[int]) -> SimulationError:
         with capture_logs("error"):
             for seed in seeds:
                 try:
-                    simulate(broken, seed)
+                    simulate(broken, seed, server)
                 except SimulationError as error:
                     return error
         pytest.fail("nothing was found")
@@ -84,13 +96,19 @@ def test_a_program_that_never_ends_or_ends_by_itself_fails_its_seed() -> None:
         simulate(dataclasses.replace(COPYING, program=failing), 0)
 
 
-def test_a_seed_gives_the_same_run_in_every_process() -> None:
+@pytest.mark.parametrize(
+    "server", ["proa.runtime.testing:MemoryServer", "proa.controlplane.testing:SimulatedServer"]
+)
+def test_a_seed_gives_the_same_run_in_every_process(server: str) -> None:
     script = (
         "import logging, zlib; logging.disable(50)\n"
         "from proa.runtime.testing import simulate\n"
-        "from proa.runtime.testing.__main__ import find\n"
-        f"scenario = find({str(EXAMPLE)!r} + ':COPYING')\n"
-        "print([zlib.crc32(repr(simulate(scenario, seed).requests).encode()) for seed in range(10)])\n"
+        "from proa.runtime.testing.__main__ import find, server_type\n"
+        f"scenario, server = find({str(EXAMPLE)!r} + ':COPYING'), server_type({server!r})\n"
+        "def asked(seed):\n"
+        "    requests = simulate(scenario, seed, server).requests\n"
+        "    return [(one.method, one.path, one.query) for one in requests]\n"
+        "print([zlib.crc32(repr(asked(seed)).encode()) for seed in range(10)])\n"
     )
 
     def run(hash_seed: str) -> str:

@@ -120,6 +120,13 @@ async def test_a_working_directory_must_be_inside_a_mount(run: Run, tmp_path: Pa
     assert working_dir in end.message
 
 
+async def test_a_relative_mount_source_is_the_clients(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("from the host")
+    source = Path(os.path.relpath(tmp_path))  # noqa: ASYNC240 - says nothing to the disk
+    sandbox = await run("cat", "/data/in", mounts=(Mount(source, "/data"),))
+    assert await read_to_end(sandbox.stdout) == b"from the host"
+
+
 async def test_a_missing_mount_source_is_named(run: Run, tmp_path: Path) -> None:
     end = await (await run("args", mounts=(Mount(tmp_path / "gone", "/data"),))).wait()
     assert end.reason == ExitReason.FAILED

@@ -16,6 +16,9 @@ Declare them as a dataclass::
 `int`, `float`, `bool` (`--x`, `--no-x`), `Path`, enums, `Literal`, `Secret`, `timedelta` ("1m30s"),
 `tuple[T, ...]` (a repeated flag; commas in the environment), `dict[str, str]` (`key=value`), and `T | None`.
 
+A class that also reads files of another shape has a static method `translate_document`, which is given what
+stands in a file and returns it by the settings' names.
+
 An empty environment variable counts as absent, since that is all that templates can produce.
 """
 
@@ -178,7 +181,10 @@ def resolve(
     environ = os.environ if environ is None else environ
     settings = list(_settings(cls, prefix))
     problems: list[str] = []
-    document = _by_field_name(_read_file(file, problems) if file else {}, settings, file, problems)
+    read = _read_file(file, problems) if file else {}
+    if translate := getattr(cls, "translate_document", None):
+        read = translate(read)
+    document = _by_field_name(read, settings, file, problems)
     values: dict[str, Any] = {}
     for item in settings:
         try:

@@ -15,8 +15,9 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+import msgspec
 from aiohttp import web
 
 from proa.app import http
@@ -28,12 +29,14 @@ from proa.bindle.signing import Strategy, sign
 from proa.bindle.storage import Quota, Storage
 
 __all__ = (
+    "SCAFFOLDS",
     "IdentityProvider",
     "RunningServer",
     "make_invoice",
     "make_label",
     "running_provider",
     "running_server",
+    "scaffold",
 )
 
 
@@ -52,6 +55,29 @@ def make_invoice(bindle: str, contents: Mapping[str, bytes]) -> Invoice:
         bindle=Bindle(name=parsed.name, version=parsed.version),
         parcels=[Parcel(label=make_label(name, content)) for name, content in contents.items()],
     )
+
+
+SCAFFOLDS: Final[Mapping[str, tuple[str, Mapping[str, bytes]]]] = {
+    "valid_v1": ("enterprise.com/warpcore/1.0.0", {"red": b"a red one"}),
+    "valid_v2": ("enterprise.com/warpcore/2.0.0", {"red": b"a red one", "green": b"a green one"}),
+    "lotsa_parcels": (
+        "enterprise.com/cargobay/1.0.0",
+        {"red": b"a red one", "barrel": b"rolls on a deck", "crate": b"stands on deck"},
+    ),
+    "incomplete": ("enterprise.com/bridge/1.0.0", {}),
+    "invalid": ("enterprise.com/holodeck/1.0.0", {"red": b"a red one"}),
+}
+"""Ids and parcels like those of the reference implementation's scaffolds; `invalid` has a wrong digest."""
+
+
+def scaffold(name: str, key: SecretKey) -> Invoice:
+    """Return a scaffold's invoice, signed by its creator."""
+    bindle, contents = SCAFFOLDS[name]
+    invoice = make_invoice(bindle, contents)
+    if name == "invalid":
+        labels = [msgspec.structs.replace(label, sha256="0" * 64) for label in invoice.labels]
+        invoice = msgspec.structs.replace(invoice, parcels=[Parcel(label=label) for label in labels])
+    return sign(invoice, key, "creator", 1_600_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ COMMANDS = {
     "logs": ("proa.cli._logs", "print what a container has printed"),
     "exec": ("proa.cli._exec", "run a command in a container"),
     "crd": ("proa.cli._crd", "print the definition of a custom resource made of Python types"),
+    "dashboard": ("proa.cli._dashboard", "serve the page of a cluster, and print a link that lets you in"),
     "apiserver": ("proa.cli._apiserver", "start the embedded control plane alone"),
     "backup": ("proa.cli._backup", "write the state of a cluster to one file, also while it runs"),
     "restore": ("proa.cli._restore", "put a backup in the place of a stopped cluster's state"),

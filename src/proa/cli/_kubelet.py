@@ -16,7 +16,9 @@ def main(arguments: Sequence[str]) -> int:
 async def _kubelet(app: App, chosen: KubeletSettings) -> None:
     """Be a node that runs WebAssembly pods until SIGTERM or Ctrl-C; its pods outlive it."""
     config = await join(chosen)
-    kubelet = await app.start("kubelet", Kubelet(chosen, config))
+    seconds = chosen.shutdown_grace_period.total_seconds()
+    timeout = app.shutdown_timeout + seconds
+    kubelet = await app.start("kubelet", Kubelet(chosen, config), stop_timeout=timeout)
     sys.stdout.write(f"Node {kubelet.settings.name} is registered at {config.server}\n")
     sys.stdout.flush()
     await app.run_until_stopped()

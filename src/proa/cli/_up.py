@@ -1,5 +1,6 @@
 """`proa up`: control plane, node and registry in one process, on loopback."""
 
+import contextlib
 import os
 import sys
 import time
@@ -14,8 +15,11 @@ from proa.cli._cluster import registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.controlplane.controllers import ensure_storage_class
+from proa.dashboard import Dashboard, DashboardSettings
 from proa.kube import AlreadyExistsError, Api, Client, Config
 from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
+from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.models.node_v1 import RuntimeClass
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
 from proa.runtime import Apply, InitApply, watcher
@@ -33,6 +37,7 @@ class UpSettings:
     ingress_port: int = setting(
         8090, help="port of Ingresses and NAME.NAMESPACE.localhost; 0 picks a free one"
     )
+    page_port: int = setting(8092, help="port of the page of the cluster; 0 picks a free one")
     dns_port: int = setting(10053, help="port of the cluster's name server; 0 picks a free one")
     node_name: str = setting("", help="name of the node; by default the host name in lower case")
     max_pods: int = setting(1000, help="how many pods the node takes")
@@ -53,7 +58,8 @@ def main(arguments: Sequence[str]) -> int:
 async def _up(app: App, chosen: UpSettings) -> None:
     """Keep a cluster up on loopback until SIGTERM or Ctrl-C: control plane, node and registry."""
     server, registry, network = await _start(app, chosen)
-    sys.stdout.write(_greeting(server, registry, network))
+    page = await app.start("page", _page(chosen, server))
+    sys.stdout.write(_greeting(server, registry, network, page))
     sys.stdout.flush()
     await app.run_until_stopped()
 
@@ -75,6 +81,7 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await _publish(client, f"localhost:{registry.port}")
     if "controllers" not in chosen.without:
         await ensure_storage_class(client, _node_settings(chosen).name)
+    await _name_runtimes(client)
     own = await app.start("client of the network", _client(server, "proa:network"))
     network = Network(own, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
@@ -110,6 +117,15 @@ def _client(server: ApiServer, user: str) -> Client:
     return Client(Config.from_kubeconfig(server.kubeconfig_for(user)))
 
 
+def _page(chosen: UpSettings, server: ApiServer) -> Dashboard:
+    """The page of the cluster, with the certificate of its API; its link lets the administrator in."""
+    certificate, key = server.certificate
+    settings = DashboardSettings(
+        bind=chosen.bind, port=chosen.page_port, tls_cert_file=certificate, tls_private_key_file=key
+    )
+    return Dashboard(settings, Config.from_kubeconfig(server.kubeconfig))
+
+
 def _node_settings(chosen: UpSettings) -> KubeletSettings:
     return KubeletSettings(
         node_name=chosen.node_name,
@@ -118,6 +134,10 @@ def _node_settings(chosen: UpSettings) -> KubeletSettings:
         port=chosen.kubelet_port,
         max_pods=chosen.max_pods,
         stop_pods_on_exit=True,
+        # The machine is its user's: it may be fuller than a server's may be.
+        eviction_hard={"memory.available": "50Mi", "nodefs.available": "500Mi"},
+        image_gc_high_threshold_percent=95,
+        image_gc_low_threshold_percent=90,
     )
 
 
@@ -137,10 +157,19 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.replace(wanted)
 
 
-def _greeting(server: ApiServer, registry: Registry, network: Network) -> str:
+async def _name_runtimes(client: Client) -> None:
+    """Make the node's ways to run modules known: `wasi`, to their end, and `wagi`, as servers."""
+    classes = Api(client, RuntimeClass)
+    for name in ("wasi", "wagi"):
+        with contextlib.suppress(AlreadyExistsError):
+            await classes.create(RuntimeClass(metadata=ObjectMeta(name=name), handler=name))
+
+
+def _greeting(server: ApiServer, registry: Registry, network: Network, page: Dashboard) -> str:
     return (
         f"The cluster is up after {_age():.1f} s. Ctrl-C stops it.\n"
         f"  API server  {server.url}\n"
+        f"  page        {page.login_url()}\n"
         f"  registry    localhost:{registry.port}\n"
         f"  services    http://NAME.NAMESPACE.localhost:{network.ingress.port}/\n"
         f"  names       dig @{network.dns.host} -p {network.dns.port} NAME.NAMESPACE.svc.cluster.local\n"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from proa.app import App, http, logs, run, settings
 from proa.wagi.settings import WagiSettings, split_address
 
-SHORT = {"-c": "--config", "-l": "--listen", "-e": "--env"}
+SHORT = {"-c": "--config", "-b": "--bindle", "-l": "--listen", "-e": "--env"}
 
 
 def main(arguments: Sequence[str]) -> int:

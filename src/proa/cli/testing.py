@@ -43,12 +43,14 @@ class Up:
         log: The file with all that it has printed.
         kubeconfig: The administrator's.
         registry: The registry's host and port.
+        page: The link to the page of the cluster, which lets in once.
     """
 
     process: subprocess.Popen[bytes]
     log: Path
     kubeconfig: Path
     registry: str
+    page: str
 
     def kubectl(
         self, *arguments: str | Path, stdin: str | None = None, seconds: float = COMMAND_SECONDS
@@ -86,7 +88,7 @@ def up(data_dir: Path, *options: str) -> Iterator[Up]:
     """
     log = data_dir.with_suffix(".log")
     command = [sys.executable, "-m", "proa.cli", "up", "--data-dir", str(data_dir)]
-    for port in ("port", "registry-port", "kubelet-port", "ingress-port", "dns-port"):
+    for port in ("port", "registry-port", "kubelet-port", "ingress-port", "dns-port", "page-port"):
         command += [f"--{port}", "0"]
     command += options
     with log.open("ab") as output:
@@ -111,7 +113,8 @@ def _until_ready(process: subprocess.Popen[bytes], log: Path, start: int) -> Up:
         printed = log.read_bytes()[start:].decode()
         kubeconfig = re.search(r"export KUBECONFIG=(\S+)", printed)
         registry = re.search(r"registry\s+(localhost:\d+)", printed)
-        if kubeconfig and registry:
-            return Up(process, log, Path(kubeconfig[1]), registry[1])
+        page = re.search(r"page\s+(\S+#login=\S+)", printed)
+        if kubeconfig and registry and page:
+            return Up(process, log, Path(kubeconfig[1]), registry[1], page[1])
         time.sleep(0.01)
     raise AssertionError(f"proa up did not become ready:\n{printed}")

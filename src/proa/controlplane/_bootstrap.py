@@ -1,5 +1,5 @@
 """What is there in every cluster from its first moment: the namespaces, the `kubernetes` service,
-priority and runtime classes, the default roles and bindings.
+priority classes, the default roles and bindings.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from .registry import Catalogue, Options, Registry
 from .security import Rule, default_policy, uncovered
 from .security._default_roles import AUTOUPDATE, RBAC
 
-RUNTIMES = ("wagi", "wasi")
-"""How Proa's nodes run modules: as servers, and to their end, which is what a pod without a class gets."""
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
@@ -43,11 +41,7 @@ def objects(api_address: str, api_port: int, service_address: str) -> list[tuple
     for name, value in PRIORITIES.items():
         document = {"metadata": {"name": name}, "value": value, "description": "For what the cluster needs."}
         found.append(("scheduling.k8s.io", "priorityclasses", "", document))
-    runtimes: list[tuple[str, str, str, Document]] = [
-        ("node.k8s.io", "runtimeclasses", "", {"metadata": {"name": name}, "handler": name})
-        for name in RUNTIMES
-    ]
-    return found + runtimes + default_policy()
+    return found + default_policy()
 
 
 async def bootstrap(

@@ -56,13 +56,14 @@ class StatusError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        self.metadata: dict[str, Any] = {}
 
     def to_document(self) -> dict[str, Any]:
         """The refusal as a `Status` object."""
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }
@@ -119,9 +120,11 @@ def conflict(what: Qualified, name: str, why: str = MODIFIED) -> StatusError:
     return StatusError(409, "Conflict", message, details(what, name))
 
 
-def expired(message: str) -> StatusError:
-    """410: a resource version or continue token is too old."""
-    return StatusError(410, "Expired", message)
+def expired(message: str, go_on: str = "") -> StatusError:
+    """410: a resource version or continue token is too old; perhaps with a token to go on with anyway."""
+    error = StatusError(410, "Expired", message)
+    error.metadata = {"continue": go_on} if go_on else {}
+    return error
 
 
 def unsupported_media_type(message: str, *, detailed: bool = False) -> StatusError:
@@ -132,7 +135,7 @@ def unsupported_media_type(message: str, *, detailed: bool = False) -> StatusErr
 def invalid(what: Qualified, name: str, causes: Iterable[Cause]) -> StatusError:
     """422: the object is understood and wrong; all causes at once."""
     causes = list(causes)
-    listed = [f"{cause.field}: {cause.message}" for cause in causes]
+    listed = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     said = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
     documents = [cause.to_document() for cause in causes]
     message = f'{what} "{name}" is invalid: {said}'
@@ -188,6 +191,16 @@ def forbidden(field: str, why: str) -> Cause:
 def value_not_found(field: str, value: Any) -> Cause:
     """The field refers to what is not there."""
     return Cause("FieldValueNotFound", field, f"Not found: {quoted(value)}")
+
+
+def too_long(field: str, most: int) -> Cause:
+    """The value has too many bytes."""
+    return Cause("FieldValueTooLong", field, f"Too long: may not be more than {most} bytes")
+
+
+def too_many(field: str, count: int, most: int) -> Cause:
+    """The list has too many items."""
+    return Cause("FieldValueTooMany", field, f"Too many: {count}: must have at most {most} items")
 
 
 def quoted(value: Any) -> str:

@@ -40,9 +40,29 @@ def decode_yaml(data: bytes) -> Any:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return decode(encode(yaml.load(data, Loader=loader)))  # noqa: S506 - both are safe loaders
+        value = yaml.load(data, Loader=loader)  # noqa: S506 - both are safe loaders
+        if _expanded(value, {}) > MAX_YAML_VALUES:
+            raise UnreadableError("its aliases stand for too many values")
+        return decode(encode(value))
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(str(error).replace("\n", " ")) from error
+
+
+MAX_YAML_VALUES = 2_000_000
+"""More than a body of the largest size can hold without aliases."""
+
+
+def _expanded(value: Any, known: dict[int, int]) -> int:
+    """How many values there are once all aliases are written out; one that holds itself has too many."""
+    if type(value) is not dict and type(value) is not list:
+        return 1
+    if id(value) not in known:
+        known[id(value)] = (
+            MAX_YAML_VALUES + 1
+        )  # what it is while it is being counted: met again, it holds itself
+        items = value.values() if type(value) is dict else value
+        known[id(value)] = 1 + sum(_expanded(item, known) for item in items)
+    return known[id(value)]
 
 
 def clone(value: Any) -> Any:

@@ -23,10 +23,11 @@ from ._certifier import Certifier
 from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
 from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
-from .customresources import Conversions, CustomResources
+from .customresources import DEFINITIONS, Conversions, CustomResources
 from .metrics import RESOURCES as METRICS
 from .metrics import MetricsService
 from .registry import Catalogue, Registry, catalogue
+from .registry._cron import zones
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
@@ -37,6 +38,7 @@ from .serving._logs import LogService
 from .serving._measurements import Measurements
 from .serving._objects import ObjectService
 from .serving._paths import PathService
+from .serving._proxy import ProxyService
 from .serving._reviews import ReviewService
 from .serving._streams import StreamService
 from .serving._subresources import SubresourceService
@@ -122,6 +124,12 @@ class ApiServer:
         """The administrator's kubeconfig."""
         return self.settings.data_dir / "kubeconfig"
 
+    @property
+    def certificate(self) -> tuple[Path, Path]:
+        """The files of the server's certificate and key, for what else is served at its addresses."""
+        directory = self.settings.data_dir / "pki"
+        return directory / "apiserver.crt", directory / "apiserver.key"
+
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig with a client certificate for a user and groups; takes some milliseconds, once for
         each.
@@ -168,6 +176,9 @@ class ApiServer:
         await stack.enter_async_context(CustomResources(registry, known, conversions))
         self.watches = watches = await stack.enter_async_context(WatchService(store))
         watches.measure(self.metrics)
+        self.store.subscribe(
+            DEFINITIONS, lambda event: None if event.current else watches.end_of(event.key.name)
+        )
         audit = await self._audit_log(stack)
         dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
@@ -208,7 +219,7 @@ class ApiServer:
 
     def _load(self) -> dict[str, User]:
         """The users by token; loads the package's data on the way, so that no request waits for that."""
-        catalogue(), definitions(), protobuf.messages(), zero_omitted("")
+        catalogue(), definitions(), protobuf.messages(), zero_omitted(""), zones()
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 
@@ -237,7 +248,9 @@ class ApiServer:
             known,
             authenticator,
             authoriser,
-            PathService(known, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics),
+            PathService(
+                known, issuer, lambda: f"{self._server.host}:{self._server.port}", self.health, self.metrics
+            ),
             verbs={
                 "get": service.get,
                 "list": service.list_objects,
@@ -250,6 +263,7 @@ class ApiServer:
             },
             subresources={
                 **SubresourceService(registry, service).answers(),
+                **ProxyService(registry, self._pki.kubelet_context).answers(),
                 "serviceaccounts/token": TokenRequestService(registry, issuer).issue,
                 "pods/log": container_logs.answer,
                 "pods/exec": streams.answer("exec"),

@@ -7,7 +7,8 @@ Parts, each in a private module of its name:
 
 - `Kubelet` (`_kubelet`) puts all together, `KubeletSettings` (`_settings`) says how. Start reading here.
 - A pod: `_pods` follows the API server and keeps a `_pod.PodWorker` for each pod, whose life is the machine
-  of `_pod_states`; each container's life is that of `_container_states`. Both are drawn in docs/kubelet.md.
+  of `_pod_states`, `POD`; each container's life is that of `_container_states`, `CONTAINER`. Both are drawn
+  in docs/kubelet.md.
   Beside them: `_sidecars`; `_minding` runs the hooks (`_hooks`) and probes
   (`_probes`) of what runs, whose deeds are `_actions`; `_termination_message`.
 - Pure: `_pod_status`, `_container_status` and `_status_patch` make what is reported; `_environment`,
@@ -18,7 +19,9 @@ Parts, each in a private module of its name:
   `_log_writer`, `_log_options`, `_log_reader`); `_standard_input`. `_users` says whom
   guests run as and files belong to.
 - The node: `_machine`, `_node`, `_node_agent`. `_node_certificates` gets and renews what
-  it shows itself with. The server: `_server`, `_access`, `_certificates`, `_usage`;
+  it shows itself with. `_processors`, `_pressure`, `_eviction` and
+  `_shutdown` say when pods must go. `_static_pods` are the node's own.
+  The server: `_server`, `_access`, `_certificates`, `_usage`;
   `_exec` and `_port_forward` on `_channels` and `_spdy`.
 - `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`; `_wagi` is for pods that serve.
 """
@@ -28,21 +31,25 @@ from typing import TYPE_CHECKING
 from proa._lazy import lazy
 
 if TYPE_CHECKING:
+    from proa.kubelet._container_states import CONTAINER
     from proa.kubelet._kubelet import Kubelet
     from proa.kubelet._node_certificates import join
     from proa.kubelet._pod_context import Pauses
+    from proa.kubelet._pod_states import POD
     from proa.kubelet._settings import KubeletSettings
     from proa.kubelet.errors import KubeletError
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            "_container_states": ("CONTAINER",),
             "_kubelet": ("Kubelet",),
             "_node_certificates": ("join",),
             "_pod_context": ("Pauses",),
+            "_pod_states": ("POD",),
             "_settings": ("KubeletSettings",),
             "errors": ("KubeletError",),
         },
     )
 
-__all__ = ["Kubelet", "KubeletError", "KubeletSettings", "Pauses", "join"]
+__all__ = ["CONTAINER", "POD", "Kubelet", "KubeletError", "KubeletSettings", "Pauses", "join"]

@@ -29,6 +29,7 @@ from proa.kubelet._exits import container_id
 from proa.kubelet._expansion import expand
 from proa.kubelet._images import ImageReference, parse_image
 from proa.kubelet._log_writer import LogFile
+from proa.kubelet._outbound import outbound
 from proa.kubelet._pod_context import PodContext
 from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
 from proa.kubelet._sandbox_host import SandboxName
@@ -36,7 +37,7 @@ from proa.kubelet._standard_input import StandardInput
 from proa.kubelet._users import guest_user
 from proa.kubelet.errors import ContainerConfigError
 from proa.oci import Credentials, PulledModule
-from proa.wasm import CompiledModule, Sandbox, SandboxSpec, WasmError
+from proa.wasm import CompiledModule, ModuleTerms, Sandbox, SandboxSpec, WasmError
 
 
 class Container:
@@ -211,7 +212,8 @@ class Container:
         spec, context = self.spec, self.context
         references = _references.of_container(spec)
         referenced = await _references.fetch(context.services.client, context.namespace, references)
-        environment = _environment.environment(spec, referenced, context.fields)
+        links = await context.service_links()
+        environment = _environment.environment(spec, referenced, context.fields, links)
         termination = context.directory.termination(self.name, self.next_restart)
         copies = context.directory.copies(self.name)
         mounts = await asyncio.to_thread(_mounts.mounts, spec, context.volumes, environment, copies)
@@ -226,6 +228,7 @@ class Container:
             memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
             user=guest_user(context.pod.spec, spec),
+            outbound=outbound(context.pod.metadata.annotations),
         )
 
     def _termination_message(self, exit_code: int) -> str:
@@ -237,6 +240,12 @@ class Container:
         if not message and exit_code and self.spec.termination_message_policy == "FallbackToLogsOnError":
             return _termination_message.end_of_log(directory.log(self.name, restart), most)
         return message
+
+    async def compile(self, image: PulledModule) -> CompiledModule:
+        """Compile the image's module; errors as of `Sandboxes.compile`, and ContainerConfigError."""
+        context = self.context
+        terms = ModuleTerms(http=outbound(context.pod.metadata.annotations) is not None)
+        return await context.services.sandboxes.compile(image.path, image.digest.rpartition(":")[2], terms)
 
     async def start(self, module: CompiledModule) -> Sandbox:
         """Start its next instance; errors as of `sandbox_spec` and `Sandboxes.start`."""
@@ -251,6 +260,11 @@ class Container:
         finally:
             os.close(stdin)
 
+    async def give_processors(self, sandbox: Sandbox) -> None:
+        """Give an instance its share of processor time."""
+        processors = self.context.services.processors
+        await asyncio.to_thread(processors.give, sandbox.id, sandbox.pid, self.spec.resources)
+
     async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
         """Run the module that this container runs with other arguments, in a sandbox of that name.
 
@@ -263,7 +277,7 @@ class Container:
         image = await services.images.find(parse_image(self.status.image_id))
         if image is None:
             raise ContainerConfigError(f"the image {self.status.image_id} is not on the node any more")
-        module = await services.sandboxes.compile(image.path, image.digest.rpartition(":")[2])
+        module = await self.compile(image)
         spec = await self.sandbox_spec(module)
         own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
         return await services.sandboxes.start(own, stdin)

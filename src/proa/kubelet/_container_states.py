@@ -109,11 +109,10 @@ class Creating(State[Container]):
     image: PulledModule
 
     async def next(self, container: Container, _pod: Latest[Pod]) -> "Running | CreateFailed":
-        sandboxes = container.context.services.sandboxes
         try:
-            compiling = sandboxes.compile(self.image.path, self.image.digest.rpartition(":")[2])
-            module = await compiled(compiling, container)
+            module = await compiled(container.compile(self.image), container)
             sandbox = await container.start(module)
+            await container.give_processors(sandbox)
         except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailed("CreateContainerConfigError", str(error))
         except InvalidModuleError as error:
@@ -259,6 +258,7 @@ async def _follow_to_end(container: Container, sandbox: Sandbox) -> Ended | Lost
     state = _exits.terminated(sandbox.id, end)
     await container.end(state)
     await container.context.services.sandboxes.forget(sandbox.id)
+    await asyncio.to_thread(container.context.services.processors.forget, sandbox.id)
     return Ended(state)
 
 

@@ -14,7 +14,9 @@ _NAME: Final = re.compile(r"[ -<>-~]+")
 """What Kubernetes allows in a name: printable ASCII without `=`."""
 
 
-def environment(container: Container, referenced: Referenced, fields: PodFields) -> dict[str, str]:
+def environment(
+    container: Container, referenced: Referenced, fields: PodFields, links: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Make the environment.
 
     `envFrom` comes first, then `env` in its order; what is later wins. `$(NAME)` in a value stands for a
@@ -24,11 +26,12 @@ def environment(container: Container, referenced: Referenced, fields: PodFields)
         container: Whose environment it is.
         referenced: What was found of the config maps and secrets that it refers to.
         fields: The pod's own facts, for `fieldRef` and `resourceFieldRef`.
+        links: The variables that tell of Services: what the container sets itself wins.
 
     Raises:
         ContainerConfigError: Something that is not optional is missing.
     """
-    variables = {"HOSTNAME": fields.hostname}
+    variables = {**(links or {}), "HOSTNAME": fields.hostname}
     for source in container.env_from:
         variables |= _all_of(source, referenced, fields.namespace)
     for variable in container.env:

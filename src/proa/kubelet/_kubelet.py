@@ -10,24 +10,29 @@ from types import TracebackType
 from typing import Self
 
 from proa.app import Health, Metrics, http, logs
-from proa.kube import Client, Config
-from proa.kubelet import _certificates, _machine, _node, _node_certificates
+from proa.kube import Api, Client, Config
+from proa.kube.models.core_v1 import Pod, Service
+from proa.kubelet import _certificates, _machine, _node, _node_certificates, _pressure, _shutdown
 from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._bindles import Bindles
+from proa.kubelet._eviction import Evictor
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
 from proa.kubelet._node_certificates import Wanted
 from proa.kubelet._pod_context import Pauses, Services
 from proa.kubelet._pods import Pods
+from proa.kubelet._pressure import Pressure
+from proa.kubelet._processors import Processors
 from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
+from proa.kubelet._static_pods import StaticPods
 from proa.kubelet.errors import KubeletError
 from proa.oci import DockerConfig, RegistryClient, SignaturePolicy
-from proa.runtime import Recorder
+from proa.runtime import Recorder, Reflector
 
 _log = logs.get_logger(__name__)
 
@@ -69,6 +74,7 @@ class Kubelet:
         self.metrics = metrics or Metrics()
         self._config = config
         self._pauses = pauses or Pauses()
+        self._shutting_down = False
         self._running = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -103,6 +109,7 @@ class Kubelet:
             parts.push_async_callback(sandboxes.shutdown)
         recorder = await parts.enter_async_context(Recorder(client, "kubelet", settings.name))
         machine = await asyncio.to_thread(_machine.observe, settings.data_dir)
+        known_services = await parts.enter_async_context(Reflector(Api(client, Service)))
         services = Services(
             client=client,
             sandboxes=sandboxes,
@@ -112,10 +119,29 @@ class Kubelet:
             allocatable=_node.capacity(machine, settings.max_pods),
             pauses=self._pauses,
             log_limits=LogLimits(settings.log_bytes, settings.container_log_max_files),
+            processors=await asyncio.to_thread(Processors.find),
+            known_services=known_services.store,
             watches=await parts.enter_async_context(ReferenceWatches.open(client)),
         )
         addresses = PodAddresses(settings.pod_cidr)
-        pods = Pods(services, settings.name, settings.data_dir / "pods", addresses, settings.max_pods)
+        transition = settings.eviction_pressure_transition_period.total_seconds()
+        pressure = Pressure(settings.eviction_hard, transition)
+        pods = Pods(
+            services,
+            settings.name,
+            settings.data_dir / "pods",
+            addresses,
+            settings.max_pods,
+            lambda pod: self._refusal(pod, pressure),
+        )
+        evictor = Evictor(
+            settings,
+            lambda: _machine.observe(settings.data_dir),
+            pressure,
+            images,
+            pods.workers,
+            self._pauses.pressure,
+        )
         self._observe(pods)
         context = await asyncio.to_thread(_certificates.ssl_context, settings, self._config.ca_data)
         site = application(pods, Access(client, settings.name), self.health, self.metrics, settings)
@@ -123,12 +149,37 @@ class Kubelet:
             site, host=settings.bind, port=settings.port, ssl_context=context, name="kubelet"
         )
         self.port = (await parts.enter_async_context(listening)).port
-        agent = NodeAgent(client, settings, self.port, settings.data_dir)
-        await agent.register()
-        work = [agent.run(), pods.run(), *self._certificates(client, context)]
+        agent = NodeAgent(client, settings, self.port, settings.data_dir, pressure)
+        # Before the API server is waited for: what runs already must be looked after.
+        work = [pods.run(), evictor.evict(), evictor.collect_images()]
+        if settings.static_pod_path is not None:
+            every = settings.file_check_frequency.total_seconds()
+            work.append(StaticPods(client, pods, settings.static_pod_path, settings.name, every).run())
         await parts.enter_async_context(_background(work))
+        await agent.register()
+        certificates = self._certificates(client, context)
+        await parts.enter_async_context(_background([agent.run(), *certificates]))
+        if settings.shutdown_grace_period:
+            parts.push_async_callback(self._shut_down, agent, pods)
         await pods.synchronized.wait()
         _log.info("kubelet ready", node=settings.name, port=self.port, pods=len(pods.workers()))
+
+    def _refusal(self, pod: Pod, pressure: Pressure) -> tuple[str, str] | None:
+        if self._shutting_down:
+            return "NodeShutdown", _shutdown.REFUSAL
+        why = _pressure.refusal(pod, pressure.conditions)
+        return ("Evicted", why) if why is not None else None
+
+    async def _shut_down(self, agent: NodeAgent, pods: Pods) -> None:
+        if not await _shutdown.is_imminent():
+            return
+        self._shutting_down = True
+        agent.not_ready = "node is shutting down"
+        await agent.report_now()
+        whole = self.settings.shutdown_grace_period.total_seconds()
+        critical = self.settings.shutdown_grace_period_critical_pods.total_seconds()
+        await _shutdown.end_pods(pods.workers, _shutdown.periods(whole, critical))
+        await pods.settled()
 
     def _certificates(self, client: Client, served: ssl.SSLContext) -> Iterator[Coroutine[None, None, None]]:
         settings, directory = self.settings, self.settings.data_dir / "pki"

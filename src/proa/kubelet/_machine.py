@@ -22,6 +22,8 @@ class Machine:
         disk_available: What of it is free for an ordinary user, in bytes.
         processes: Processes and threads that exist now.
         max_processes: How many the kernel allows.
+        inodes: How many files that file system can hold; 0 when it has no such bound.
+        inodes_free: How many more it can.
         machine_id: Same for each boot of this installation.
         boot_id: Another for each boot.
         kernel_version: As `uname -r` says.
@@ -43,12 +45,15 @@ class Machine:
     os_image: str
     architecture: str
     engine_version: str
+    inodes: int = 0
+    inodes_free: int = 0
 
 
 def observe(data_dir: Path) -> Machine:
     """Look at the machine. Reads a few small files of the kernel's; call it in a thread."""
     memory = parse_meminfo(_text("/proc/meminfo"))
     disk = shutil.disk_usage(data_dir)
+    files = os.statvfs(data_dir)
     return Machine(
         cpus=len(os.sched_getaffinity(0)),
         memory=memory.get("MemTotal", 0),
@@ -63,6 +68,8 @@ def observe(data_dir: Path) -> Machine:
         os_image=_os_image(),
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
         engine_version=_engine_version(),
+        inodes=files.f_files,
+        inodes_free=files.f_favail,
     )
 
 

@@ -5,7 +5,7 @@ A node that runs WebAssembly is of architecture `wasm32-wasi`, as Krustlet's was
 real cluster puts on every Linux node, whatever its taints, could not run here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,6 +24,7 @@ from proa.kube.models.core_v1 import (
     NodeSystemInfo,
 )
 from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kubelet import _pressure
 from proa.kubelet._machine import Machine
 from proa.kubelet._settings import KubeletSettings, parse_taint
 
@@ -32,10 +33,6 @@ OPERATING_SYSTEM: Final = "wasi"
 KUBERNETES_VERSION: Final = "v1.36.0"
 REPORT_EVERY: Final = timedelta(minutes=5)
 """A status that does not change is written this often all the same."""
-
-_LEAST_MEMORY: Final = 100 * 1024 * 1024
-_LEAST_DISK_SHARE: Final = 0.10
-_MOST_PROCESSES_SHARE: Final = 0.90
 
 
 def node(settings: KubeletSettings) -> Node:
@@ -64,7 +61,13 @@ def capacity(machine: Machine, max_pods: int) -> dict[str, Quantity]:
 
 
 def status(
-    settings: KubeletSettings, port: int, machine: Machine, previous: NodeStatus, now: datetime
+    settings: KubeletSettings,
+    port: int,
+    machine: Machine,
+    previous: NodeStatus,
+    now: datetime,
+    pressing: Collection[str] = (),
+    not_ready: str | None = None,
 ) -> NodeStatus:
     """The status to report.
 
@@ -74,7 +77,11 @@ def status(
         machine: As it is now.
         previous: As the API server has it: what did not change keeps its times, what others wrote stays.
         now: Whole seconds.
+        pressing: Conditions of pressure that hold although the machine is no longer short.
+        not_ready: Why the node takes no pods, if it does not.
     """
+    short = {one.condition for one in _pressure.shortages(machine, settings.eviction_hard)}
+    observed = list(_observed(short | set(pressing), not_ready))
     resources = capacity(machine, settings.max_pods)
     return replace(
         previous,
@@ -84,7 +91,7 @@ def status(
         ],
         capacity=resources,
         allocatable=resources,
-        conditions=_conditions(machine, previous, now),
+        conditions=_conditions(observed, previous, now),
         daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=port)),
         node_info=_system_info(machine),
     )
@@ -101,9 +108,8 @@ def _timeless(status: NodeStatus) -> NodeStatus:
     return replace(status, conditions=sorted(conditions, key=lambda condition: condition.type))
 
 
-def _conditions(machine: Machine, previous: NodeStatus, now: datetime) -> list[NodeCondition]:
+def _conditions(ours: list[NodeCondition], previous: NodeStatus, now: datetime) -> list[NodeCondition]:
     before = {condition.type: condition for condition in previous.conditions}
-    ours = list(_observed(machine))
     for condition in ours:
         old = before.pop(condition.type, None)
         condition.last_heartbeat_time = now
@@ -114,16 +120,18 @@ def _conditions(machine: Machine, previous: NodeStatus, now: datetime) -> list[N
     return ours + list(before.values())
 
 
-def _observed(machine: Machine) -> Iterator[NodeCondition]:
-    disk_share = machine.disk_available / max(machine.disk, 1)
-    yield _pressure("Memory", machine.memory_available < _LEAST_MEMORY, "memory")
-    yield _pressure("Disk", disk_share < _LEAST_DISK_SHARE, "disk space", no_pressure="NoDiskPressure")
-    yield _pressure("PID", machine.processes > _MOST_PROCESSES_SHARE * machine.max_processes, "process ids")
-    message = "kubelet is posting ready status"
-    yield NodeCondition(type="Ready", status="True", reason="KubeletReady", message=message)
+def _observed(pressing: Collection[str], not_ready: str | None) -> Iterator[NodeCondition]:
+    yield _condition("Memory", "MemoryPressure" in pressing, "memory")
+    yield _condition("Disk", "DiskPressure" in pressing, "disk space", no_pressure="NoDiskPressure")
+    yield _condition("PID", "PIDPressure" in pressing, "process ids")
+    if not_ready is not None:
+        yield NodeCondition(type="Ready", status="False", reason="KubeletNotReady", message=not_ready)
+    else:
+        message = "kubelet is posting ready status"
+        yield NodeCondition(type="Ready", status="True", reason="KubeletReady", message=message)
 
 
-def _pressure(kind: str, holds: bool, what: str, no_pressure: str | None = None) -> NodeCondition:
+def _condition(kind: str, holds: bool, what: str, no_pressure: str | None = None) -> NodeCondition:
     verb = "has insufficient" if holds else "has sufficient"
     reason = f"KubeletHas{'Insufficient' if holds else 'Sufficient'}{kind}"
     if kind == "Disk":

@@ -1,6 +1,7 @@
 """Registers the node and keeps what the API server knows of it true: its status and its lease."""
 
 import asyncio
+import contextlib
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from proa.kube.models.coordination_v1 import Lease, LeaseSpec
 from proa.kube.models.core_v1 import Node, NodeStatus
 from proa.kube.models.meta_v1 import ObjectMeta, OwnerReference
 from proa.kubelet import _machine, _node
+from proa.kubelet._pressure import Pressure
 from proa.kubelet._settings import KubeletSettings
 
 _log = logs.get_logger(__name__)
@@ -23,6 +25,7 @@ LEASE_NAMESPACE: Final = "kube-node-lease"
 LEASE_SECONDS: Final = 40
 RENEW_EVERY: Final = 10.0
 LOOK_EVERY: Final = 10.0
+_REPORT_SECONDS: Final = 2.0
 _RETRY: Final = Backoff(initial=0.2, maximum=7.0, jitter=0.3)
 
 _OWNED_STATUS: Final = ("addresses", "allocatable", "capacity", "conditions", "daemonEndpoints", "nodeInfo")
@@ -35,7 +38,11 @@ class NodeAgent:
     registered anew. On exit the node stays; without its lease renewed the cluster will call it not ready.
     """
 
-    def __init__(self, client: Client, settings: KubeletSettings, port: int, data_dir: Path) -> None:
+    def __init__(
+        self, client: Client, settings: KubeletSettings, port: int, data_dir: Path, pressure: Pressure
+    ) -> None:
+        self._pressure = pressure
+        self.not_ready: str | None = None
         self._nodes = Api(client, Node)
         self._leases = Api(client, Lease, namespace=LEASE_NAMESPACE)
         self._settings = settings
@@ -52,6 +59,12 @@ class NodeAgent:
             except KubeError as error:
                 _log.warning("cannot register the node yet", node=self._settings.name, error=str(error))
                 await asyncio.sleep(backoff.next())
+
+    async def report_now(self) -> None:
+        """Report the status at once; the API server may be away."""
+        with contextlib.suppress(KubeError, TimeoutError):
+            async with asyncio.timeout(_REPORT_SECONDS):
+                await self._report(await self._nodes.get(self._settings.name))
 
     async def run(self) -> None:
         """Keep lease and status current until cancelled."""
@@ -88,7 +101,10 @@ class NodeAgent:
 
     async def _report(self, node: Node) -> None:
         machine = await asyncio.to_thread(_machine.observe, self._data_dir)
-        wanted = _node.status(self._settings, self._port, machine, node.status, now())
+        pressing = self._pressure.conditions
+        wanted = _node.status(
+            self._settings, self._port, machine, node.status, now(), pressing, self.not_ready
+        )
         if _node.must_report(node.status, wanted, now()):
             await self._nodes.patch_status(self._settings.name, Strategic(_status_patch(wanted)))
 

@@ -40,7 +40,7 @@ class PodWorker:
         directory: Where it is kept.
         ip: Its address.
         saved: The status that an earlier kubelet saved; None when there is none.
-        refusal: Why this pod must not run here, for people; None when it may.
+        refusal: Why this pod must not run here, as reason and message; None when it may.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class PodWorker:
         directory: PodDirectory,
         ip: str,
         saved: PodStatus | None,
-        refusal: str | None = None,
+        refusal: tuple[str, str] | None = None,
     ) -> None:
         known = saved or pod.status
         self.context = PodContext(
@@ -64,7 +64,7 @@ class PodWorker:
         self.refusal = refusal
         self.status = known
         self._api = Api(services.client, Pod, namespace=self.context.namespace)
-        self._writer = StatusWriter(self._api, pod)
+        self._writer = StatusWriter(self._api, pod, mirrored=self.is_static)
         over = known.phase in TERMINAL_PHASES
         self._facts = PodFacts(
             host_ip=services.node_ip,
@@ -76,7 +76,9 @@ class PodWorker:
         )
         self._sentence: asyncio.Future[Sentence] = asyncio.get_running_loop().create_future()
         self._guards: list[asyncio.Task[None]] = []
+        self._finished = asyncio.Event()
         self._saving = asyncio.Lock()
+        self._saved_pod: Pod | None = None
         self._ending = asyncio.Event()
         self.update(pod)
 
@@ -89,6 +91,19 @@ class PodWorker:
         self._writer.observe(pod)
         if pod.metadata.deletion_timestamp is not None:
             self._ending.set()
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it comes from the node itself, and the API server has a mirror of it only."""
+        return self.context.pod.metadata.annotations.get("kubernetes.io/config.source") == "file"
+
+    def shown_as(self, mirror: Pod) -> None:
+        """This is the mirror of the static pod."""
+        self._writer.observe(mirror)
+
+    def end(self) -> None:
+        """The static pod is not wanted any more."""
+        self._ending.set()
 
     def gone(self) -> None:
         """The server has the pod no longer."""
@@ -122,6 +137,10 @@ class PodWorker:
         if not self._facts.finished and not self._sentence.done():
             self._sentence.set_result(sentence)
 
+    async def settled(self) -> None:
+        """Wait until the API server has its newest status."""
+        await self._writer.settled()
+
     def close_logs(self) -> None:
         """Nobody writes the logs any more: let go of those who follow them."""
         for container in [*self.init_containers, *self.containers]:
@@ -154,19 +173,26 @@ class PodWorker:
         self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
         self._explain_waiting("")
 
-    def explain(self, reason: str, message: str) -> None:
-        """The pod as a whole fails, for this reason."""
-        self._facts = dataclasses.replace(self._facts, reason=reason, message=message)
+    def explain(self, reason: str, message: str, *, disrupted: bool = False) -> None:
+        """The pod as a whole fails, for this reason; `disrupted` when the node needs its place."""
+        self._facts = dataclasses.replace(
+            self._facts, reason=reason, message=message, disruption=message if disrupted else None
+        )
 
     async def finish(self) -> None:
         """No container will run again."""
         self._unguard()
         self._facts = dataclasses.replace(self._facts, finished=True)
         await self._changed()
+        self._finished.set()
 
     async def until_condemned(self) -> Sentence:
         """Wait until it must end before its time."""
         return await asyncio.shield(self._sentence)
+
+    async def until_finished(self) -> None:
+        """Wait until no container will run again."""
+        await self._finished.wait()
 
     async def until_deleted(self) -> None:
         """Wait until it is to be deleted, or gone already."""
@@ -197,6 +223,9 @@ class PodWorker:
 
     async def release(self) -> None:
         """Tell the server how it ended, and that it may forget the pod."""
+        if self.is_static:
+            self.gone()
+            return
         backoff = _RETRY.start()
         await self._unless_gone(self._writer.settled())
         while not self.context.gone.is_set():
@@ -251,8 +280,11 @@ class PodWorker:
         )
         self.status = pod_status(self.context.pod, self._facts, self.status, now())
         async with self._saving:
+            before = self._saved_pod
             # Whoever waits here saves what is newest by then.
-            await self.context.directory.save(self.status)
+            pod, self._saved_pod = self.context.pod, self.context.pod
+            is_new = pod is not before and (before is None or _lasting(pod) != _lasting(before))
+            await self.context.directory.save(self.status, pod if is_new else None)
         self._writer.report(self.status)
 
     def _containers(
@@ -267,6 +299,12 @@ class PodWorker:
             )
             for spec in specs
         ]
+
+
+def _lasting(pod: Pod) -> tuple[object, ...]:
+    """What of a pod the next kubelet must know; its status is kept beside it."""
+    metadata = pod.metadata
+    return pod.spec, metadata.labels, metadata.annotations, metadata.deletion_timestamp
 
 
 async def _first(*work: Coroutine[Any, Any, object]) -> None:

@@ -1,6 +1,7 @@
 """What the containers of one pod share, and what all pods of the node do."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -8,22 +9,26 @@ from typing import Final, Literal
 from proa.app.backoff import Backoff
 from proa.kube import Client
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import ObjectReference, Pod
+from proa.kube.models.core_v1 import ObjectReference, Pod, Service
+from proa.kubelet import _service_links
 from proa.kubelet._fields import PodFields
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._processors import Processors
 from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._restarts import CRASH_LOOP
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._service_account_tokens import Tokens
 from proa.kubelet._volumes import ProvidedVolume
-from proa.runtime import Recorder
+from proa.runtime import Recorder, Store
 from proa.statemachine import Cell
 
 IMAGE_PULL: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
 STORAGE: Final = 10.0
+PRESSURE: Final = 10.0
 _GRACE_PERIOD: Final = 30.0
+_SERVICES_KNOWN_WITHIN: Final = 1.0
 CONFIGURATION: Final = Backoff(initial=1.0, maximum=60.0, factor=2.0)
 
 
@@ -36,12 +41,14 @@ class Pauses:
         pull: After an image could not be had.
         configuration: After a config map, secret or volume was missing, or a container could not be created.
         storage: Seconds between looks at how much disk a pod with a limit takes.
+        pressure: Seconds between looks at whether the node runs short of something.
     """
 
     restart: Backoff = CRASH_LOOP
     pull: Backoff = IMAGE_PULL
     configuration: Backoff = CONFIGURATION
     storage: float = STORAGE
+    pressure: float = PRESSURE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,8 @@ class Services:
     allocatable: Mapping[str, Quantity]
     pauses: Pauses
     watches: ReferenceWatches
+    processors: Processors
+    known_services: Store[Service]
     log_limits: LogLimits
 
 
@@ -108,6 +117,15 @@ class PodContext:
     def title(self) -> str:
         """The pod as Kubernetes' messages call it."""
         return f"{self.pod.metadata.name}_{self.namespace}({self.uid})"
+
+    async def service_links(self) -> dict[str, str]:
+        """The variables that tell its containers of Services, as far as they are known by now."""
+        known = self.services.known_services
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SERVICES_KNOWN_WITHIN):
+                await known.ready()
+        links = self.pod.spec.enable_service_links is not False
+        return _service_links.variables(known, self.namespace, links=links)
 
     @property
     def grace_period(self) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,10 +17,11 @@ _log = logs.get_logger(__name__)
 _SEGMENT: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _LONGEST_NAME: Final = 150
 _STATUS: Final = "status.json"
+_POD: Final = "pod.json"
 
 
 class PodDirectory:
-    """`PODS/<namespace>_<name>_<uid>/`: `status.json`, `volumes/<volume>/` and `<container>/<restart>.log`.
+    """`PODS/<namespace>_<name>_<uid>/`: the pod, its status, `volumes/<volume>/`, `<container>/<n>.log`.
 
     The status is written before anything is done that depends on it, so that a kubelet that is killed at
     any moment finds restart counts, exit codes and addresses again. It is not synchronised to the disk: when
@@ -89,9 +90,19 @@ class PodDirectory:
             )
             return None
 
-    async def save(self, status: PodStatus) -> None:
-        """Save a status, whole or not at all."""
-        await asyncio.to_thread(self._save, kube.encode(status))
+    def load_pod(self) -> Pod | None:
+        """The pod saved last; None when there is none that can be read. Blocks."""
+        try:
+            return kube.decode((self.path / _POD).read_bytes(), Pod)
+        except (OSError, kube.KubeError):
+            return None
+
+    async def save(self, status: PodStatus, pod: Pod | None = None) -> None:
+        """Save a status, and the pod itself where that has changed; each whole or not at all."""
+        documents = {_STATUS: kube.encode(status)}
+        if pod is not None:
+            documents = {_POD: kube.encode(pod)} | documents
+        await asyncio.to_thread(self._save, documents)
 
     async def remove_old_logs(self, container: str, restart: int) -> None:
         """Remove what is left of the instances before the previous one."""
@@ -107,10 +118,11 @@ class PodDirectory:
         """Remove everything."""
         await asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True)
 
-    def _save(self, document: bytes) -> None:
+    def _save(self, documents: Mapping[str, bytes]) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        unfinished = self.path / f".{_STATUS}"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123
-            file.write(document)
-        unfinished.replace(self.path / _STATUS)
+        for name, document in documents.items():
+            unfinished = self.path / f".{name}"
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as file:  # noqa: PTH123
+                file.write(document)
+            unfinished.replace(self.path / name)

@@ -30,6 +30,8 @@ class Sentence:
     reason: str
     message: str
     grace_period: float
+    disrupts: bool = False
+    """Whether the node takes the pod's place, rather than the pod itself being to blame."""
 
 
 class Admitting(State["PodWorker"]):
@@ -39,7 +41,7 @@ class Admitting(State["PodWorker"]):
         if pod.value.status.phase in TERMINAL_PHASES:
             return Ended()
         if worker.refusal is not None:
-            return Rejected("OutOfpods", worker.refusal)
+            return Rejected(*worker.refusal)
         if not worker.has_started() and (fields := _unsupported.ignored(pod.value.spec)):
             worker.context.event("Unsupported", f"Proa ignores for now: {', '.join(fields)}", "Warning")
         return Mounting()
@@ -133,7 +135,7 @@ class Failing(State["PodWorker"]):
 
     async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> "Ended":
         worker.context.event(self.sentence.reason, self.sentence.message, "Warning")
-        worker.explain(self.sentence.reason, self.sentence.message)
+        worker.explain(self.sentence.reason, self.sentence.message, disrupted=self.sentence.disrupts)
         await worker.stop(self.sentence.grace_period)
         return Ended()
 

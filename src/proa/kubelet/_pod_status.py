@@ -32,6 +32,7 @@ class PodFacts:
         finished: No container of it will run any more.
         reason: Why the pod as a whole failed, when that was no container's doing; such a pod is Failed.
         message: The same for people.
+        disruption: Why the node took the pod's place, if it did.
     """
 
     host_ip: str
@@ -43,6 +44,7 @@ class PodFacts:
     finished: bool = False
     reason: str | None = None
     message: str | None = None
+    disruption: str | None = None
 
 
 def pod_status(pod: Pod, facts: PodFacts, previous: PodStatus, now: datetime) -> PodStatus:
@@ -126,6 +128,15 @@ def _conditions(
         containers_ready,
         _plain("PodScheduled", True),
     ]
+    if facts.disruption is not None:
+        ours.append(
+            PodCondition(
+                type="DisruptionTarget",
+                status="True",
+                reason="TerminationByKubelet",
+                message=facts.disruption,
+            )
+        )
     before = {condition.type: condition for condition in [*pod.status.conditions, *previous.conditions]}
     own_types = {condition.type for condition in ours}
     others = [condition for condition in pod.status.conditions if condition.type not in own_types]

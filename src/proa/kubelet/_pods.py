@@ -1,6 +1,8 @@
 """All pods of the node: follows what the API server has bound to it, with a worker for each."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,8 @@ from proa.runtime import Apply, Delete, Init, InitApply, InitDone, watcher
 from proa.wasm import Sandbox, WasmError
 
 _log = logs.get_logger(__name__)
+_MIRROR: Final = "kubernetes.io/config.mirror"
+_SETTLING_SECONDS: Final = 2.0
 _AFTER_A_BUG: Final = Backoff(initial=1.0, maximum=300.0)
 
 
@@ -31,10 +35,17 @@ class Pods:
         directory: Where pods are kept.
         addresses: Where theirs come from.
         max_pods: How many may run at a time.
+        refuse: Says why the node takes no pod, or not this one; None when it does.
     """
 
     def __init__(
-        self, services: Services, node_name: str, directory: Path, addresses: PodAddresses, max_pods: int
+        self,
+        services: Services,
+        node_name: str,
+        directory: Path,
+        addresses: PodAddresses,
+        max_pods: int,
+        refuse: Callable[[Pod], tuple[str, str] | None],
     ) -> None:
         self.synchronized = asyncio.Event()
         self._services = services
@@ -42,6 +53,12 @@ class Pods:
         self._directory = directory
         self._addresses = addresses
         self._max_pods = max_pods
+        self._refuse = refuse
+        self.mirrors: dict[tuple[str, str], Pod] = {}
+        """What the API server is shown of static pods, by namespace and name."""
+        self.mirrors_changed = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._static: dict[str, Pod] = {}
         self._workers: dict[str, PodWorker] = {}
         self._saved: dict[str, PodStatus] = {}
 
@@ -61,13 +78,22 @@ class Pods:
                 return worker
         return None
 
+    async def settled(self) -> None:
+        """Wait for a short while until the API server knows of all that has ended."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLING_SECONDS):
+                for worker in self.workers():
+                    await worker.settled()
+
     async def run(self) -> None:
         """Follow the API server for ever. If cancelled, containers run on for the next kubelet."""
-        await self._load()
         listed: list[Pod] = []
         pods = Api(self._services.client, Pod)
         try:
             async with asyncio.TaskGroup() as group:
+                await self._load(group)
+                self._group = group
+                self.keep_static(self._static.values())
                 async for event in watcher(pods, field_selector=f"spec.nodeName={self._node_name}"):
                     match event:
                         case Init():
@@ -84,25 +110,54 @@ class Pods:
             for worker in self._workers.values():
                 worker.close_logs()
 
-    async def _load(self) -> None:
-        """Learn what an earlier kubelet left, before any address is given to a new pod."""
+    def keep_static(self, pods: Iterable[Pod]) -> None:
+        """Run these static pods, and no others."""
+        self._static = {pod.metadata.uid or "": pod for pod in pods}
+        if self._group is None:
+            return  # They are begun as soon as it is known what runs already.
+        for pod in self._static.values():
+            self._apply(pod, self._group)
+            shown = self.mirrors.get(_place(pod))
+            if shown is not None:
+                self._workers[pod.metadata.uid or ""].shown_as(shown)
+        for uid, worker in self._workers.items():
+            if worker.is_static and uid not in self._static:
+                worker.end()
+
+    async def _load(self, group: asyncio.TaskGroup) -> None:
+        """Take up what an earlier kubelet left: the API server may be away, and guests print on.
+
+        All addresses in use are known before one is given to a new pod.
+        """
+        found = []
         for directory in await asyncio.to_thread(lambda: list(PodDirectory.all(self._directory))):
             saved = await asyncio.to_thread(directory.load)
             if saved is not None and self._addresses.reserve(saved.pod_ip):
                 self._saved[directory.uid] = saved
+                found.append(await asyncio.to_thread(directory.load_pod))
+        for pod in found:
+            if pod is not None:
+                self._apply(pod, group)
 
     def _begin(self, pods: list[Pod], group: asyncio.TaskGroup) -> None:
         for pod in pods:
             self._apply(pod, group)
         if not self.synchronized.is_set():
+            for uid in self._workers.keys() - {pod.metadata.uid for pod in pods}:
+                if not self._workers[uid].is_static:
+                    self._workers[uid].gone()
             self.synchronized.set()
             group.create_task(self._clean_up(), name="clean up after pods that are gone")
 
     def _apply(self, pod: Pod, group: asyncio.TaskGroup) -> None:
         uid = pod.metadata.uid or ""
+        if _MIRROR in pod.metadata.annotations:
+            self._see_mirror(pod)
+            return
         worker = self._workers.get(uid)
         if worker is not None:
-            worker.update(pod)
+            if not worker.is_static:
+                worker.update(pod)
             return
         try:
             worker = self._worker(pod)
@@ -114,7 +169,19 @@ class Pods:
         self._workers[uid] = worker
         group.create_task(self._supervise(uid), name=f"pod {worker.context.title}")
 
+    def _see_mirror(self, pod: Pod) -> None:
+        self.mirrors[_place(pod)] = pod
+        self.mirrors_changed.set()
+        for worker in self._workers.values():
+            if worker.is_static and _place(worker.context.pod) == _place(pod):
+                worker.shown_as(pod)
+
     def _delete(self, pod: Pod) -> None:
+        if _MIRROR in pod.metadata.annotations:
+            shown = self.mirrors.get(_place(pod))
+            if shown is not None and shown.metadata.uid == pod.metadata.uid:
+                del self.mirrors[_place(pod)]
+            self.mirrors_changed.set()
         if worker := self._workers.get(pod.metadata.uid or ""):
             worker.gone()
 
@@ -128,14 +195,17 @@ class Pods:
                 if self._addresses.reserve(pod.status.pod_ip)
                 else self._addresses.allocate()
             )
-        return PodWorker(self._services, pod, directory, ip or "", saved, self._refusal(pod))
+        refusal = self._refusal(pod) if saved is None else None
+        return PodWorker(self._services, pod, directory, ip or "", saved, refusal)
 
-    def _refusal(self, pod: Pod) -> str | None:
-        active = sum(worker.status.phase not in TERMINAL_PHASES for worker in self._workers.values())
-        if active < self._max_pods or pod.status.start_time is not None:
+    def _refusal(self, pod: Pod) -> tuple[str, str] | None:
+        if pod.status.start_time is not None:
             return None
+        active = sum(worker.status.phase not in TERMINAL_PHASES for worker in self._workers.values())
+        if active < self._max_pods:
+            return self._refuse(pod)
         counts = f"pods, requested: 1, used: {active}, capacity: {self._max_pods}"
-        return f"Pod was rejected: Node didn't have enough resource: {counts}"
+        return "OutOfpods", f"Pod was rejected: Node didn't have enough resource: {counts}"
 
     async def _supervise(self, uid: str) -> None:
         """Run a worker to its end. A bug in one pod's worker is that pod's trouble and no other's."""
@@ -173,3 +243,7 @@ class Pods:
             await self._services.sandboxes.forget(sandbox.id)
         except WasmError as error:
             _log.warning("cannot remove a sandbox", sandbox=sandbox.id, error=str(error))
+
+
+def _place(pod: Pod) -> tuple[str, str]:
+    return pod.metadata.namespace or "", pod.metadata.name or ""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self, TypeVar
 
 from proa.app import logs
 from proa.app.backoff import Backoff
-from proa.wasm import CompiledModule, Sandbox, Sandboxes, SandboxSpec, ZygoteLostError
+from proa.wasm import CompiledModule, ModuleTerms, Sandbox, Sandboxes, SandboxSpec, ZygoteLostError
 
 T = TypeVar("T")
 _log = logs.get_logger(__name__)
@@ -60,9 +60,9 @@ class SandboxHost:
             await host._opened()
             yield host
 
-    async def compile(self, path: Path, sha256: str) -> CompiledModule:
+    async def compile(self, path: Path, sha256: str, terms: ModuleTerms | None = None) -> CompiledModule:
         """Compile a module or find it in the cache; errors as of `Sandboxes.compile`."""
-        return await self._insist(lambda sandboxes: sandboxes.compile(path, sha256))
+        return await self._insist(lambda sandboxes: sandboxes.compile(path, sha256, terms))
 
     async def start(self, spec: SandboxSpec, stdin: int | None = None) -> Sandbox:
         """Start a sandbox, or give the one that has this id already; errors as of `Sandboxes.start`."""

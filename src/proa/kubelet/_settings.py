@@ -3,15 +3,16 @@
 import ipaddress
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from proa.app.settings import Secret, setting
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Taint
+from proa.kubelet import _kubelet_configuration, _pressure
 
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -83,6 +84,26 @@ class KubeletSettings:
     bindle_strategy: str = setting(
         "MultipleAttestationGreedy[Host]", help="what their signatures must amount to"
     )
+    static_pod_path: Path | None = setting(None, help="directory with manifests of pods of the node's own")
+    file_check_frequency: timedelta = setting(timedelta(seconds=20), help="how often it is looked into")
+    eviction_hard: dict[str, str] = setting(
+        {
+            "memory.available": "100Mi",
+            "nodefs.available": "10%",
+            "nodefs.inodesFree": "5%",
+            "pid.available": "10%",
+        },
+        help="what must be available, or else pods are evicted: signal=quantity or percentage",
+    )
+    eviction_pressure_transition_period: timedelta = setting(
+        timedelta(minutes=5), help="how long a condition of pressure outlasts its shortage"
+    )
+    shutdown_grace_period: timedelta = setting(
+        timedelta(0), help="end pods by priority when the machine goes down, within this time; 0 leaves them"
+    )
+    shutdown_grace_period_critical_pods: timedelta = setting(
+        timedelta(0), help="the part of that time which is kept for critical pods"
+    )
     tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
     tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
     client_ca_file: Path | None = setting(None, help="CA of client certificates; by default the kubeconfig's")
@@ -107,6 +128,7 @@ class KubeletSettings:
         if not _is_size(self.container_log_max_size):
             yield f"container_log_max_size: {self.container_log_max_size!r} is no quantity such as 10Mi"
         yield from self._wrong_certificates()
+        yield from self._wrong_pressure()
         yield from self._wrong_images()
         yield from self._wrong_network()
         for key, value in self.node_labels.items():
@@ -124,6 +146,11 @@ class KubeletSettings:
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             yield "tls_cert_file, tls_private_key_file: both or none must be given"
 
+    def _wrong_pressure(self) -> Iterator[str]:
+        yield from (f"eviction_hard: {problem}" for problem in _pressure.problems(self.eviction_hard))
+        if self.shutdown_grace_period_critical_pods > self.shutdown_grace_period:
+            yield "shutdown_grace_period_critical_pods: it is more than the whole shutdown_grace_period"
+
     def _wrong_images(self) -> Iterator[str]:
         low, high = self.image_gc_low_threshold_percent, self.image_gc_high_threshold_percent
         if not 0 <= low < high <= 100:
@@ -138,6 +165,11 @@ class KubeletSettings:
                 yield f"pod_cidr: {self.pod_cidr} has too few addresses for {self.max_pods} pods"
         except ValueError as error:
             yield f"pod_cidr: {error}"
+
+    @staticmethod
+    def translate_document(document: Mapping[str, Any]) -> dict[str, Any]:
+        """Read Kubernetes' own configuration file of a kubelet, too."""
+        return _kubelet_configuration.translate(document)
 
     @property
     def bootstraps(self) -> bool:

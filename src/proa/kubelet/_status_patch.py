@@ -16,7 +16,14 @@ _OWNED: Final = (
 """What only the kubelet writes."""
 
 _OWNED_CONDITIONS: Final = frozenset(
-    {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"}
+    {
+        "PodReadyToStartContainers",
+        "Initialized",
+        "Ready",
+        "ContainersReady",
+        "PodScheduled",
+        "DisruptionTarget",
+    }
 )
 """Conditions are shared: they are merged by their type, and those of others are left alone."""
 

@@ -25,10 +25,12 @@ class StatusWriter:
     Args:
         api: The pod's namespace.
         pod: As the server has it.
+        mirrored: The server has mirrors of the pod only, which come and go: nothing is written without one.
     """
 
-    def __init__(self, api: Api[Pod], pod: Pod) -> None:
+    def __init__(self, api: Api[Pod], pod: Pod, *, mirrored: bool = False) -> None:
         self._api = api
+        self._mirrored = mirrored
         self._observed = pod
         self._wanted: PodStatus | None = None
         self._due = asyncio.Event()
@@ -64,7 +66,8 @@ class StatusWriter:
                 await self._write()
             except NotFoundError:
                 self._settled.set()
-                return
+                if not self._mirrored:
+                    return
             except KubeError as error:
                 self._complain(error, backoff.attempts)
                 await asyncio.sleep(backoff.next())
@@ -75,6 +78,9 @@ class StatusWriter:
     async def _write(self) -> None:
         wanted, pod = self._wanted, self._observed
         if wanted is None:
+            return
+        if self._mirrored and not pod.metadata.resource_version:
+            self._settled.set()
             return
         patch = status_patch(pod.metadata.uid or "", pod.status, wanted)
         if patch is not None:

@@ -16,7 +16,6 @@ from proa.kubelet._machine import Machine, parse_meminfo
 from proa.kubelet._pod import PodWorker
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -60,10 +59,11 @@ def of_process(pid: int) -> Usage | None:
     """What a process uses; None when it is gone. Blocks for a moment."""
     try:
         times = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split())
+        memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return Usage((int(times[11]) + int(times[12])) / _TICKS, (resident - shared) * _PAGE)
+    private = memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
+    return Usage((int(times[11]) + int(times[12])) / _TICKS, private)
 
 
 def of_node() -> Usage:

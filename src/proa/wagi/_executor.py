@@ -6,12 +6,13 @@ ended by killing the executor, whatever it hangs in.
 """
 
 import array
+import contextlib
 import gc
 import os
 import signal
 import socket
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,24 +46,31 @@ _ROOM: Final = socket.CMSG_SPACE(4)
 
 def main(runtime: Runtime) -> None:
     """Serve until the gateway closes the socket."""
-    gc.enable()
-    complaints = os.dup(_STDERR)
-    try:
+    with _complaining():
         _Executor(runtime).serve(socket.socket(fileno=0))
-    except BaseException:
-        os.dup2(complaints, _STDERR)
-        raise
 
 
 def main_of_pod(runtime: Runtime, spec: SandboxSpec) -> None:
     """The same for one module, confined as its sandbox would be; the socket comes once it is wanted."""
+    with _complaining():
+        wanted = socket.socket(fileno=0)
+        executor = _Executor(runtime)
+        executor.confine(spec)
+        _, descriptors, _, _ = socket.recv_fds(wanted, 1, 1)
+        if descriptors:
+            executor.serve(socket.socket(fileno=descriptors[0]))
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    """What goes wrong with the executor itself goes where its standard error went at first."""
     gc.enable()
-    wanted = socket.socket(fileno=0)
-    executor = _Executor(runtime)
-    executor.confine(spec)
-    _, descriptors, _, _ = socket.recv_fds(wanted, 1, 1)
-    if descriptors:
-        executor.serve(socket.socket(fileno=descriptors[0]))
+    complaints = os.dup(_STDERR)
+    try:
+        yield
+    except BaseException:
+        os.dup2(complaints, _STDERR)
+        raise
 
 
 def _receive(source: socket.socket) -> tuple[bytes, Sequence[int]]:

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final, Protocol, Self
 
-from proa.app import logs
+from proa.app import Backoff, logs
 from proa.wagi._messages import MAX_MESSAGE, NUMBER_BYTES, Invocation, Result, decode_result, encode
 from proa.wagi.errors import HandlerError
 from proa.wasm import SandboxError, WasmError, WorkerSpec
@@ -43,6 +43,8 @@ _IDLE_SECONDS: Final = 30.0
 _TARGET: Final = "proa.wagi._executor:main"
 _AHEAD: Final = 8 * 1024 * 1024
 """Bytes that a guest may have printed more than the client has taken, before it is made to wait."""
+_FAILING: Final = Backoff(initial=0.05, maximum=5.0)
+"""How long no executor is started after one that ended before it had run anything."""
 _PUNCH: Final = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _SPACE: Final = socket.CMSG_SPACE(4)
 
@@ -222,6 +224,7 @@ class _Executor:
         self.is_alive = True
         self.is_slow = False
         self.is_stopped = False
+        self.is_proven = False
         self.idle_since = pool.now()
         self._used: float | None = None
         self._next_look = 0.0
@@ -273,6 +276,7 @@ class _Executor:
             except BlockingIOError:
                 return
             execution = self.pending.popleft()
+            self.is_proven = True
             self._used, self._next_look = None, 0.0
             now = self._pool.now()
             if self.pending:
@@ -415,6 +419,8 @@ class Executors:
         self._idle: list[_Executor] = []
         self._waiting: deque[Execution] = deque()
         self._work = asyncio.Event()
+        self._failures = _FAILING.start()
+        self._not_before = 0.0
         self._starting: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup
         self._numbers = itertools.count()
@@ -499,6 +505,10 @@ class Executors:
         if executor in self._idle:
             self._idle.remove(executor)
         self._tasks.create_task(self._forget(executor))
+        if executor.is_proven:
+            self._failures.reset()
+        else:
+            self._not_before = self.now() + self._failures.next()
         if len(self._all) + len(self._starting) < self._spare:
             self._grow()
 
@@ -521,7 +531,7 @@ class Executors:
         return None
 
     def _grow(self) -> None:
-        if len(self._all) + len(self._starting) < self.limit:
+        if len(self._all) + len(self._starting) < self.limit and self.now() >= self._not_before:
             starting = self._tasks.create_task(self._start_another())
             self._starting.add(starting)
             starting.add_done_callback(self._starting.discard)

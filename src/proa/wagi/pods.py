@@ -8,6 +8,7 @@ answered.
 """
 
 import asyncio
+import functools
 import gc
 import os
 import signal
@@ -29,6 +30,7 @@ __all__ = ["SERVER", "main"]
 
 SERVER: Final = "proa.wagi.pods:main"
 
+_STDERR: Final = 2
 _MOST_EXECUTORS: Final = 64
 _SHUTDOWN_SECONDS: Final = 3600.0
 """Whoever sends SIGTERM kills when that takes too long."""
@@ -70,10 +72,14 @@ async def _serve(forks: "_Forks", spec: SandboxSpec, listener: socket.socket, re
 class _Fork:
     """A child of this process."""
 
-    def __init__(self, identifier: str, pid: int, stderr: int) -> None:
-        self.id = identifier
+    def __init__(self, pid: int) -> None:
+        self.id = ""
         self.pid = pid
-        self.stderr = stderr
+        self.stderr = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.stderr)
 
     async def wait(self) -> None:
         """Wait for its end and reap it."""
@@ -99,41 +105,38 @@ class _Forks:
         self._runtime = runtime
         self._spec = spec
         self._running: dict[str, _Fork] = {}
-        self._first: tuple[_Fork, socket.socket] | None = self._fork("first")
+        self._first: tuple[_Fork, socket.socket] | None = self._fork()
 
     async def start_worker(self, spec: WorkerSpec, stdin: int | None = None) -> _Fork:
         """Start an executor for the one module; the target is not asked for."""
-        started, wanted = self._first or self._fork(spec.id)
-        self._first = None
-        with wanted:
-            socket.send_fds(wanted, [b"!"], [stdin or 0])
+        try:
+            started, wanted = self._first or self._fork()
+            self._first = None
+            with wanted:
+                socket.send_fds(wanted, [b"!"], [stdin or 0])
+        except OSError as error:
+            raise SandboxError(f"no executor can be started: {error.strerror}") from None
         started.id = spec.id
         self._running[spec.id] = started
         return started
 
-    def _fork(self, identifier: str) -> tuple[_Fork, socket.socket]:
+    def _fork(self) -> tuple[_Fork, socket.socket]:
         wanted, theirs = socket.socketpair()
-        stderr, stderr_write = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(stderr, False)
         try:
-            child = fork(
-                "proa:executor",
-                lambda _: _executor.main_of_pod(self._runtime, self._spec),
-                Stdio(theirs.fileno(), stderr_write, stderr_write),
-            )
-        except OSError as error:
+            with theirs:
+                # What an executor itself complains of belongs into the log as it is.
+                stdio = Stdio(theirs.fileno(), _STDERR, _STDERR)
+                body = functools.partial(_executor.main_of_pod, self._runtime, self._spec)
+                child = fork("proa:executor", lambda _: body(), stdio)
+        except OSError:
             wanted.close()
-            os.close(stderr)
-            raise SandboxError(f"no executor can be started: {error.strerror}") from None
-        finally:
-            theirs.close()
-            os.close(stderr_write)
+            raise
         os.close(child.report)
-        return _Fork(identifier, child.pid, stderr), wanted
+        return _Fork(child.pid), wanted
 
     async def forget(self, sandbox_id: str) -> None:
         """Let go of one that has ended."""
-        os.close(self._running.pop(sandbox_id).stderr)
+        self._running.pop(sandbox_id).close()
 
 
 class _Reporter:

@@ -8,6 +8,7 @@ Follows WAGI 0.8 and, where that is silent, RFC 3875 (CGI 1.1). Where WAGI 0.8 w
 - A header that is no legal one is an error of the handler's, where it made the server panic.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ __all__ = [
 
 HEAD_LIMIT: Final = 64 * 1024
 """The most bytes that the headers of a handler's response may have."""
+
+_WORTH_KEEPING: Final = 1024
+"""Bytes of headers that are remembered with what they mean."""
 
 _CORRUPT: Final = "CORRUPT VALUE"
 _DROPPED: Final = frozenset({b"authorization", b"connection", b"proxy"})
@@ -148,6 +152,7 @@ def _variable_name(header: bytes) -> str:
     return name
 
 
+@functools.lru_cache(maxsize=1024)
 def server_address(host: str, hostname: str, scheme: str) -> tuple[str, str]:
     """Return `SERVER_NAME` and `SERVER_PORT`.
 
@@ -215,11 +220,8 @@ def parse_head(output: bytes | bytearray, *, complete: bool) -> tuple[ResponseHe
         if not complete:
             return None
         raise _invalid("the output is empty" if not output else "no blank line ends the headers")
-    try:
-        text = output[: end[0]].decode()
-    except UnicodeDecodeError:
-        raise _invalid("the headers are not UTF-8") from None
-    return _read_head(text.replace("\r", "").split("\n")), end[1]
+    raw = bytes(output[: end[0]])
+    return (_read_again(raw) if len(raw) <= _WORTH_KEEPING else _read_head(raw)), end[1]
 
 
 def _end_of_head(output: bytes | bytearray) -> tuple[int, int] | None:
@@ -232,7 +234,12 @@ def _end_of_head(output: bytes | bytearray) -> tuple[int, int] | None:
     return None
 
 
-def _read_head(lines: list[str]) -> ResponseHead:
+def _read_head(raw: bytes) -> ResponseHead:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise _invalid("the headers are not UTF-8") from None
+    lines = text.replace("\r", "").split("\n")
     status: tuple[int, str | None] | None = None
     headers: list[tuple[str, str]] = []
     length: int | None = None
@@ -251,6 +258,10 @@ def _read_head(lines: list[str]) -> ResponseHead:
         raise _invalid("none of the headers is Content-Type, Location or Status")
     code, reason = status or (302 if "location" in names else 200, None)
     return ResponseHead(code, reason, tuple(headers), length)
+
+
+_read_again: Final = functools.lru_cache(maxsize=1024)(_read_head)
+"""Most handlers print the same few headers again and again."""
 
 
 def _split_header(line: str) -> tuple[str, str]:

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
+from msgspec.structs import replace
+
 from proa.wasm import _protocol as protocol
 from proa.wasm._link import ANSWER_SECONDS, Event, Link, close_all, open_link
 from proa.wasm.errors import InvalidModuleError, SandboxError, ZygoteLostError
@@ -69,9 +71,10 @@ class Sandbox:
 class Sandboxes:
     """All sandboxes of a state directory. Made by `open`; one program at a time can have it open."""
 
-    def __init__(self, link: Link, cache_dir: Path) -> None:
+    def __init__(self, link: Link, cache_dir: Path, working_dir: Path) -> None:
         self._link = link
-        self._cache_dir = cache_dir
+        self._working_dir = working_dir
+        self._cache_dir = working_dir / cache_dir
         self._sandboxes: dict[str, Sandbox] = {}
         self._ends: dict[str, asyncio.Future[SandboxExit]] = {}
         self._starting: set[str] = set()
@@ -94,7 +97,7 @@ class Sandboxes:
         async with contextlib.AsyncExitStack() as stack:
             link = await open_link(state_dir)
             stack.callback(link.close)
-            sandboxes = cls(link, await asyncio.to_thread(cache_dir.absolute))
+            sandboxes = cls(link, cache_dir, await asyncio.to_thread(Path.cwd))
             try:
                 yield sandboxes
             finally:
@@ -138,6 +141,9 @@ class Sandboxes:
             SandboxError: The specification is impossible, the id is taken, or the kernel has no room.
             ZygoteLostError: The zygote is gone.
         """
+        # The zygote has another working directory.
+        mounts = tuple(replace(mount, source=self._working_dir / mount.source) for mount in spec.mounts)
+        spec = replace(spec, mounts=mounts)
         return await self._start(protocol.Start(self._link.next_seq(), spec), stdin)
 
     async def start_worker(self, spec: WorkerSpec, stdin: int | None = None) -> Sandbox:

@@ -233,16 +233,16 @@ class TestClasses:
 
     async def test_of_runtime_give_pods_overhead_and_nodes(self, admin: Session) -> None:
         runtime = {
-            "metadata": {"name": "wasi"},
+            "metadata": {"name": "heavy"},
             "handler": "wasi",
             "overhead": {"podFixed": {"memory": "10Mi"}},
             "scheduling": {"nodeSelector": {"wasm": "yes"}},
         }
         await post(admin, "/apis/node.k8s.io/v1/runtimeclasses", runtime)
-        spec = (await post(admin, f"{DEFAULT}/pods", pod("a", runtimeClassName="wasi")))["spec"]
+        spec = (await post(admin, f"{DEFAULT}/pods", pod("a", runtimeClassName="heavy")))["spec"]
         assert (spec["overhead"], spec["nodeSelector"]) == ({"memory": "10Mi"}, {"wasm": "yes"})
         await post(admin, f"{DEFAULT}/pods", pod("b", runtimeClassName="none"), 403)
-        other = pod("c", runtimeClassName="wasi", nodeSelector={"wasm": "no"})
+        other = pod("c", runtimeClassName="heavy", nodeSelector={"wasm": "no"})
         await post(admin, f"{DEFAULT}/pods", other, 403)
 
     async def test_of_storage_are_given_to_claims_that_name_none(self, admin: Session) -> None:
@@ -258,7 +258,7 @@ class TestClasses:
 MAPS = [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]
 
 
-def configuration(webhook: Any, name: str = "h.test", **more: Any) -> Json:
+def configuration(webhook: Any, name: str = "h.example.test", **more: Any) -> Json:
     one = {
         "name": name,
         "clientConfig": webhook.config,
@@ -318,7 +318,7 @@ class TestWebhooks:
         webhook.answer = answer
         await validating(admin, webhook)
         refused = await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "b"}}, 403)
-        assert refused["message"] == 'admission webhook "h.test" denied the request: not CREATE'
+        assert refused["message"] == 'admission webhook "h.example.test" denied the request: not CREATE'
         await send(admin, "DELETE", f"{DEFAULT}/configmaps/a", expected=403)
         await post(admin, f"{DEFAULT}/secrets", {"metadata": {"name": "c"}})
 
@@ -334,8 +334,8 @@ class TestWebhooks:
         webhook.answer = answer
         await validating(admin, webhook, timeoutSeconds=1)
         refused = await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 500)
-        assert 'failed calling webhook "h.test"' in refused["message"]
-        path = f"{HOOKS}/validatingwebhookconfigurations/h.test"
+        assert 'failed calling webhook "h.example.test"' in refused["message"]
+        path = f"{HOOKS}/validatingwebhookconfigurations/h.example.test"
         await send(admin, "DELETE", path)
         webhook.config["url"] = "https://127.0.0.1:1/hook"
         await validating(admin, webhook, failurePolicy="Ignore")
@@ -370,10 +370,10 @@ class TestWebhooks:
             await post(admin, f"/api/v1/namespaces/{namespace}/configmaps", body)
         assert [request["name"] for request in webhook.asked] == ["yes"]
 
-    async def test_with_side_effects_are_not_tried_dry(self, admin: Session, webhook: Any) -> None:
-        await validating(admin, webhook, sideEffects="Some")
-        path = f"{DEFAULT}/configmaps?dryRun=All"
-        await post(admin, path, {"metadata": {"name": "a"}}, 400)
+    async def test_have_no_side_effects(self, admin: Session, webhook: Any) -> None:
+        body = configuration(webhook, sideEffects="Some")
+        refused = await post(admin, f"{HOOKS}/validatingwebhookconfigurations", body, 422)
+        assert [one["field"] for one in refused["details"]["causes"]] == ["webhooks[0].sideEffects"]
 
     async def test_never_let_two_writes_overwrite_each_other(self, admin: Session, webhook: Any) -> None:
         await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}, "data": {}})

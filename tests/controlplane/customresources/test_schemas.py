@@ -317,6 +317,13 @@ class TestRules:
             "cidr('10.0.0.0/8').containsIP(self.ip) && isURL(self.u) && url(self.u).getHost() == 'a.test'",
             "self.l.isSorted() && sets.contains(self.l, [1]) && self.l.sum() == 6",
             "self.?none.orValue(1) == 1",
+            "quantity('1').add(quantity('500m')).compareTo(quantity('1.5')) == 0",
+            "quantity('2').sub(1).asInteger() == 1 && quantity('-1').sign() == -1",
+            "semver('1.2.3').isLessThan(semver('1.10.0'))",
+            "semver('1.0.0-rc.1').isLessThan(semver('1.0.0'))",
+            "isSemver('1.0.0') && !isSemver('v1.0') && semver('1.2.3').minor() == 2",
+            "cidr('10.1.2.3/8').masked() == cidr('10.0.0.0/8') && cidr('10.1.2.3/8').ip() == ip('10.1.2.3')",
+            "ip('fe80::1').isLinkLocalUnicast() && ip.isCanonical('::1') && !ip.isCanonical('0::1')",
         )
         value = {"q": "1Gi", "ip": "10.1.2.3", "u": "https://a.test/x", "l": [1, 2, 3]}
         assert broken(schema, value) == []

@@ -10,7 +10,7 @@ Schemas, pruning, defaults, values, rules and names are pure functions in module
 """
 
 from ._conversion import Conversions
-from ._keeper import CustomResources
+from ._keeper import DEFINITIONS, CustomResources
 from ._resource import CustomResource, resources_of
 
-__all__ = ["Conversions", "CustomResource", "CustomResources", "resources_of"]
+__all__ = ["DEFINITIONS", "Conversions", "CustomResource", "CustomResources", "resources_of"]

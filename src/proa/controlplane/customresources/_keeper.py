@@ -23,7 +23,7 @@ from ._names import TakenNames, is_true, settle_names, with_condition
 from ._resource import resources_of
 
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
-STORAGE = f"{PLURAL}.{GROUP}"
+DEFINITIONS = f"{PLURAL}.{GROUP}"
 RETRY_SECONDS = 5.0
 _OPTIONS = Options(manager="kube-apiserver")
 
@@ -49,10 +49,10 @@ class CustomResources:
         self._log = logs.get_logger(__name__)
 
     async def __aenter__(self) -> Self:
-        for stored in self._store.scan(STORAGE):
+        for stored in self._store.scan(DEFINITIONS):
             self._serve(stored.key.name, stored.document())
             self._names.put_nowait(stored.key.name)
-        self._end = self._store.subscribe(STORAGE, self._on_definition)
+        self._end = self._store.subscribe(DEFINITIONS, self._on_definition)
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -68,7 +68,7 @@ class CustomResources:
         name = event.key.name
         if event.current is None:
             self._catalogue.serve(name, [])
-            for stored in self._store.scan(STORAGE):  # a name may be free for another now
+            for stored in self._store.scan(DEFINITIONS):  # a name may be free for another now
                 self._names.put_nowait(stored.key.name)
             return
         self._serve(name, event.current.document())
@@ -96,7 +96,7 @@ class CustomResources:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._names.put_nowait, name)
 
     async def _settle(self, name: str) -> None:
-        stored = self._store.latest(Key(STORAGE, "", name))
+        stored = self._store.latest(Key(DEFINITIONS, "", name))
         if stored is None:
             return
         definition = stored.document()
@@ -114,7 +114,7 @@ class CustomResources:
             if resource.group == group and not resource.is_custom:
                 taken.resources.update((resource.plural, resource.singular, *resource.short_names))
                 taken.kinds.add(resource.kind)
-        for stored in self._store.scan(STORAGE):
+        for stored in self._store.scan(DEFINITIONS):
             other = stored.document()
             if stored.key.name != name and other["spec"]["group"] == group:
                 taken.take((other.get("status") or {}).get("acceptedNames") or {})

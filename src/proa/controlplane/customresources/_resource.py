@@ -199,7 +199,8 @@ def _resource(
     parts = version.get("subresources", {})
     strategy = Strategy(
         generation=True,
-        revalidated=True,
+        standard_finalizers=False,
+        unconditional=False,
         status_keeps=("labels", "annotations", "finalizers"),
         fields=fields,
     )

@@ -5,16 +5,16 @@ explain`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from proa.controlplane._json import Document, encode
 from proa.controlplane.registry import Catalogue, Resource
 from proa.controlplane.schema import definitions
 
-_V2 = "#/definitions/"
-_V3 = "#/components/schemas/"
+from ._openapi_paths import V2, V3, base_path, resource_paths
+
+_LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
 
 
 def _referring(schema: Any, prefix: str) -> Any:
@@ -26,34 +26,62 @@ def _referring(schema: Any, prefix: str) -> Any:
     if type(schema.get("$ref")) is str:
         reference = {"$ref": prefix + schema["$ref"]}
         rest = {key: value for key, value in schema.items() if key != "$ref"}
-        if prefix == _V2 or not rest:
+        if prefix == V2.prefix or not rest:
             return reference
         return {"allOf": [reference], **rest}
     return {key: _referring(value, prefix) for key, value in schema.items()}
 
 
 def openapi_v2(catalogue: Catalogue) -> bytes:
-    """`/openapi/v2`: all types in one document, without paths."""
-    custom = {one.type_name or "": _referring(one.definition, _V2) for one in catalogue if one.is_custom}
-    return _openapi_v2() if not custom else encode(_openapi_v2_document(custom))
+    """`/openapi/v2`: all types and paths in one document."""
+    custom = [resource for resource in catalogue if resource.is_custom]
+    types, paths = _built_in_v2(catalogue)
+    return encode(
+        {
+            "swagger": "2.0",
+            "info": {"title": "Kubernetes", "version": "v1.36.0"},
+            "paths": paths | {path: one for each in custom for path, one in resource_paths(each, V2)},
+            "definitions": types | {name: _referring(one, V2.prefix) for name, one in _roots(custom).items()},
+        }
+    )
 
 
-@cache
-def _openapi_v2() -> bytes:
-    return encode(_openapi_v2_document({}))
+_built_in: list[tuple[Document, Document]] = []
 
 
-def _openapi_v2_document(custom: Document) -> Document:
+def _built_in_v2(catalogue: Catalogue) -> tuple[Document, Document]:
+    """The types and paths that never change, made once."""
+    if not _built_in:
+        resources = [resource for resource in catalogue if not resource.is_custom]
+        types = {name: _referring(schema, V2.prefix) for name, schema in definitions().items()}
+        _built_in.append((types, dict(path for each in resources for path in resource_paths(each, V2))))
+    return _built_in[0]
+
+
+def _roots(resources: Iterable[Resource]) -> Document:
+    """The types of resources and of their lists."""
+    found: Document = {}
+    for resource in resources:
+        if resource.type_name:
+            found[resource.type_name] = resource.definition
+            lists = f"{resource.type_name}List"
+            found[lists] = _list_of(resource) if resource.is_custom else definitions().get(lists, {})
+    return {name: schema for name, schema in found.items() if schema}
+
+
+def _list_of(resource: Resource) -> Document:
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.list_kind}
     return {
-        "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": "v1.36.0"},
-        "paths": {},
-        "definitions": {name: _referring(schema, _V2) for name, schema in definitions().items()} | custom,
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"$ref": _LIST_META},
+            "items": {"type": "array", "items": {"$ref": resource.type_name}},
+        },
+        "x-kubernetes-group-version-kind": [kind],
     }
-
-
-def _path(group: str, version: str) -> str:
-    return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
 def openapi_v3_index(catalogue: Catalogue) -> Document:
@@ -62,7 +90,7 @@ def openapi_v3_index(catalogue: Catalogue) -> Document:
     for group, versions in catalogue.groups().items():
         for version in versions:
             digest = hashlib.sha256(openapi_v3(catalogue, group, version)).hexdigest().upper()
-            path = _path(group, version)
+            path = base_path(group, version)
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return {"paths": paths}
 
@@ -82,14 +110,16 @@ def openapi_v3(catalogue: Catalogue, group: str, version: str) -> bytes:
 
 
 def _openapi_v3(resources: list[Resource]) -> bytes:
-    roots = {resource.type_name: resource.definition for resource in resources if resource.type_name}
+    paths = dict(path for resource in resources for path in resource_paths(resource, V3))
+    named = {reference.removeprefix(V3.prefix) for reference in _references(paths)}
+    roots = {name: definitions()[name] for name in named if name in definitions()} | _roots(resources)
     return encode(
         {
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes", "version": "v1.36.0"},
-            "paths": dict(path for resource in resources for path in _paths(resource)),
+            "paths": paths,
             "components": {
-                "schemas": {name: _referring(schema, _V3) for name, schema in _needed(roots).items()}
+                "schemas": {name: _referring(schema, V3.prefix) for name, schema in _needed(roots).items()}
             },
         }
     )
@@ -116,51 +146,3 @@ def _references(schema: Any) -> Iterator[str]:
     elif type(schema) is list:
         for item in schema:
             yield from _references(item)
-
-
-_METHODS = {
-    "get": "get",
-    "update": "put",
-    "patch": "patch",
-    "delete": "delete",
-    "list": "get",
-    "create": "post",
-    "deletecollection": "delete",
-}
-_ACTIONS = {"update": "put", "create": "post"}
-
-
-def _paths(resource: Resource) -> Iterator[tuple[str, Document]]:
-    base = "/" + _path(resource.group, resource.version)
-    collection = (
-        f"{base}/namespaces/{{namespace}}/{resource.plural}"
-        if resource.namespaced
-        else f"{base}/{resource.plural}"
-    )
-    yield collection, _operations(resource, ("list", "create", "deletecollection"))
-    yield f"{collection}/{{name}}", _operations(resource, ("get", "update", "patch", "delete"))
-
-
-def _operations(resource: Resource, verbs: tuple[str, ...]) -> Document:
-    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    schema = {"$ref": _V3 + (resource.type_name or "")}
-    operations: Document = {}
-    for verb in verbs:
-        if verb not in resource.verbs:
-            continue
-        operation: Document = {
-            "x-kubernetes-action": _ACTIONS.get(verb, verb),
-            "x-kubernetes-group-version-kind": kind,
-            "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}},
-        }
-        if verb in {"create", "update", "patch"}:
-            operation["parameters"] = [_FIELD_VALIDATION, _DRY_RUN]
-        operations[_METHODS[verb]] = operation
-    return operations
-
-
-def _parameter(name: str) -> Document:
-    return {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
-
-
-_FIELD_VALIDATION, _DRY_RUN = _parameter("fieldValidation"), _parameter("dryRun")

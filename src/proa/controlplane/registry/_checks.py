@@ -27,6 +27,8 @@ Check = Callable[[Any, str], list[Cause]]
 """What is wrong with a value (None if it is not there) that stands at a path."""
 Rules = Mapping[str, Mapping[str, tuple[Check, ...]]]
 """By type, by field; the field `""` is the struct itself."""
+Afterwards = Mapping[str, Callable[[Any, str, list[Cause]], list[Cause]]]
+"""By type: what is wrong with a struct in the end, of what is wrong within it."""
 
 
 def need(value: Any, path: str) -> list[Cause]:
@@ -39,9 +41,9 @@ def needed(why: str) -> Check:
     return lambda value, path: [required(path, why)] if need(value, path) else []
 
 
-def one_of(*allowed: str) -> Check:
-    """One of a few words, if it is there."""
-    listed = sorted(allowed)
+def one_of(*allowed: str, sort: bool = True) -> Check:
+    """One of a few words, if it is there; an error lists them in alphabetical order."""
+    listed = sorted(allowed) if sort else list(allowed)
 
     def check(value: Any, path: str) -> list[Cause]:
         return [] if value is None or value in allowed else [not_supported(path, value, listed)]
@@ -65,9 +67,9 @@ def at_least(least: int, why: str = "") -> Check:
     )
 
 
-def between(least: int, most: int) -> Check:
+def between(least: int, most: int, why: str = "") -> Check:
     """A number within bounds, if it is there."""
-    why = f"must be between {least} and {most}, inclusive"
+    why = why or f"must be between {least} and {most}, inclusive"
     return lambda value, path: (
         [invalid_value(path, value, why)] if type(value) is int and not least <= value <= most else []
     )
@@ -153,8 +155,8 @@ def exactly_one_of(*fields: str, why: str) -> Check:
 class Checker:
     """Checks objects of one type against rules. Types without rules, all the way down, cost nothing."""
 
-    def __init__(self, type_name: str, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, type_name: str, rules: Rules, afterwards: Afterwards) -> None:
+        self._rules, self._afterwards = rules, afterwards
         self._plans: dict[str, Check | None] = {}
         self._check = self._named(type_name)
 
@@ -187,6 +189,7 @@ class Checker:
         fields = [(field, check) for field, checks in own.items() if field for check in checks]
         inner = {field: self._compile(value) for field, value in schema["properties"].items()}
         deeper = [(field, check) for field, check in inner.items() if check is not None]
+        last = self._afterwards.get(name)
         if not whole and not fields and not deeper:
             return None
 
@@ -200,7 +203,7 @@ class Checker:
             for field, one in deeper:
                 if field in value and value[field] is not None:
                     found += one(value[field], prefix + field)
-            return found
+            return last(value, path, found) if last and found else found
 
         return check
 

@@ -70,10 +70,8 @@ STATEFUL_SET = fixed_but(
     "only replicas, ordinals, template, updateStrategy, revisionHistoryLimit, "
     "persistentVolumeClaimRetentionPolicy and minReadySeconds may change",
 )
-STORAGE_CLASS = together(
-    forbidden_to_change("parameters", "provisioner", why="it cannot change once the class is there"),
-    fixed("reclaimPolicy", "volumeBindingMode"),
-)
+SELECTOR = fixed("spec.selector")
+REVISION = fixed("data")
 ROLE_BINDING = fixed("roleRef", why="cannot change roleRef")
 PRIORITY_CLASS = together(
     forbidden_to_change("value", why="may not be changed in an update"), fixed("preemptionPolicy")
@@ -81,6 +79,8 @@ PRIORITY_CLASS = together(
 INGRESS_CLASS = fixed("spec.controller")
 ENDPOINT_SLICE = fixed("addressType")
 RUNTIME_CLASS = fixed("handler")
-VOLUME = forbidden_to_change(
-    "spec.csi", "spec.hostPath", "spec.local", "spec.nfs", why="it cannot change once the volume is there"
-)
+IP_ADDRESS = fixed("spec.parentRef")
+CSI_DRIVER = fixed("spec.attachRequired", "spec.volumeLifecycleModes")
+STORAGE_CAPACITY = fixed("nodeTopology", "storageClassName")
+ATTRIBUTES_CLASS = forbidden_to_change("driverName", "parameters", why="updates to it are forbidden")
+SPEC = fixed("spec")

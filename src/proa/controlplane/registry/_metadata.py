@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from proa.controlplane._errors import Cause, forbidden, invalid_value, required
+from proa.controlplane._errors import Cause, forbidden, invalid_value, required, too_long
 from proa.controlplane._json import Document
 
-from ._names import NameRule, label_value, qualified_name
+from ._names import NameRule, base_of_generated, label_value, qualified_name
 
 MAX_ANNOTATIONS = 256 * 1024
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
-STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion", CLEANUP})
+STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+_OWNER_BANNED = ("v1", "Event")
+_UNCHANGEABLE = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
 
-def validate_metadata(metadata: Document, name_rule: NameRule) -> list[Cause]:
+@dataclass(frozen=True, slots=True)
+class Rechecks:
+    """How often Kubernetes looks at what an update makes of an object, over and above the two times that it
+    looks at everybody's metadata. It names a cause each time, and clients see that.
+    """
+
+    updated: int = 1
+    """Its metadata, as something that has changed."""
+    whole: int = 0
+    """Its metadata, as if it were new."""
+    fields: int = 1
+    """Its own fields."""
+
+
+ONCE = Rechecks()
+
+
+def validate_metadata(metadata: Document, name_rule: NameRule, *, standard_finalizers: bool) -> list[Cause]:
     """All that is wrong with a new object's metadata."""
-    found = _validate_names(metadata, name_rule)
-    return found + _validate_content(metadata) + _validate_finalizers(metadata.get("finalizers", []))
+    found = _validate_names(metadata, name_rule) + _validate_content(metadata)
+    finalizers = metadata.get("finalizers")
+    if finalizers:
+        found += _validate_finalizers(finalizers)
+        found += _unknown_finalizers(finalizers) if standard_finalizers else []
+    return found
 
 
 def _validate_content(metadata: Document) -> list[Cause]:
-    found = validate_labels(metadata.get("labels", {}), "metadata.labels")
-    found += _validate_annotations(metadata.get("annotations", {}))
-    for index, owner in enumerate(metadata.get("ownerReferences", [])):
-        found += _validate_owner(owner, f"metadata.ownerReferences[{index}]")
-    return found + _validate_controllers(metadata.get("ownerReferences", []))
+    found = validate_labels(metadata["labels"], "metadata.labels") if "labels" in metadata else []
+    if "annotations" in metadata:
+        found += validate_annotations(metadata["annotations"], "metadata.annotations")
+    if "ownerReferences" in metadata:
+        found += _validate_owners(metadata["ownerReferences"], "metadata.ownerReferences")
+    return found
 
 
 def _validate_names(metadata: Document, name_rule: NameRule) -> list[Cause]:
@@ -37,8 +62,8 @@ def _validate_names(metadata: Document, name_rule: NameRule) -> list[Cause]:
     found = []
     base = metadata.get("generateName", "")
     if base:
-        stem = base.rstrip("-") or base
-        found += [invalid_value("metadata.generateName", base, problem) for problem in name_rule(stem)]
+        problems = base_of_generated(name_rule)(base)
+        found += [invalid_value("metadata.generateName", base, problem) for problem in problems]
     return found + [invalid_value("metadata.name", name, problem) for problem in name_rule(name)]
 
 
@@ -51,60 +76,74 @@ def validate_labels(labels: dict[str, Any], field: str) -> list[Cause]:
     return found
 
 
-def _validate_annotations(annotations: dict[str, str]) -> list[Cause]:
+def validate_annotations(annotations: dict[str, str], field: str) -> list[Cause]:
+    """All that is wrong with a map of annotations."""
     found = []
     for key in annotations:
-        found += [
-            invalid_value("metadata.annotations", key, problem) for problem in qualified_name(key.lower())
-        ]
+        found += [invalid_value(field, key, problem) for problem in qualified_name(key.lower())]
     size = sum(len(key) + len(value) for key, value in annotations.items())
     if size > MAX_ANNOTATIONS:
-        message = f"Too long: may not be more than {MAX_ANNOTATIONS} bytes"
-        found.append(Cause("FieldValueTooLong", "metadata.annotations", message))
+        found.append(too_long(field, MAX_ANNOTATIONS))
     return found
 
 
 def _validate_finalizers(finalizers: list[str]) -> list[Cause]:
-    found = []
-    for index, finalizer in enumerate(finalizers):
-        field = f"metadata.finalizers[{index}]"
-        problems = qualified_name(finalizer)
-        if not problems and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            problems = ("name is neither a standard finalizer name nor is it fully qualified",)
-        found += [invalid_value(field, finalizer, problem) for problem in problems]
+    found = [
+        invalid_value("metadata.finalizers", finalizer, problem)
+        for finalizer in finalizers
+        for problem in qualified_name(finalizer)
+    ]
     if FOREGROUND in finalizers and ORPHAN in finalizers:
         message = f"finalizer {FOREGROUND} and {ORPHAN} cannot both be set"
         found.append(invalid_value("metadata.finalizers", finalizers, message))
     return found
 
 
-def _validate_owner(owner: Document, field: str) -> list[Cause]:
-    found = []
-    if not owner.get("apiVersion"):
-        found.append(invalid_value(f"{field}.apiVersion", "", "version must not be empty"))
-    for name in ("kind", "name", "uid"):
-        found += [] if owner.get(name) else [invalid_value(f"{field}.{name}", "", "must not be empty")]
-    return found
+def _unknown_finalizers(finalizers: list[str]) -> list[Cause]:
+    why = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        invalid_value(f"metadata.finalizers[{index}]", finalizer, why)
+        for index, finalizer in enumerate(finalizers)
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS
+    ]
 
 
-def _validate_controllers(owners: list[Document]) -> list[Cause]:
-    controllers = [owner for owner in owners if owner.get("controller")]
-    if len(controllers) <= 1:
-        return []
+def _validate_owners(owners: list[Document], field: str) -> list[Cause]:
+    """Kubernetes names the list, not the owner."""
+    found, controllers = [], 0
+    for owner in owners:
+        group, slash, version = owner.get("apiVersion", "").rpartition("/")
+        if not version or "/" in group or (slash and not group):
+            why = "version must not be empty"
+            found.append(invalid_value(f"{field}.apiVersion", owner.get("apiVersion", ""), why))
+        empty = [name for name in ("kind", "name", "uid") if not owner.get(name)]
+        found += [invalid_value(f"{field}.{name}", "", "must not be empty") for name in empty]
+        if (owner.get("apiVersion"), owner.get("kind")) == _OWNER_BANNED:
+            found.append(invalid_value(field, owner, "an event cannot be an owner"))
+        controllers += bool(owner.get("controller"))
     why = "Only one reference can have Controller set to true"
-    return [invalid_value("metadata.ownerReferences", owners, why)]
+    return found + [invalid_value(field, owners, why)] * (controllers - 1)
 
 
-def validate_metadata_update(new: Document, old: Document, *, revalidated: bool) -> list[Cause]:
-    """All that is wrong with metadata after an update.
+def validate_metadata_update(
+    new: Document, old: Document, rechecks: Rechecks, *, standard_finalizers: bool
+) -> list[Cause]:
+    """All that is wrong with metadata after an update."""
+    found = _validate_content(new) * (2 + rechecks.updated + rechecks.whole)
+    finalizers = new.get("finalizers")
+    if finalizers:
+        found += _validate_finalizers(finalizers) * (1 + rechecks.whole)
+        if standard_finalizers:
+            found += _unknown_finalizers(finalizers) * (rechecks.updated + rechecks.whole)
+    return found + (_new_finalizers(new, old) + _changed(new, old)) * (1 + rechecks.updated)
 
-    Kubernetes looks at it several times over, and names a cause each time: clients see that, so it is
-    kept. `revalidated` kinds are checked once more as if they were new.
-    """
-    content = _validate_content(new)
-    found = content * (4 if revalidated else 3)
-    found += _validate_finalizers(new.get("finalizers", [])) * (2 if revalidated else 1)
-    return found + _new_finalizers(new, old) * 2
+
+def _changed(new: Document, old: Document) -> list[Cause]:
+    return [
+        invalid_value(f"metadata.{field}", new.get(field), "field is immutable")
+        for field in _UNCHANGEABLE
+        if new.get(field) != old.get(field)
+    ]
 
 
 def _new_finalizers(new: Document, old: Document) -> list[Cause]:
@@ -120,8 +159,6 @@ def _new_finalizers(new: Document, old: Document) -> list[Cause]:
 KEPT = (
     "uid",
     "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
     "generation",
     "namespace",
 )
@@ -135,3 +172,7 @@ def keep_system_fields(new: Document, old: Document) -> None:
             new[field] = old[field]
         else:
             new.pop(field, None)
+    if "deletionTimestamp" in old:
+        new["deletionTimestamp"] = old["deletionTimestamp"]
+    if "deletionGracePeriodSeconds" in old:
+        new.setdefault("deletionGracePeriodSeconds", old["deletionGracePeriodSeconds"])

@@ -27,6 +27,7 @@ from ._ownership import apply_to, own_applied, own_created, own_updated
 from ._parts import settle_part
 from ._resource import Resource
 from ._review import Admission, Review
+from .validation._objects import problems_of
 
 Change = Callable[[Document], Any]
 """From an object to what it shall be; must not change what it is given."""
@@ -177,21 +178,8 @@ class Registry:
         review.new = changed
         return changed
 
-    def _check(self, resource: Resource, new: Document, old: Document | None, *, whole: bool = True) -> None:
-        strategy = resource.strategy
-        if old is None:
-            causes = _metadata.validate_metadata(new["metadata"], strategy.name_rule)
-        else:
-            causes = _metadata.validate_metadata_update(
-                new["metadata"], old["metadata"], revalidated=whole and strategy.revalidated
-            )
-        if whole and resource.checker is not None:
-            causes += resource.checker(new)
-        if whole or old is None or new.get("spec") is not old.get("spec"):
-            causes += strategy.validate(new)
-        causes += resource.check(new, old)
-        if old is not None and whole:
-            causes += strategy.validate_update(new, old)
+    def _check(self, resource: Resource, new: Document, old: Document | None, subresource: str = "") -> None:
+        causes = problems_of(resource, new, old, subresource)
         if causes:
             raise errors.invalid(resource.qualified_kind, new["metadata"].get("name", ""), causes)
 
@@ -306,7 +294,7 @@ class Registry:
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
         await self._admission.mutate(review)
         new = self._admitted(review)
-        self._check(resource, new, old, whole=whole)
+        self._check(resource, new, old, subresource)
         if resource.strategy.generation and whole and _counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         await self._admission.convert(review)
@@ -340,6 +328,9 @@ class Registry:
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
         version = metadata.get("resourceVersion", "")
+        if version in {"", "0"} and not resource.strategy.unconditional:
+            cause = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid(resource.qualified, key.name, [cause])
         if version not in {"", "0", old["metadata"]["resourceVersion"]}:
             raise errors.conflict(resource.qualified, key.name)
         if metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:

@@ -16,8 +16,9 @@ from proa.controlplane.schema import Conformer, Problems, definitions, null_time
 
 from ._checks import Checker
 from ._conversions import Conversion
+from ._metadata import ONCE, Rechecks
 from ._names import NameRule, dns_subdomain
-from ._rules import RULES
+from .validation import AFTERWARDS, RULES
 
 Prepare = Callable[[Document], None]
 PrepareUpdate = Callable[[Document, Document], None]
@@ -44,8 +45,9 @@ def _validly_updated(_new: Document, _old: Document) -> list[Cause]:
 class Strategy:
     """What is special about a resource; each part has Kubernetes' usual behaviour as its default.
 
-    `prepare_*` may change the (new) document; `validate` runs for creations and updates,
-    `validate_update` for updates only.
+    `prepare_*` may change the (new) document; `validate` runs for creations and updates (after the rules of
+    the object's type), `validate_new` for creations only, `validate_update` for updates only, and
+    `validate_part` instead of all of them where a subresource is written.
     """
 
     name_rule: NameRule = dns_subdomain
@@ -61,15 +63,24 @@ class Strategy:
     """What of the metadata the status subresource cannot change."""
     graceful: bool = False
     """Whether deletion waits for a node (pods)."""
-    revalidated: bool = False
-    """Whether an update is checked as a creation, too, metadata and all."""
+    rechecks: Rechecks = ONCE
+    """How often what an update makes of an object is checked."""
+    standard_finalizers: bool = True
+    """Whether finalizers without a domain have to be Kubernetes' own."""
     creates_on_update: bool = False
     """Whether a PUT of an object that is not there creates it."""
     prepare_create: Prepare = _prepared
     prepare_update: PrepareUpdate = _updated
     prepare_delete: Prepare = _prepared
     validate: Validate = _valid
+    validate_new: Validate = _valid
     validate_update: ValidateUpdate = _validly_updated
+    validate_part: Mapping[str, ValidateUpdate] = field(default_factory=dict)
+    """By subresource."""
+    whole_parts: frozenset[str] = frozenset()
+    """Subresources that write what the rules of the type are about."""
+    unconditional: bool = True
+    """Whether a PUT need not say which version it replaces."""
 
 
 PLAIN = Strategy()
@@ -242,7 +253,7 @@ class Resource:
     def checker(self) -> Checker | None:
         """What checks stored objects against the rules of their types; None for types without any."""
         name = self.conversion.stored_type if self.conversion else self.type_name
-        return Checker(name, RULES) if name else None
+        return Checker(name, RULES, AFTERWARDS) if name else None
 
     @cached_property
     def storage_version_hash(self) -> str:
@@ -264,7 +275,9 @@ class Resource:
     def field_names(self) -> tuple[str, ...]:
         """What its field selectors can select by."""
         own = tuple(self.strategy.fields)
-        return ("metadata.name", "metadata.namespace", *own) if self.namespaced else ("metadata.name", *own)
+        if self.namespaced or not own:
+            return ("metadata.name", "metadata.namespace", *own)
+        return ("metadata.name", *own)
 
     def select_fields(self, document: Document) -> Mapping[str, str]:
         """What field selectors see of an object."""

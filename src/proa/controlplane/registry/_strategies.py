@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from proa.controlplane._json import Document
 
 from . import _core, _immutable, _pods, _workloads
-from ._names import path_segment
+from ._metadata import Rechecks
+from ._names import dns_1035_label, dns_label, dns_subdomain, path_segment
 from ._resource import Select, Strategy
+from .validation import _apps as apps
+from .validation import _autoscaling as autoscaling
+from .validation import _batch as batch
+from .validation import _core as core
+from .validation import _networking as networking
+from .validation import _others as others
+from .validation import _pod_updates as pod_updates
+from .validation import _pods as pods
+from .validation import _quotas as quotas
+from .validation import _services as services
+from .validation import _storage as storage
 
-_COUNTED = Strategy(generation=True)
-_RBAC = Strategy(name_rule=path_segment, revalidated=True)
-_BINDING = Strategy(name_rule=path_segment, revalidated=True, validate_update=_immutable.ROLE_BINDING)
+_WORKLOAD_STATUS = {"status": apps.workload_status}
+_ANEW = Rechecks(whole=1)
+_DOUBLY = Rechecks(fields=2, whole=1)
+_RBAC = Strategy(name_rule=path_segment, rechecks=Rechecks(fields=2, whole=2), creates_on_update=True)
+_BINDING = replace(_RBAC, validate_update=_immutable.ROLE_BINDING)
+_WEBHOOKS = Strategy(
+    generation=True, rechecks=Rechecks(updated=0, whole=1), standard_finalizers=False, unconditional=False
+)
 
 
 def field(*path: str) -> Select:
@@ -41,6 +59,7 @@ _POD_FIELDS = _fields(
     "spec.hostNetwork",
     "status.phase",
     "status.podIP",
+    "status.podIPs",
     "status.nominatedNodeName",
 )
 _EVENT_FIELDS = _fields(
@@ -56,6 +75,8 @@ _EVENT_FIELDS = _fields(
     "source",
     "type",
 )
+_POD_FIELDS["status.podIPs"] = lambda _pod: ""
+_POD_FIELDS["spec.hostNetwork"] = lambda pod: "true" if pod["spec"].get("hostNetwork") else "false"
 _EVENT_FIELDS["source"] = field("source", "component")
 _EVENT_FIELDS |= {
     path.replace("involvedObject", "regarding"): select
@@ -63,142 +84,258 @@ _EVENT_FIELDS |= {
     if path.startswith("involvedObject")
 }
 _EVENT_FIELDS["reportingController"] = field("reportingComponent")
-_EVENT = Strategy(fields=_EVENT_FIELDS, creates_on_update=True)
-"""The events of both groups: they are the same objects."""
+_EVENT = Strategy(
+    fields=_EVENT_FIELDS,
+    creates_on_update=True,
+    name_rule=path_segment,
+    rechecks=Rechecks(updated=0),
+    standard_finalizers=False,
+)
+"""The events of both groups: they are the same objects, but the newer one is stricter."""
+_NEW_EVENT = replace(
+    _EVENT,
+    name_rule=dns_subdomain,
+    rechecks=Rechecks(),
+    standard_finalizers=True,
+    validate_new=core.new_event,
+    validate_update=core.event_update,
+)
 
 
 def _unschedulable(node: Document) -> str:
     return "true" if node.get("spec", {}).get("unschedulable") else "false"
 
 
+def _succeeded(job: Document) -> str:
+    return str(job.get("status", {}).get("succeeded", 0))
+
+
+def _replicas(workload: Document) -> str:
+    return str(workload.get("status", {}).get("replicas", 0))
+
+
 @cache
 def strategies() -> dict[tuple[str, str], Strategy]:
     """What is special about which kind. A kind that is not here behaves as Kubernetes' objects usually do."""
+    return {
+        **_CORE,
+        **{("apps", kind): strategy for kind, strategy in _APPS.items()},
+        **{("batch", kind): strategy for kind, strategy in _BATCH.items()},
+        **{("networking.k8s.io", kind): strategy for kind, strategy in _NETWORKING.items()},
+        **{("storage.k8s.io", kind): strategy for kind, strategy in _STORAGE.items()},
+        **{("rbac.authorization.k8s.io", kind): _RBAC for kind in ("Role", "ClusterRole")},
+        **{("rbac.authorization.k8s.io", kind): _BINDING for kind in ("RoleBinding", "ClusterRoleBinding")},
+        **_OTHERS,
+        **_extensions(),
+    }
+
+
+_CORE = {
+    ("", "Pod"): Strategy(
+        generation=True,
+        graceful=True,
+        rechecks=_ANEW,
+        fields=_POD_FIELDS,
+        prepare_create=_pods.prepare_create,
+        validate_new=pods.new_pod,
+        validate_update=pod_updates.pod_update,
+        validate_part={
+            "status": pod_updates.pod_status,
+            "ephemeralcontainers": pod_updates.ephemeral_containers,
+            "resize": pod_updates.resize(_pods.quality_of_service),
+        },
+        whole_parts=frozenset({"ephemeralcontainers", "resize"}),
+    ),
+    ("", "PodTemplate"): Strategy(generation=True),
+    ("", "Node"): Strategy(
+        keeps_status=True,
+        rechecks=_DOUBLY,
+        fields={"spec.unschedulable": _unschedulable},
+        prepare_create=_core.prepare_node,
+        validate_update=core.node_update,
+        validate_part={"status": lambda new, _old: core.node_amounts(new)},
+    ),
+    ("", "Namespace"): Strategy(
+        name_rule=dns_label,
+        rechecks=_ANEW,
+        fields=_fields("status.phase"),
+        prepare_create=_core.prepare_namespace,
+        prepare_update=_core.prepare_namespace_update,
+        validate_part={"status": core.namespace_status},
+    ),
+    ("", "Service"): Strategy(
+        rechecks=_ANEW,
+        name_rule=dns_1035_label,
+        creates_on_update=True,
+        fields=_fields("spec.clusterIP", "spec.type"),
+        prepare_create=_core.prepare_service,
+        prepare_update=_core.prepare_service_update,
+        validate_update=services.service_update,
+        validate_part={"status": services.service_status},
+    ),
+    ("", "Endpoints"): Strategy(rechecks=_ANEW, creates_on_update=True),
+    ("", "ServiceAccount"): Strategy(rechecks=_ANEW),
+    ("", "ConfigMap"): Strategy(rechecks=_ANEW, validate_update=core.data_update),
+    ("", "Secret"): Strategy(rechecks=_ANEW, fields=_fields("type"), validate_update=core.secret_update),
+    ("", "Event"): _EVENT,
+    ("events.k8s.io", "Event"): _NEW_EVENT,
+    ("", "LimitRange"): Strategy(rechecks=Rechecks(updated=0, whole=1), creates_on_update=True),
+    ("", "ResourceQuota"): Strategy(
+        validate_update=quotas.quota_update, validate_part={"status": quotas.quota_status}
+    ),
+    ("", "PersistentVolume"): Strategy(
+        rechecks=Rechecks(updated=0, whole=2, fields=2),
+        prepare_create=_core.prepare_pending,
+        validate_update=storage.volume_update,
+    ),
+    ("", "PersistentVolumeClaim"): Strategy(
+        rechecks=Rechecks(whole=2, fields=2),
+        prepare_create=_core.prepare_pending,
+        validate_update=storage.claim_update,
+    ),
+    ("", "ReplicationController"): Strategy(
+        generation=True,
+        rechecks=_DOUBLY,
+        fields={"status.replicas": _replicas},
+        validate_part=_WORKLOAD_STATUS,
+    ),
+}
+_APPS = {
+    "Deployment": Strategy(
+        generation=True,
+        annotations_count=True,
+        status_keeps=("labels",),
+        validate_update=_immutable.SELECTOR,
+        validate_part=_WORKLOAD_STATUS,
+    ),
+    "ReplicaSet": Strategy(
+        generation=True,
+        rechecks=_DOUBLY,
+        fields={"status.replicas": _replicas},
+        validate_update=_immutable.SELECTOR,
+        validate_part=_WORKLOAD_STATUS,
+    ),
+    "StatefulSet": Strategy(
+        generation=True,
+        name_rule=dns_label,
+        validate_update=_immutable.STATEFUL_SET,
+        validate_part=_WORKLOAD_STATUS,
+    ),
+    "DaemonSet": Strategy(
+        generation=True,
+        rechecks=_DOUBLY,
+        validate_update=_immutable.SELECTOR,
+        validate_part=_WORKLOAD_STATUS,
+    ),
+    "ControllerRevision": Strategy(rechecks=_ANEW, validate_update=_immutable.REVISION),
+}
+_BATCH = {
+    "Job": Strategy(
+        generation=True,
+        rechecks=_DOUBLY,
+        fields={"status.successful": _succeeded},
+        prepare_create=_workloads.prepare_job,
+        validate_update=_workloads.job_update,
+        validate_part={"status": batch.job_status},
+    ),
+    "CronJob": Strategy(generation=True, validate_new=batch.new_cron_job),
+}
+_NETWORKING = {
+    "Ingress": Strategy(
+        generation=True,
+        rechecks=_ANEW,
+        validate_new=networking.new_ingress,
+        validate_part={"status": networking.ingress_status},
+    ),
+    "IngressClass": Strategy(generation=True, rechecks=_ANEW, validate_update=_immutable.INGRESS_CLASS),
+    "NetworkPolicy": Strategy(generation=True),
+    "IPAddress": Strategy(name_rule=networking.address_name, validate_update=_immutable.IP_ADDRESS),
+    "ServiceCIDR": Strategy(validate_update=networking.service_network_update),
+}
+_STORAGE = {
+    "StorageClass": Strategy(rechecks=_ANEW, validate_update=storage.class_update),
+    "VolumeAttachment": Strategy(
+        unconditional=False,
+        rechecks=Rechecks(updated=0, whole=1),
+        validate_new=storage.new_attachment,
+        validate_update=_immutable.SPEC,
+    ),
+    "CSINode": Strategy(
+        unconditional=False,
+        rechecks=Rechecks(updated=0, whole=1),
+        validate_update=storage.csi_node_update,
+    ),
+    "CSIDriver": Strategy(generation=True, unconditional=False, validate_update=_immutable.CSI_DRIVER),
+    "CSIStorageCapacity": Strategy(unconditional=False, validate_update=_immutable.STORAGE_CAPACITY),
+    "VolumeAttributesClass": Strategy(rechecks=_ANEW, validate_update=_immutable.ATTRIBUTES_CLASS),
+}
+_OTHERS = {
+    ("autoscaling", "HorizontalPodAutoscaler"): Strategy(validate_part={"status": autoscaling.scaler_status}),
+    ("policy", "PodDisruptionBudget"): Strategy(
+        generation=True,
+        name_rule=path_segment,
+        rechecks=Rechecks(updated=0),
+        standard_finalizers=False,
+        unconditional=False,
+        validate_part={"status": others.budget_status},
+    ),
+    ("scheduling.k8s.io", "PriorityClass"): Strategy(
+        generation=True, validate_update=_immutable.PRIORITY_CLASS
+    ),
+    ("discovery.k8s.io", "EndpointSlice"): Strategy(
+        generation=True,
+        rechecks=Rechecks(updated=0, whole=1),
+        validate_update=_immutable.ENDPOINT_SLICE,
+    ),
+    ("node.k8s.io", "RuntimeClass"): Strategy(unconditional=False, validate_update=_immutable.RUNTIME_CLASS),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _WEBHOOKS,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _WEBHOOKS,
+    ("coordination.k8s.io", "Lease"): Strategy(
+        creates_on_update=True, unconditional=False, standard_finalizers=False
+    ),
+    ("certificates.k8s.io", "CertificateSigningRequest"): Strategy(
+        name_rule=path_segment, rechecks=_ANEW, fields=_fields("spec.signerName")
+    ),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): Strategy(
+        generation=True, unconditional=False, rechecks=_ANEW
+    ),
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): Strategy(
+        generation=True, unconditional=False, rechecks=_ANEW
+    ),
+    ("resource.k8s.io", "ResourceClaim"): Strategy(validate_update=_immutable.SPEC),
+    ("resource.k8s.io", "ResourceClaimTemplate"): Strategy(validate_update=_immutable.SPEC),
+    ("resource.k8s.io", "DeviceClass"): Strategy(generation=True),
+    ("resource.k8s.io", "ResourceSlice"): Strategy(
+        generation=True, fields=_fields("spec.nodeName", "spec.driver")
+    ),
+}
+
+
+def _extensions() -> dict[tuple[str, str], Strategy]:
     from proa.controlplane.admission import _policies as policies
     from proa.controlplane.customresources import _strategy as definitions
 
     return {
-        ("", "Pod"): Strategy(
-            generation=True,
-            graceful=True,
-            fields=_POD_FIELDS,
-            prepare_create=_pods.prepare_create,
-            validate=_pods.validate,
-            validate_update=_pods.validate_update,
-        ),
-        ("", "PodTemplate"): Strategy(generation=True, validate=_workloads.validate_template),
-        ("", "Node"): Strategy(
-            keeps_status=True,
-            fields={"spec.unschedulable": _unschedulable},
-            prepare_create=_core.prepare_node,
-        ),
-        ("", "Namespace"): Strategy(
-            name_rule=_core.namespace_name,
-            fields=_fields("status.phase"),
-            prepare_create=_core.prepare_namespace,
-            prepare_update=_core.prepare_namespace_update,
-        ),
-        ("", "Service"): Strategy(
-            revalidated=True,
-            name_rule=_core.service_name,
-            fields=_fields("spec.clusterIP", "spec.type"),
-            prepare_update=_core.prepare_service_update,
-            validate=_core.validate_service,
-            validate_update=_core.validate_service_update,
-        ),
-        ("", "ServiceAccount"): Strategy(revalidated=True),
-        ("", "ConfigMap"): Strategy(
-            revalidated=True,
-            validate=_core.validate_config_map,
-            validate_update=_core.validate_immutable_data,
-        ),
-        ("", "Secret"): Strategy(
-            revalidated=True,
-            fields=_fields("type"),
-            validate=_core.validate_secret,
-            validate_update=_core.validate_secret_update,
-        ),
-        ("", "Event"): _EVENT,
-        ("events.k8s.io", "Event"): _EVENT,
-        ("", "PersistentVolume"): Strategy(
-            prepare_create=_core.prepare_pending, validate_update=_immutable.VOLUME
-        ),
-        ("", "PersistentVolumeClaim"): Strategy(
-            prepare_create=_core.prepare_pending,
-            validate=_core.validate_claim,
-            validate_update=_core.validate_claim_update,
-        ),
-        ("", "ReplicationController"): Strategy(
-            generation=True, fields=_fields("status.replicas"), validate=_workloads.validate_replicas
-        ),
-        ("apps", "Deployment"): Strategy(
-            generation=True,
-            annotations_count=True,
-            status_keeps=("labels",),
-            validate=_workloads.validate_deployment,
-            validate_update=_workloads.selector_is_immutable,
-        ),
-        ("apps", "ReplicaSet"): Strategy(
-            generation=True,
-            fields=_fields("status.replicas"),
-            validate=_workloads.validate_workload,
-            validate_update=_workloads.selector_is_immutable,
-        ),
-        ("apps", "StatefulSet"): Strategy(
-            generation=True,
-            validate=_workloads.validate_workload,
-            validate_update=_immutable.STATEFUL_SET,
-        ),
-        ("apps", "DaemonSet"): Strategy(
-            generation=True,
-            validate=_workloads.validate_workload,
-            validate_update=_workloads.selector_is_immutable,
-        ),
-        ("apps", "ControllerRevision"): Strategy(validate_update=_workloads.revision_is_immutable),
-        ("batch", "Job"): Strategy(
-            generation=True,
-            fields=_fields("status.successful"),
-            prepare_create=_workloads.prepare_job,
-            validate=_workloads.validate_job,
-            validate_update=_workloads.job_is_immutable,
-        ),
-        ("batch", "CronJob"): Strategy(generation=True, validate=_workloads.validate_cron_job),
-        ("autoscaling", "HorizontalPodAutoscaler"): Strategy(),
-        ("networking.k8s.io", "Ingress"): _COUNTED,
-        ("networking.k8s.io", "IngressClass"): Strategy(
-            generation=True, validate_update=_immutable.INGRESS_CLASS
-        ),
-        ("networking.k8s.io", "NetworkPolicy"): _COUNTED,
-        ("policy", "PodDisruptionBudget"): _COUNTED,
-        ("scheduling.k8s.io", "PriorityClass"): Strategy(
-            generation=True, validate_update=_immutable.PRIORITY_CLASS
-        ),
-        ("discovery.k8s.io", "EndpointSlice"): Strategy(
-            generation=True, validate_update=_immutable.ENDPOINT_SLICE
-        ),
-        ("storage.k8s.io", "StorageClass"): Strategy(validate_update=_immutable.STORAGE_CLASS),
-        ("node.k8s.io", "RuntimeClass"): Strategy(validate_update=_immutable.RUNTIME_CLASS),
-        ("storage.k8s.io", "CSIDriver"): _COUNTED,
         ("apiextensions.k8s.io", "CustomResourceDefinition"): Strategy(
             generation=True,
+            unconditional=False,
+            standard_finalizers=False,
             prepare_create=definitions.prepare_definition,
             prepare_update=definitions.prepare_definition_update,
             prepare_delete=definitions.prepare_definition_deletion,
             validate=definitions.validate,
             validate_update=definitions.validate_definition_update,
         ),
-        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _COUNTED,
-        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _COUNTED,
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): Strategy(
-            generation=True, validate=policies.validate_policy
+            generation=True,
+            unconditional=False,
+            standard_finalizers=False,
+            validate=policies.validate_policy,
         ),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): Strategy(
-            generation=True, validate=policies.validate_binding
+            generation=True,
+            unconditional=False,
+            standard_finalizers=False,
+            validate=policies.validate_binding,
         ),
-        ("coordination.k8s.io", "Lease"): Strategy(creates_on_update=True),
-        ("certificates.k8s.io", "CertificateSigningRequest"): Strategy(fields=_fields("spec.signerName")),
-        ("rbac.authorization.k8s.io", "Role"): _RBAC,
-        ("rbac.authorization.k8s.io", "ClusterRole"): _RBAC,
-        ("rbac.authorization.k8s.io", "RoleBinding"): _BINDING,
-        ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _BINDING,
     }

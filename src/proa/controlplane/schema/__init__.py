@@ -4,13 +4,13 @@
 - `conform`: makes a document what Kubernetes would store: fields it does not know dropped, empty ones
   too, defaults filled in. It is compiled per type and runs for every write. `problems` is its slow twin,
   which says what is wrong and where.
-- `defaults`: the values that Kubernetes gives to fields left out, by type.
+- `_constants`, `_defaults`: the values that Kubernetes gives to fields left out, by type.
 
 Start reading at `_conform.py`.
 """
 
 from ._conform import Conformer, NonconformingError
-from ._defaults import null_times
+from ._constants import null_times
 from ._definitions import definitions, type_of_kind
 from ._problems import Problems, problems
 

@@ -15,7 +15,8 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane._quantities import is_quantity
 
-from ._defaults import CONSTANTS, POINTERS, RULES, TIMES, short
+from ._constants import CONSTANTS, POINTERS, TIMES, short
+from ._defaults import RULES
 from ._definitions import definitions, zero_omitted
 
 Convert = Callable[[Any], Any]
@@ -84,7 +85,9 @@ class Conformer:
             for key, value in schema["properties"].items()
         }
         implied = [
-            (key, self._implied(value)) for key, value in schema["properties"].items() if "default" in value
+            (key, self._implied(value))
+            for key, value in schema["properties"].items()
+            if "default" in value and not (key in omitted and value["default"] == _zero(value))
         ]
         implied += [(key, lambda: None) for key in TIMES.get(short(name), ())]
         constants = list(CONSTANTS.get(short(name), {}).items())

@@ -1,146 +1,19 @@
-"""What Kubernetes fills in where a field is left out, by type.
+"""What Kubernetes fills in where a field is left out and the rest of the struct decides, by type.
 
-A new rule is a line in a table: `CONSTANTS` for plain values, `RULES` for what depends on the rest of the
-struct. They apply wherever the type occurs, so a container in a Deployment's template gets what a Pod's
-container gets. What depends on more than the struct itself (a pod's quality of service, a service's
-address) is the resource's strategy, not its type's defaults.
+A new rule is a line in the table `RULES`; a plain value is one in `_constants.py`. They apply wherever the
+type occurs, so a container in a Deployment's template gets what a Pod's container gets. What depends on more
+than the struct itself (a pod's quality of service, a service's address) is the resource's strategy, not its
+type's defaults.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any
 
 from proa.controlplane._json import Document
 
-_PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
-
-CONSTANTS: dict[str, dict[str, Any]] = {
-    "core.v1.Container": {
-        "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "File",
-    },
-    "core.v1.EphemeralContainer": {
-        "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "File",
-    },
-    "core.v1.ContainerPort": {"protocol": "TCP"},
-    "core.v1.HTTPGetAction": {"path": "/", "scheme": "HTTP"},
-    "core.v1.ObjectFieldSelector": {"apiVersion": "v1"},
-    "core.v1.Probe": _PROBE,
-    "core.v1.SecretVolumeSource": {"defaultMode": 420},
-    "core.v1.ConfigMapVolumeSource": {"defaultMode": 420},
-    "core.v1.DownwardAPIVolumeSource": {"defaultMode": 420},
-    "core.v1.ProjectedVolumeSource": {"defaultMode": 420},
-    "core.v1.ServiceAccountTokenProjection": {"expirationSeconds": 3600},
-    "core.v1.HostPathVolumeSource": {"type": ""},
-    "core.v1.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
-    "core.v1.PersistentVolumeClaimStatus": {"phase": "Pending"},
-    "core.v1.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
-    "core.v1.NamespaceStatus": {"phase": "Active"},
-    "core.v1.Secret": {"type": "Opaque"},
-    "core.v1.ServicePort": {"protocol": "TCP"},
-    "core.v1.ServiceSpec": {
-        "type": "ClusterIP",
-        "sessionAffinity": "None",
-        "internalTrafficPolicy": "Cluster",
-    },
-    "core.v1.EndpointPort": {"protocol": "TCP"},
-    "core.v1.ReplicationControllerSpec": {"replicas": 1},
-    "apps.v1.DeploymentSpec": {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600},
-    "apps.v1.DeploymentStrategy": {"type": "RollingUpdate"},
-    "apps.v1.RollingUpdateDeployment": {"maxUnavailable": "25%", "maxSurge": "25%"},
-    "apps.v1.ReplicaSetSpec": {"replicas": 1},
-    "apps.v1.StatefulSetSpec": {
-        "replicas": 1,
-        "revisionHistoryLimit": 10,
-        "podManagementPolicy": "OrderedReady",
-    },
-    "apps.v1.StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
-    "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {
-        "whenDeleted": "Retain",
-        "whenScaled": "Retain",
-    },
-    "apps.v1.DaemonSetSpec": {"revisionHistoryLimit": 10},
-    "apps.v1.DaemonSetUpdateStrategy": {"type": "RollingUpdate"},
-    "apps.v1.RollingUpdateDaemonSet": {"maxUnavailable": 1, "maxSurge": 0},
-    "batch.v1.JobSpec": {
-        "backoffLimit": 6,
-        "completionMode": "NonIndexed",
-        "suspend": False,
-        "podReplacementPolicy": "TerminatingOrFailed",
-        "manualSelector": False,
-    },
-    "batch.v1.CronJobSpec": {
-        "concurrencyPolicy": "Allow",
-        "suspend": False,
-        "successfulJobsHistoryLimit": 3,
-        "failedJobsHistoryLimit": 1,
-    },
-    "networking.v1.NetworkPolicyPort": {"protocol": "TCP"},
-    "discovery.v1.EndpointPort": {"name": "", "protocol": "TCP"},
-    "storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
-    "storage.v1.CSIDriverSpec": {
-        "attachRequired": True,
-        "fsGroupPolicy": "ReadWriteOnceWithFSType",
-        "podInfoOnMount": False,
-        "requiresRepublish": False,
-        "seLinuxMount": False,
-        "storageCapacity": False,
-        "volumeLifecycleModes": ["Persistent"],
-    },
-    "scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
-    "autoscaling.v1.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
-    "autoscaling.v2.HorizontalPodAutoscalerSpec": {
-        "minReplicas": 1,
-        "metrics": [
-            {
-                "type": "Resource",
-                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
-            }
-        ],
-    },
-    "certificates.v1.CertificateSigningRequestSpec": {
-        "usages": ["digital signature", "key encipherment", "client auth"]
-    },
-}
-"""Values for fields left out: a type's short name, then field and value. Shared: never changed in place."""
-
-TIMES: dict[str, tuple[str, ...]] = {
-    "core.v1.PodCondition": ("lastProbeTime", "lastTransitionTime"),
-    "core.v1.NodeCondition": ("lastHeartbeatTime", "lastTransitionTime"),
-    "core.v1.Event": ("firstTimestamp", "lastTimestamp", "eventTime"),
-    "events.v1.Event": ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"),
-    "apps.v1.DeploymentCondition": ("lastUpdateTime", "lastTransitionTime"),
-    "apps.v1.ReplicaSetCondition": ("lastTransitionTime",),
-    "batch.v1.JobCondition": ("lastProbeTime", "lastTransitionTime"),
-    "core.v1.ContainerStateRunning": ("startedAt",),
-    "core.v1.ContainerStateTerminated": ("startedAt", "finishedAt"),
-    "meta.v1.Condition": ("lastTransitionTime",),
-}
-"""Times that Kubernetes writes as null where they are not set."""
-
-
-def null_times(type_name: str) -> tuple[str, ...]:
-    """The times that Kubernetes writes as null in a type where they are not set."""
-    return TIMES.get(short(type_name), ())
-
-
-def short(type_name: str) -> str:
-    """`io.k8s.api.core.v1.Pod` as `core.v1.Pod`."""
-    return ".".join(type_name.rsplit(".", 3)[1:])
-
-
-POINTERS: dict[str, frozenset[str]] = {
-    "core.v1.HostPathVolumeSource": frozenset({"type"}),
-    "core.v1.PersistentVolumeClaimSpec": frozenset({"storageClassName", "volumeAttributesClassName"}),
-    "core.v1.EnvVar": frozenset(),
-    "networking.v1.IngressSpec": frozenset({"ingressClassName"}),
-    "discovery.v1.EndpointPort": frozenset({"name"}),
-    "coordination.v1.LeaseSpec": frozenset({"holderIdentity"}),
-}
-"""Text fields in which empty is not the same as absent."""
+from ._constants import CONSTANTS
 
 
 def _container(container: Document) -> None:
@@ -152,6 +25,8 @@ def _pod(pod: Document) -> None:
     # Pods only: what templates leave out, their pods get.
     spec = pod["spec"]
     spec.setdefault("enableServiceLinks", True)
+    if spec.get("hostNetwork"):
+        _host_ports(spec)
     for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
         requests_from_limits(container.get("resources", {}))
 
@@ -171,9 +46,39 @@ def _secret(secret: Document) -> None:
 
 
 def _job(job: Document) -> None:
-    labels = job["spec"]["template"]["metadata"].get("labels")
+    # Jobs only: what cron jobs' templates leave out, their jobs get.
+    spec = job["spec"]
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 2**31 - 1 if "backoffLimitPerIndex" in spec else 6)
+    policy = "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"
+    spec.setdefault("podReplacementPolicy", policy)
+    for name, value in _JOB.items():
+        spec.setdefault(name, value)
+    labels = spec["template"]["metadata"].get("labels")
     if labels and not job["metadata"].get("labels"):
         job["metadata"]["labels"] = dict(labels)
+
+
+_JOB = {"completionMode": "NonIndexed", "suspend": False, "manualSelector": False}
+
+
+def _replication_controller(controller: Document) -> None:
+    spec = controller["spec"]
+    labels = (spec.get("template") or {}).get("metadata", {}).get("labels")
+    if labels:
+        spec.setdefault("selector", dict(labels))
+        controller["metadata"].setdefault("labels", dict(labels))
+
+
+def _limit_range_item(item: Document) -> None:
+    if item.get("type") != "Container":
+        return
+    default = item.get("max", {}) | item.get("default", {})
+    request = item.get("min", {}) | default | item.get("defaultRequest", {})
+    item.update({"default": default} if default else {})
+    item.update({"defaultRequest": request} if request else {})
 
 
 def requests_from_limits(resources: Document) -> None:
@@ -196,8 +101,6 @@ def _pod_spec(spec: Document) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    if spec.get("hostNetwork"):
-        _host_ports(spec)
 
 
 _POD_SPEC = {
@@ -217,6 +120,10 @@ def _host_ports(spec: Document) -> None:
 def _volume(volume: Document) -> None:
     if len(volume) <= 1:
         volume["emptyDir"] = {}
+    elif "image" in volume:
+        image = volume["image"]
+        policy = "Always" if _is_latest(image.get("reference", "")) else "IfNotPresent"
+        image.setdefault("pullPolicy", policy)
 
 
 def _probe(probe: Document) -> None:
@@ -235,31 +142,49 @@ def _stateful_set_strategy(strategy: Document) -> None:
         strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
 
 
+def _stateful_set(spec: Document) -> None:
+    policy = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
+    policy.setdefault("whenDeleted", "Retain")
+    policy.setdefault("whenScaled", "Retain")
+
+
+def _behavior(behavior: Document) -> None:
+    percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
+    up, down = behavior.setdefault("scaleUp", {}), behavior.setdefault("scaleDown", {})
+    up.setdefault("stabilizationWindowSeconds", 0)
+    up.setdefault("policies", [{"type": "Pods", "value": 4, "periodSeconds": 15}, dict(percent)])
+    down.setdefault("policies", [dict(percent)])
+    for rules in (up, down):
+        rules.setdefault("selectPolicy", "Max")
+
+
+def _device_request(request: Document) -> None:
+    request.setdefault("allocationMode", "ExactCount")
+    if request["allocationMode"] == "ExactCount":
+        request.setdefault("count", 1)
+
+
 def _daemon_set_strategy(strategy: Document) -> None:
     if strategy.get("type") == "RollingUpdate" and "rollingUpdate" not in strategy:
         strategy["rollingUpdate"] = dict(CONSTANTS["apps.v1.RollingUpdateDaemonSet"])
-
-
-def _job_spec(spec: Document) -> None:
-    if "completions" not in spec and "parallelism" not in spec:
-        spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
 
 
 def _service_spec(spec: Document) -> None:
     if spec.get("sessionAffinity") == "ClientIP":
         affinity = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
         affinity.setdefault("timeoutSeconds", 10800)
-    if spec.get("type") in {"NodePort", "LoadBalancer"}:
+    kind = spec.get("type")
+    if kind in {"NodePort", "LoadBalancer"} or (kind == "ClusterIP" and spec.get("externalIPs")):
         spec.setdefault("externalTrafficPolicy", "Cluster")
-    if spec.get("type") == "LoadBalancer":
+    if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
-    if spec.get("type") == "ExternalName":
-        spec.pop("internalTrafficPolicy", None)
+    if kind in {"ClusterIP", "LoadBalancer", "NodePort"}:
+        spec.setdefault("internalTrafficPolicy", "Cluster")
 
 
 def _service_port(port: Document) -> None:
-    port.setdefault("targetPort", port.get("port", 0))
+    if port.get("targetPort") in {None, 0, ""}:
+        port["targetPort"] = port.get("port", 0)
 
 
 def _network_policy(spec: Document) -> None:
@@ -303,7 +228,12 @@ RULES: dict[str, Callable[[Document], None]] = {
     "apps.v1.DeploymentStrategy": _deployment_strategy,
     "apps.v1.StatefulSetUpdateStrategy": _stateful_set_strategy,
     "apps.v1.DaemonSetUpdateStrategy": _daemon_set_strategy,
-    "batch.v1.JobSpec": _job_spec,
+    "core.v1.ReplicationController": _replication_controller,
+    "core.v1.LimitRangeItem": _limit_range_item,
+    "apps.v1.StatefulSetSpec": _stateful_set,
+    "autoscaling.v2.HorizontalPodAutoscalerBehavior": _behavior,
+    "resource.v1.ExactDeviceRequest": _device_request,
+    "resource.v1.DeviceSubRequest": _device_request,
     "networking.v1.NetworkPolicySpec": _network_policy,
     "apiextensions.v1.CustomResourceDefinitionSpec": _definition_spec,
     "rbac.v1.RoleBinding": _role_binding,

@@ -274,27 +274,33 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
-def kubeconfig(server: str, ca: bytes, user: str, issued: Issued) -> bytes:
-    """A kubeconfig for one user of one cluster, with everything in it. YAML (and JSON, which is YAML)."""
-    text = {
-        name: base64.b64encode(data).decode()
-        for name, data in {"ca": ca, "certificate": issued.certificate, "key": issued.key}.items()
-    }
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {"name": "proa", "cluster": {"server": server, "certificate-authority-data": text["ca"]}}
-        ],
-        "users": [
-            {
-                "name": user,
-                "user": {"client-certificate-data": text["certificate"], "client-key-data": text["key"]},
-            }
-        ],
-        "contexts": [{"name": "proa", "context": {"cluster": "proa", "user": user}}],
-        "current-context": "proa",
-    }
-    import json
+_KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: proa
+contexts:
+- name: proa
+  context:
+    cluster: proa
+    user: {user}
+clusters:
+- name: proa
+  cluster:
+    server: {server}
+    certificate-authority-data: {ca}
+users:
+- name: {user}
+  user:
+    client-certificate-data: {certificate}
+    client-key-data: {key}
+"""
 
-    return json.dumps(document, indent=2).encode() + b"\n"
+
+def kubeconfig(server: str, ca: bytes, user: str, issued: Issued) -> bytes:
+    """A kubeconfig for one user of one cluster, with everything in it; YAML."""
+    data = {
+        name: base64.b64encode(text).decode()
+        for name, text in {"ca": ca, "certificate": issued.certificate, "key": issued.key}.items()
+    }
+    # A text in JSON's quotes is one in YAML's, whatever is in it.
+    return _KUBECONFIG.format(server=server, user=encode(user).decode(), **data).encode()

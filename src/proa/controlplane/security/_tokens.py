@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from proa.controlplane._json import Document, UnreadableError, decode, encode
@@ -42,6 +43,16 @@ class TokenIssuer:
         assert isinstance(key, EllipticCurvePrivateKey)
         return key
 
+    @cached_property
+    def key_set(self) -> Document:
+        """The public key, as a set of JSON web keys (RFC 7517)."""
+        numbers = self._key.public_key().public_numbers()
+        x, y = (_base64(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
+        # The thumbprint of RFC 7638: members in this order, without spaces.
+        thumbprint = sha256(encode({"crv": "P-256", "kty": "EC", "x": x, "y": y})).digest()
+        key = {"use": "sig", "kty": "EC", "kid": _base64(thumbprint), "crv": "P-256", "alg": "ES256"}
+        return {"keys": [{**key, "x": x, "y": y}]}
+
     def issue(self, claims: Mapping[str, Any], lifetime: int, audiences: list[str]) -> tuple[str, float]:
         """A signed token with these claims, and when it expires (seconds since the epoch)."""
         from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -57,7 +68,9 @@ class TokenIssuer:
             "jti": str(uuid.uuid4()),
             **claims,
         }
-        signed = f"{_text({'alg': 'ES256', 'typ': 'JWT'})}.{_text(payload)}"
+        signed = (
+            f"{_text({'alg': 'ES256', 'kid': self.key_set['keys'][0]['kid'], 'typ': 'JWT'})}.{_text(payload)}"
+        )
         first, second = utils.decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(SHA256())))
         signature = first.to_bytes(32, "big") + second.to_bytes(32, "big")
         return f"{signed}.{_base64(signature)}", now + lifetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,9 @@ from proa.controlplane._json import UnreadableError, decode, decode_yaml
 MAX_BODY = 3 * 1024 * 1024
 JSON = "application/json"
 YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+INLINE = 32 * 1024
+"""Bytes up to which a body of any type is decoded without a thread."""
+_SLOW = YAML | {protobuf.MEDIA_TYPE}
 
 
 async def read(request: web.BaseRequest) -> bytes:
@@ -44,6 +48,20 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
+async def read_object(request: web.BaseRequest, kind: str) -> tuple[bytes, dict[str, Any]]:
+    """The body, and the object that it holds; `kind` is what it should be.
+
+    Large bodies that are not JSON are decoded in a thread: that takes up to some seconds.
+
+    Raises:
+        StatusError: 400, 413 or 415.
+    """
+    data, media_type = await read(request), content_type(request)
+    if len(data) > INLINE and media_type in _SLOW:
+        return data, await asyncio.to_thread(parse_object, data, media_type, kind)
+    return data, parse_object(data, media_type, kind)
+
+
 def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
     """The object that a body holds; `kind` is what it should be.
 
@@ -65,6 +83,18 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
             f"the object provided is unrecognized (must be of type {kind}): it is not an object"
         )
     return value
+
+
+async def read_configuration(request: web.BaseRequest) -> dict[str, Any]:
+    """The body as `parse_configuration` has it, in a thread if it is large YAML.
+
+    Raises:
+        StatusError: 400 or 413.
+    """
+    data = await read(request)
+    if len(data) > INLINE and not data.lstrip().startswith(b"{"):
+        return await asyncio.to_thread(parse_configuration, data)
+    return parse_configuration(data)
 
 
 def parse_configuration(data: bytes) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class ListOptions:
     resource_version: str = ""
     match: str = ""
     continued: int = 0
-    """The revision of the page before, when this is not the first."""
+    """The revision of the page before, when this is not the first; `INCONSISTENT` for the present one."""
     after: tuple[str, str] | None = None
     """The namespace and name that the page before ended with."""
 
@@ -71,6 +71,8 @@ class ListOptions:
         Raises:
             StatusError: 400 the version is not a number, 504 it is in the future.
         """
+        if self.continued == INCONSISTENT:
+            return None
         if self.continued:
             return self.continued if self.continued != current else None
         wanted = revision_number(self.resource_version)
@@ -144,11 +146,20 @@ class Page:
         metadata: Document = {"resourceVersion": str(self.revision)}
         if self.remaining:
             last = self.items[-1].key
-            token = encode({"v": "proa/v1", "rv": self.revision, "start": [last.namespace, last.name]})
-            metadata["continue"] = base64.urlsafe_b64encode(token).decode()
+            metadata["continue"] = make_token(self.revision, (last.namespace, last.name))
             if not options.labels and not options.fields:
                 metadata["remainingItemCount"] = self.remaining
         return metadata
+
+
+INCONSISTENT = -1
+"""In the place of a revision in a continue token: the rest of the list as it is now."""
+
+
+def make_token(revision: int, after: tuple[str, str]) -> str:
+    """What a client goes on with after an object, by namespace and name."""
+    token = encode({"v": "proa/v1", "rv": revision, "start": after})
+    return base64.urlsafe_b64encode(token).decode()
 
 
 def _read_token(token: str) -> tuple[int, tuple[str, str]]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from proa.controlplane._errors import StatusError, bad_request, internal
+from proa.controlplane._errors import Qualified, StatusError, bad_request, internal, not_found
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Registry
 from proa.controlplane.storage import Key
@@ -83,17 +83,18 @@ def kubelet_address(registry: Registry, name: str) -> str:
     """Where the kubelet of a node listens.
 
     Raises:
-        StatusError: 500, there is no such node, or it does not say.
+        StatusError: 404 there is no such node, 503 it does not say.
     """
     stored = registry.store.get(Key("nodes", "", name))
     if stored is None:
-        raise StatusError(500, "InternalError", f'the node "{name}" is not there')
+        raise not_found(Qualified("", "nodes"), name)
     status = stored.document().get("status", {})
     addresses = {one["type"]: one["address"] for one in status.get("addresses") or []}
     host = addresses.get("InternalIP") or addresses.get("Hostname")
     port = status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port")
     if not host or not port:
-        raise StatusError(500, "InternalError", f'the node "{name}" does not say where its kubelet listens')
+        message = f'the node "{name}" does not say where its kubelet listens'
+        raise StatusError(503, "ServiceUnavailable", message)
     return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 

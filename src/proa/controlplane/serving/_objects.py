@@ -25,7 +25,7 @@ from proa.controlplane.storage import CompactedError, Store, Stored
 
 from . import _bodies, _responses
 from ._dispatcher import Call
-from ._listing import ListOptions, Page, select
+from ._listing import INCONSISTENT, ListOptions, Page, make_token, select
 from ._representation import negotiate
 
 JSON_PATCH = "application/json-patch+json"
@@ -69,9 +69,13 @@ class ObjectService:
                 objects = self._store.scan_at(revision, resource.storage, within)
             return select(resource, objects, options, revision or self._store.revision)
         except CompactedError:
-            raise expired(
-                "the resource version or continue token is too old; list again without it"
-            ) from None
+            if options.after is None:
+                raise expired("the resource version is too old; list again without it") from None
+            why = (
+                "the continue token is too old for a consistent list; list again without it, or go on with "
+                "the token of this answer, and miss or repeat what has changed meanwhile"
+            )
+            raise expired(why, make_token(INCONSISTENT, options.after)) from None
 
     async def create(self, call: Call) -> web.Response:
         """A new object."""
@@ -82,8 +86,7 @@ class ObjectService:
         return self._answer(call, outcome, warnings)
 
     async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
-        data = await _bodies.read(call.request)
-        document = _bodies.parse_object(data, _bodies.content_type(call.request), resource.kind)
+        data, document = await _bodies.read_object(call.request, resource.kind)
         check_kind(resource, document)
         if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
             return document, _check_duplicates(resource, data, options)
@@ -116,7 +119,7 @@ class ObjectService:
         """A configuration applied by the server."""
         info, resource = call.info, call.resource
         options = write_options(call, "PatchOptions", applies=True)
-        config = _bodies.parse_configuration(await _bodies.read(call.request))
+        config = await _bodies.read_configuration(call.request)
         check_kind(resource, config)
         try:
             outcome = await self._registry.apply(

@@ -14,6 +14,8 @@ from proa.controlplane._json import Document
 from proa.controlplane.presentation import Discovery, openapi_v2, openapi_v3, openapi_v3_index
 from proa.controlplane.presentation._discovery import AGGREGATED
 from proa.controlplane.registry import Catalogue
+from proa.controlplane.security import TokenIssuer
+from proa.controlplane.security._tokens import ISSUER
 
 from . import _responses
 from ._dispatcher import Call
@@ -25,10 +27,16 @@ class PathService:
     """Answers for paths that are no resources."""
 
     def __init__(
-        self, catalogue: Catalogue, address: Callable[[], str], health: Health, metrics: Metrics
+        self,
+        catalogue: Catalogue,
+        issuer: TokenIssuer,
+        address: Callable[[], str],
+        health: Health,
+        metrics: Metrics,
     ) -> None:
         self._catalogue = catalogue
         self._discovery = Discovery(catalogue)
+        self._issuer = issuer
         self._address = address
         self._health = health
         self._metrics = metrics
@@ -56,6 +64,8 @@ class PathService:
                 return await asyncio.to_thread(self._openapi, rest)  # large documents, made when first wanted
             case ["healthz" | "livez" | "readyz", *_]:
                 return await self._health_of(call, parts[0])
+            case [".well-known" | "openid", *_]:
+                return await self._issuer_path(parts)
             case ["metrics"]:
                 accept = call.request.headers.get("Accept", "")
                 body, content_type = await asyncio.to_thread(self._metrics.render, accept)
@@ -64,6 +74,7 @@ class PathService:
                 return _responses.json(
                     {
                         "paths": [
+                            "/.well-known/openid-configuration",
                             "/api",
                             "/apis",
                             "/healthz",
@@ -71,6 +82,7 @@ class PathService:
                             "/metrics",
                             "/openapi/v2",
                             "/openapi/v3",
+                            "/openid/v1/jwks",
                             "/readyz",
                             "/version",
                         ]
@@ -85,6 +97,24 @@ class PathService:
         if core:
             return _responses.json(self._discovery.core_versions(self._address()))
         return _responses.json(self._discovery.group_list())
+
+    async def _issuer_path(self, parts: list[str]) -> web.Response | None:
+        if parts == [".well-known", "openid-configuration"]:
+            return _responses.json(self._issuer_document())
+        if parts == ["openid", "v1", "jwks"]:
+            keys = await asyncio.to_thread(lambda: self._issuer.key_set)
+            return _responses.json(keys, headers={"Content-Type": "application/jwk-set+json"})
+        return None
+
+    def _issuer_document(self) -> Document:
+        """Where those who verify service accounts' tokens find the key (OpenID Connect Discovery 1.0)."""
+        return {
+            "issuer": ISSUER,
+            "jwks_uri": f"https://{self._address()}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }
 
     def _openapi(self, rest: list[str]) -> web.Response | None:
         match rest:

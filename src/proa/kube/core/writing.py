@@ -11,6 +11,8 @@ from proa.kube.errors import InvalidRequestError
 from proa.kube.models import Model, PartialObjectMetadata, Resource
 from proa.kube.models.meta_v1 import DeleteOptions, Preconditions
 
+# Their kinds, such as TokenReview, are questions: they are answered and not kept, and have no names.
+REVIEWS = {"authentication.k8s.io", "authorization.k8s.io"}
 FieldValidation: TypeAlias = Literal["Ignore", "Warn", "Strict"]
 
 
@@ -29,7 +31,7 @@ class WriteOptions(TypedDict, total=False):
 def create(place: Place, body: Resource, options: WriteOptions) -> Request:
     """Create an object."""
     _refuse_partial(body)
-    if not (body.metadata.name or body.metadata.generate_name):
+    if place.resource.group not in REVIEWS and not (body.metadata.name or body.metadata.generate_name):
         raise InvalidRequestError(
             f"the {place.resource.kind} to create has neither a name nor a generateName"
         )

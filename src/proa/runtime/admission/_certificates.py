@@ -24,6 +24,13 @@ class Certificate:
     key: bytes
     expires: datetime
 
+    @classmethod
+    def of(cls, certificate: bytes, key: bytes) -> Certificate:
+        """Read one; raises ValueError if it is none."""
+        from cryptography import x509
+
+        return cls(certificate, key, x509.load_pem_x509_certificate(certificate).not_valid_after_utc)
+
     def load_into(self, context: ssl.SSLContext) -> None:
         """Let a server use it from the next handshake on; reads and writes files, briefly."""
         with tempfile.TemporaryDirectory() as directory:

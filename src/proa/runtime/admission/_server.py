@@ -25,11 +25,14 @@ from proa.kube.models.apiextensions_v1 import CustomResourceDefinition
 from proa.runtime._background import background
 from proa.runtime.admission import _configuration, _reviews
 from proa.runtime.admission._certificates import Certificate, issue
+from proa.runtime.admission._shared import Held, SharedCertificate
 from proa.runtime.admission._webhooks import Webhooks
 
 log = logs.get_logger(__name__)
 
 LARGEST_REVIEW = 16 * 2**20
+# How long a replica may go on with a certificate that another has replaced: both are trusted meanwhile.
+FOLLOW_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,10 @@ class WebhookServer:
             ...
 
     The certificate is made here and renewed after two thirds of its life: first the API server is told to
-    trust the old and the new one, then the new one is used. One process serves: two would overwrite each
-    other's certificate in the configuration.
+    trust the old and the new one, then the new one is used. With a `service` the certificate is kept in a
+    Secret of its namespace, `NAME-webhook`, so that any number of replicas can serve: one renews it, and the
+    others take it up within a minute. Without, one process serves: two would overwrite each other's
+    certificate in the configuration.
 
     Entering returns when the API server has been told; leaving stops serving and leaves the configuration: as
     long as nobody serves, what the webhooks are about is refused (`failurePolicy: Fail`).
@@ -89,15 +94,18 @@ class WebhookServer:
         self._lifetime = lifetime
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._certificate: Certificate
+        self._shared = (
+            SharedCertificate(client, f"{service.name}-webhook", service.namespace) if service else None
+        )
+        self._held: Held
         self._stack = AsyncExitStack()
         self.url = ""
         """Where it is reached, once entered."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._certificate = await self._issue()
-            await asyncio.to_thread(self._certificate.load_into, self._context)
+            self._held = await self._first()
+            await asyncio.to_thread(self._held.certificate.load_into, self._context)
             host, port = self._listen
             server = await stack.enter_async_context(
                 http.listen(
@@ -105,7 +113,7 @@ class WebhookServer:
                 )
             )
             self.url = server.url
-            await self._tell(self._certificate.certificate)
+            await self._tell(self._held.bundle)
             await stack.enter_async_context(background(self._rotate(), f"{self._name}: certificates"))
             self._stack = stack.pop_all()
         return self
@@ -137,25 +145,55 @@ class WebhookServer:
             hosts = [f"{self._service.name}.{self._service.namespace}.svc", *hosts]
         return await asyncio.to_thread(issue, hosts, self._lifetime)
 
+    async def _first(self) -> Held:
+        if self._shared is None:
+            return Held(await self._issue())
+        held = await self._shared.read()
+        if held is None or self._renewal_in(held) <= 0:
+            held = await self._shared.offer(await self._issue(), held)
+        return held
+
+    def _renewal_in(self, held: Held) -> float:
+        left = held.certificate.expires - datetime.now(UTC)
+        return (left - self._lifetime / 3).total_seconds()
+
     async def _rotate(self) -> None:
         while True:
-            left = self._certificate.expires - datetime.now(UTC)
-            await asyncio.sleep(max(1.0, (left - self._lifetime / 3).total_seconds()))
+            pause = max(1.0, self._renewal_in(self._held))
+            await asyncio.sleep(min(pause, FOLLOW_SECONDS) if self._shared else pause)
             try:
-                await self.rotate()
+                await self.follow()
+                if self._renewal_in(self._held) <= 0:
+                    await self.rotate()
             except KubeError as error:
                 log.warning("cannot renew the certificate yet", name=self._name, error=str(error))
 
     async def rotate(self) -> None:
-        """Replace the certificate now.
+        """Replace the certificate now, for all replicas.
 
         Raises:
             KubeError: the API server could not be told; the old one is still used.
         """
         fresh = await self._issue()
-        await self._tell(self._certificate.certificate + fresh.certificate)
-        await asyncio.to_thread(fresh.load_into, self._context)
-        self._certificate = fresh
+        if self._shared is None:
+            await self._use(Held(fresh, self._held.certificate.certificate))
+        else:
+            await self._use(await self._shared.offer(fresh, self._held))
+
+    async def follow(self) -> None:
+        """Take up the certificate that another replica has made, if one has.
+
+        Raises:
+            KubeError: the API server did not say.
+        """
+        held = await self._shared.read() if self._shared else None
+        if held is not None and held != self._held:
+            await self._use(held)
+
+    async def _use(self, held: Held) -> None:
+        await self._tell(held.bundle)
+        await asyncio.to_thread(held.certificate.load_into, self._context)
+        self._held = held
 
     async def _tell(self, bundle: bytes) -> None:
         def client_config(path: str) -> WebhookClientConfig:

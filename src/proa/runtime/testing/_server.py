@@ -89,27 +89,30 @@ class MemoryServer:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    async def close(self) -> None:
+        """Let go of what it holds: nothing here."""
+
     # Requests
 
     async def answer(self, request: Request, *, reliably: bool = False) -> Response:
         """Answer any request but a watch; `reliably` means without any fault."""
         self.requests.append(request)
         if reliably:
-            return self._respond(request)
+            return await self._respond(request)
         await self._arrive()
         if self.faults.happens(self.faults.rates.failing):
             code, reason = self.faults.random.choice(FAILURES)
             return _refused(Refusal(code, reason, "the server has trouble"))
         if request.method in {"PUT", "PATCH"} and self.faults.happens(self.faults.rates.conflict):
-            self._interfere(_parse(request.path)[0])
-        response = self._respond(request)
+            await self._interfere(request)
+        response = await self._respond(request)
         if self.faults.happens(self.faults.rates.slow):
             await asyncio.sleep(self.faults.seconds())
         if self._down or self.faults.happens(self.faults.rates.lost):
             raise TransportError("the connection was lost before the answer")
         return response
 
-    def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         try:
             document = self._carry_out(request)
         except Refusal as refusal:
@@ -190,7 +193,8 @@ class MemoryServer:
         except PatchError as error:
             raise Refusal(422, "Invalid", str(error)) from error
 
-    def _interfere(self, key: Key) -> None:
+    async def _interfere(self, request: Request) -> None:
+        key, _ = _parse(request.path)
         note = {"metadata": {"annotations": {"testing.proa.dev/touched": str(self.storage.version)}}}
         with suppress(Refusal):
             self.storage.update(key, lambda document: merge(document, note), status=False)
@@ -228,7 +232,11 @@ class MemoryServer:
                 yield _bookmark(position, {})
                 return
             self._alive(life)
-        yield _line("ERROR", _status(Refusal(410, "Expired", "too old resource version")))
+        yield self._expired()
+
+    @staticmethod
+    def _expired() -> bytes:
+        return _line("ERROR", _status(Refusal(410, "Expired", "too old resource version")))
 
     def _since(self, position: int, key: Key) -> list[Change]:
         found = []

@@ -62,8 +62,8 @@ class SimulationError(AssertionError):
         self.seed = seed
 
 
-def simulate(scenario: Scenario, seed: int) -> MemoryServer:
-    """Run a scenario once; return the server as it is in the end.
+def simulate(scenario: Scenario, seed: int, server: type[MemoryServer] = MemoryServer) -> MemoryServer:
+    """Run a scenario once, against a server of the given type; return that as it is in the end.
 
     Between the steps of the users the server stops and starts again, forgets the past, and the program is
     killed and started anew.
@@ -73,7 +73,7 @@ def simulate(scenario: Scenario, seed: int) -> MemoryServer:
     """
     random.seed(seed)  # what draws from the common generator, such as jitter, is part of the run
     try:
-        return run_virtual(_bounded(_Run(scenario, seed)))
+        return run_virtual(_bounded(_Run(scenario, seed, server)))
     except Exception as error:
         raise SimulationError(seed, f"{type(error).__name__}: {error}") from error
 
@@ -86,14 +86,23 @@ async def _bounded(run: _Run) -> MemoryServer:
 class _Run:
     """One run of a scenario."""
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
+    def __init__(self, scenario: Scenario, seed: int, server: type[MemoryServer]) -> None:
         self._scenario = scenario
         self._random = random.Random(seed)  # noqa: S311 - repeatable is the point
-        self._server = MemoryServer(Faults(self._random.randrange(2**32), scenario.rates))
+        self._server = server(Faults(self._random.randrange(2**32), scenario.rates))
         self._connection = Connection(self._server)
         self._program = AsyncExitStack()
 
     async def run(self) -> MemoryServer:
+        try:
+            await self._live()
+        finally:
+            await self._server.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"the program left tasks behind: {left}"
+        return self._server
+
+    async def _live(self) -> None:
         reliable = Connection(self._server, reliable=True)
         async with self._server.client(connection=reliable) as user, aclosing(self._program):
             world = World(user, self._random)
@@ -106,9 +115,6 @@ class _Run:
             self._server.faults.rates = CALM
             await asyncio.sleep(self._scenario.quiet)
             self._scenario.check(self._server)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, f"the program left tasks behind: {left}"
-        return self._server
 
     async def _start(self) -> None:
         self._connection = Connection(self._server)
