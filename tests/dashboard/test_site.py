@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from proa.dashboard import Dashboard
+from proa.dashboard._view import MOST_EVENTS, View
 from proa.kube import Api, Client
 from proa.kube.models.core_v1 import Container, Namespace, Pod, PodSpec, ServiceAccount
 from proa.kube.models.meta_v1 import ObjectMeta
@@ -132,6 +133,16 @@ async def test_the_stream_tells_what_there_is_and_then_what_changes(
         assert (await until(stream, "pods", "Pod/default/second"))["name"] == "second"
         await pods.delete("first", grace_period=0)
         assert await until(stream, "pods", "Pod/default/first") is None
+
+
+async def test_of_many_events_the_newest_are_kept(client: Client) -> None:
+    view = View(client.config, "ada")
+    for number in range(3 * MOST_EVENTS):
+        view._put(("events", f"Event/default/{number}"), {"at": float(number)})
+    async with view.stream() as stream:
+        told = [key for table, key, _ in await stream.next() if table == "events"]
+    assert MOST_EVENTS <= len(told) <= 1.2 * MOST_EVENTS
+    assert f"Event/default/{3 * MOST_EVENTS - 1}" in told
 
 
 async def test_whoever_comes_with_a_token_sees_what_the_token_may_see(
