@@ -14,7 +14,6 @@ _log = logs.get_logger(__name__)
 _RETRY: Final = Backoff(initial=0.2, maximum=10.0, jitter=0.5)
 _SETTLING_SECONDS: Final = 0.15
 """A status that only says "starting" is held back this long: usually the next one is there by then."""
-_AGAIN_SECONDS: Final = 0.5
 
 
 class StatusWriter:
@@ -88,9 +87,8 @@ class StatusWriter:
             written = await self._api.patch_status(pod.metadata.name or "", Strategic(patch))
             if _version(written) > _version(self._observed):
                 self._observed = written
-                if status_patch(pod.metadata.uid or "", written.status, wanted) is not None:
-                    # Somebody wrote between what was observed and this, and no event will tell of it.
-                    asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._due.set)
+                if status_patch(pod.metadata.uid or "", written.status, wanted) not in (None, patch):
+                    self._due.set()  # Somebody else has written meanwhile.
         if self._wanted is wanted:
             self._settled.set()
 
