@@ -106,6 +106,25 @@ async def test_a_volume_that_grows_beyond_its_limit_evicts_the_pod(node: Cluster
     assert 'EmptyDir volume "v" exceeds the limit "1Mi"' in pod.status.message
 
 
+async def test_a_volume_in_memory_is_written_bounded_and_removed_with_its_pod(node: Cluster) -> None:
+    source = EmptyDirVolumeSource(medium="Memory", size_limit=Quantity("1Mi"))
+    fields: dict[str, Any] = {
+        "volumes": [Volume(name="v", empty_dir=source)],
+        "volume_mounts": [VolumeMount(name="v", mount_path="/v")],
+    }
+    await node.run("write", "/v/file", "cat", "/v/file", "forever", "", name="small", **fields)
+    await node.until_phase("Running", "small")
+    await node.run("fill", "/v/file", "forever", "", name="large", **fields)
+    evicted = await node.until_phase("Failed", "large")
+    assert evicted.status.reason == "Evicted"
+    (link,) = (path for path in node.directory.rglob("volumes/v") if "small" in str(path))
+    place = link.resolve()
+    assert place.is_relative_to("/dev/shm") or place == link
+    await node.pods.delete("small")
+    await node.until_gone("small")
+    await node.eventually(lambda: not place.exists())
+
+
 async def test_a_log_beyond_the_ephemeral_storage_limit_evicts_the_pod(node: Cluster) -> None:
     resources = ResourceRequirements(limits={"ephemeral-storage": Quantity("100Ki")})
     await node.run("count", "50000", "forever", "", resources=resources)

@@ -33,15 +33,15 @@ class ServiceAddresses:
     def _give_addresses(self, resource: Resource, new: Document, old: Document | None) -> None:
         spec = new["spec"]
         if spec.get("type") == "ExternalName":
-            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(field, None)
             return
         given = spec.get("clusterIP")
         if not given:
+            if spec.get("clusterIPs"):
+                return  # which is refused: the one address is the first of them
             spec["clusterIP"] = self._free_address()
         elif given != "None" and (old is None or old["spec"].get("clusterIP") != given):
             self._check_address(resource, new, given)
-        spec["clusterIPs"] = [spec["clusterIP"]]
+        spec.setdefault("clusterIPs", [spec["clusterIP"]])
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
         self._give_node_ports(spec)
@@ -63,7 +63,7 @@ class ServiceAddresses:
         try:
             known = ipaddress.ip_address(address) in self._network
         except ValueError:
-            known = False
+            return  # which is refused for what it is
         why = ""
         if not known:
             why = f"failed to allocate IP {address}: it is not in the service network {self._network}"
@@ -75,8 +75,6 @@ class ServiceAddresses:
 
     def _give_node_ports(self, spec: Document) -> None:
         if spec.get("type") not in {"NodePort", "LoadBalancer"}:
-            for port in spec.get("ports", ()):
-                port.pop("nodePort", None)
             return
         missing = [port for port in spec.get("ports", ()) if not port.get("nodePort")]
         if not missing:

@@ -4,6 +4,7 @@
   discovery documents).
 - `Strategy`: what is special about one resource: how it is prepared, checked and selected. `strategies()`
   lists them all; a new built-in type is one entry there.
+- `validation`: what the fields of built-in types may hold, by API group, and what of them may change.
 - `Review`, `Admission`: a write, as those who have a say in it see it.
 - `Registry`: create, update and delete as every resource does them, on top of the store.
 

@@ -49,14 +49,46 @@ def prepare_service(service: Document) -> None:
 
 
 def prepare_service_update(new: Document, old: Document) -> None:
-    """An update that leaves out the addresses keeps them."""
-    if new["spec"].get("type") == "ExternalName" or old["spec"].get("type") == "ExternalName":
+    """An update that leaves out the addresses keeps them; what a service's new type has not goes."""
+    after, before = new["spec"], old["spec"]
+    _drop_what_the_type_had(after, before)
+    if "ExternalName" in {after.get("type"), before.get("type")}:
         return
-    for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-        if field in old["spec"]:
-            new["spec"].setdefault(field, old["spec"][field])
-    if new["spec"].get("type") in {"NodePort", "LoadBalancer"}:
-        given = {port.get("name"): port.get("nodePort") for port in old["spec"].get("ports", ())}
-        for port in new["spec"].get("ports", ()):
+    for field in _ADDRESSES:
+        if field in before:
+            after.setdefault(field, before[field])
+    if after.get("clusterIPs") == before.get("clusterIPs") and after.get("clusterIP") != before.get(
+        "clusterIP"
+    ):
+        after["clusterIPs"] = [after["clusterIP"]]
+    if _has_node_ports(after):
+        given = {port.get("name"): port.get("nodePort") for port in before.get("ports", ())}
+        for port in after.get("ports", ()):
             if given.get(port.get("name")):
                 port.setdefault("nodePort", given[port.get("name")])
+
+
+_ADDRESSES = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
+_BALANCED = ("allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort")
+
+
+def _has_node_ports(spec: Document) -> bool:
+    return spec.get("type") in {"NodePort", "LoadBalancer"}
+
+
+def _drop_what_the_type_had(after: Document, before: Document) -> None:
+    """Fields that the old type has and the new one has not are dropped, unless they are changed, too."""
+    gone: list[str] = []
+    if after.get("type") == "ExternalName" != before.get("type"):
+        gone += _ADDRESSES
+    if before.get("type") == "LoadBalancer" != after.get("type"):
+        gone += _BALANCED
+    if _has_node_ports(before) and not _has_node_ports(after):
+        gone.append("externalTrafficPolicy")
+        ports = {port.get("nodePort") for port in before.get("ports", ())}
+        for port in after.get("ports", ()):
+            if port.get("nodePort") in ports:
+                port.pop("nodePort", None)
+    for field in gone:
+        if after.get(field) == before.get(field):
+            after.pop(field, None)

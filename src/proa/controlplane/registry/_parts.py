@@ -33,8 +33,10 @@ def _binding(_resource: Resource, new: Document, _old: Document) -> Document:
 
 
 def _ephemeral_containers(_resource: Resource, new: Document, old: Document) -> Document:
-    added = new["spec"].get("ephemeralContainers", [])
-    return {**old, "spec": {**old["spec"], "ephemeralContainers": added}} if added else old
+    spec = {**old["spec"], "ephemeralContainers": new["spec"].get("ephemeralContainers", [])}
+    if not spec["ephemeralContainers"]:
+        del spec["ephemeralContainers"]
+    return {**old, "spec": spec}
 
 
 def _resize(_resource: Resource, new: Document, old: Document) -> Document:

@@ -275,7 +275,9 @@ class Resource:
     def field_names(self) -> tuple[str, ...]:
         """What its field selectors can select by."""
         own = tuple(self.strategy.fields)
-        return ("metadata.name", "metadata.namespace", *own) if self.namespaced else ("metadata.name", *own)
+        if self.namespaced or not own:
+            return ("metadata.name", "metadata.namespace", *own)
+        return ("metadata.name", *own)
 
     def select_fields(self, document: Document) -> Mapping[str, str]:
         """What field selectors see of an object."""

@@ -9,7 +9,7 @@ from proa.controlplane._json import Document
 
 from . import _core, _immutable, _pods, _workloads
 from ._metadata import Rechecks
-from ._names import dns_1035_label, dns_label, path_segment
+from ._names import dns_1035_label, dns_label, dns_subdomain, path_segment
 from ._resource import Select, Strategy
 from .validation import _apps as apps
 from .validation import _autoscaling as autoscaling
@@ -91,7 +91,15 @@ _EVENT = Strategy(
     rechecks=Rechecks(updated=0),
     standard_finalizers=False,
 )
-"""The events of both groups: they are the same objects."""
+"""The events of both groups: they are the same objects, but the newer one is stricter."""
+_NEW_EVENT = replace(
+    _EVENT,
+    name_rule=dns_subdomain,
+    rechecks=Rechecks(),
+    standard_finalizers=True,
+    validate_new=core.new_event,
+    validate_update=core.event_update,
+)
 
 
 def _unschedulable(node: Document) -> str:
@@ -170,7 +178,7 @@ _CORE = {
     ("", "ConfigMap"): Strategy(rechecks=_ANEW, validate_update=core.data_update),
     ("", "Secret"): Strategy(rechecks=_ANEW, fields=_fields("type"), validate_update=core.secret_update),
     ("", "Event"): _EVENT,
-    ("events.k8s.io", "Event"): _EVENT,
+    ("events.k8s.io", "Event"): _NEW_EVENT,
     ("", "LimitRange"): Strategy(rechecks=Rechecks(updated=0, whole=1), creates_on_update=True),
     ("", "ResourceQuota"): Strategy(
         validate_update=quotas.quota_update, validate_part={"status": quotas.quota_status}

@@ -85,7 +85,9 @@ class Conformer:
             for key, value in schema["properties"].items()
         }
         implied = [
-            (key, self._implied(value)) for key, value in schema["properties"].items() if "default" in value
+            (key, self._implied(value))
+            for key, value in schema["properties"].items()
+            if "default" in value and not (key in omitted and value["default"] == _zero(value))
         ]
         implied += [(key, lambda: None) for key in TIMES.get(short(name), ())]
         constants = list(CONSTANTS.get(short(name), {}).items())

@@ -15,6 +15,8 @@ from proa.controlplane._errors import (
     details,
     invalid,
     invalid_value,
+    not_supported,
+    required,
 )
 from proa.controlplane._json import Document, UnreadableError, clone, decode
 from proa.controlplane.patch import PatchError, json_patch, merge_patch
@@ -98,10 +100,12 @@ class SubresourceService:
         body = await _bodies.read(call.request)
         given = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
         binding = _typed(given, "", "Binding")
-        node = (binding.get("target") or {}).get("name")
-        if not node:
-            cause = invalid_value("target.name", "", "must be the name of a node")
-            raise invalid(Qualified("", "Binding"), info.name, [cause])
+        target = binding.get("target") or {}
+        node, kind = target.get("name", ""), target.get("kind", "Node")
+        wrong = [] if node else [required("target.name")]
+        wrong += [] if kind == "Node" else [not_supported("target.kind", kind, ("Node",))]
+        if wrong:
+            raise invalid(Qualified("", "Binding"), info.name, wrong)
         uid = (binding.get("metadata") or {}).get("uid")
 
         def change(old: Document) -> Document:

@@ -216,6 +216,39 @@ def _event(event: Any, path: str) -> list[Cause]:
     return found + names(dns_subdomain, own, "namespace")
 
 
+_UNSET = ("firstTimestamp", "lastTimestamp", "count", "source")
+_LASTING = (
+    "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "reason",
+    "type", "eventTime", "action", "related", "reportingController", "reportingInstance",
+)  # fmt: skip
+
+
+def new_event(event: Document) -> list[Cause]:
+    """An event of the newer group has its time and kind, and nothing of the older one's fields."""
+    found = _series(event) + ([] if event.get("eventTime") else [required("eventTime")])
+    if event.get("type") not in {"Normal", "Warning"}:
+        found.append(invalid_value("type", "", f"has invalid value: {event.get('type', '')}"))
+    return found + [invalid_value(name, "", "needs to be unset") for name in _UNSET if event.get(name)]
+
+
+def _series(event: Document) -> list[Cause]:
+    series = event.get("series")
+    if series is None:
+        return []
+    found = [] if series.get("count", 0) >= 2 else [invalid_value("series.count", "", "should be at least 2")]
+    return found + ([] if series.get("lastObservedTime") else [required("series.lastObservedTime")])
+
+
+def event_update(new: Document, old: Document) -> list[Cause]:
+    """An event of the newer group stays what it is; its series goes on."""
+    found = _series(new) if new.get("series") != old.get("series") else []
+    for name in _LASTING:
+        kept = "reportingComponent" if name == "reportingController" else name
+        if (new.get(kept) or None) != (old.get(kept) or None):
+            found.append(invalid_value(name, new.get(kept), "field is immutable"))
+    return found
+
+
 RULES: dict[str, dict[str, tuple[Check, ...]]] = {
     "core.v1.NamespaceSpec": {"": (_namespace_spec,)},
     "core.v1.Node": {"": (_node,)},
