@@ -90,7 +90,7 @@ async def test_tokens_are_renewed_before_they_end(node: Cluster, monkeypatch: py
     await Api(node.client, ServiceAccount, namespace="default").create(account)
     source = VolumeProjection(service_account_token=ServiceAccountTokenProjection(path="token"))
     volumes = [Volume(name="v", projected=ProjectedVolumeSource(sources=[source]))]
-    await node.run("forever", "", volumes=volumes, volume_mounts=MOUNTED)
+    await node.run("forever", "", volumes=volumes, volume_mounts=MOUNTED, service_account_name="default")
     pod = await node.until_phase("Running")
     folder = node.directory / "kubelet" / "pods" / f"default_pod_{pod.metadata.uid}"
     token = folder / "volumes" / "v" / "token"
