@@ -85,7 +85,7 @@ class Database:
         except BaseException:
             os.close(self._lock)
             raise
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failed_epoch = -1
         self._traces = 0
@@ -144,9 +144,13 @@ class Database:
         self._thread = threading.Thread(target=self._run, args=(committed,), name="proa-store", daemon=True)
         self._thread.start()
 
-    def submit(self, write: Write) -> None:
-        """Queues a row for the next commit."""
-        self._queue.put(write)
+    def submit(self, writes: list[Write]) -> None:
+        """Queues rows for the next commit; more than `ROWS_PER_STATEMENT` of them for the next few.
+
+        Each call wakes the writer thread, so few calls with many rows cost less.
+        """
+        for start in range(0, len(writes), ROWS_PER_STATEMENT):
+            self._queue.put(writes[start : start + ROWS_PER_STATEMENT])
 
     def close(self) -> None:
         """Commits what has queued, ends the writer thread, and lets go of the file. Blocks for the time
@@ -174,10 +178,10 @@ class Database:
         first = True
         while first or (len(batch) < ROWS_PER_STATEMENT and not self._queue.empty()):
             first = False
-            write = self._queue.get()
-            if write is None:
+            writes = self._queue.get()
+            if writes is None:
                 return batch, True
-            batch.append(write)
+            batch += writes
         return batch, False
 
     def _commit(self, writes: Sequence[Write]) -> Exception | None:

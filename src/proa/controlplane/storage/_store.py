@@ -56,6 +56,7 @@ class Store:
         self._loop: asyncio.AbstractEventLoop
         self._index = Index()
         self._overlay: dict[Key, _Pending] = {}
+        self._outgoing: list[Write] = []
         self._assigned = 1
         self._listeners: dict[str, list[Listener]] = {}
         self._epoch = 0
@@ -71,6 +72,7 @@ class Store:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._send()
         await asyncio.to_thread(self._database.close)
 
     def _open(self) -> Database:
@@ -190,10 +192,16 @@ class Store:
         pending.future.add_done_callback(_retrieve)  # a caller may be gone when the commit fails
         self._overlay[event.key] = pending
         body = event.current.tail if event.current else None
-        self._database.submit(
+        if not self._outgoing:  # all that this turn of the loop brings goes out together
+            self._loop.call_soon(self._send)
+        self._outgoing.append(
             Write(Row(*event.key, event.last.uid, event.revision, body), pending, self._epoch)
         )
         return pending.future
+
+    def _send(self) -> None:
+        writes, self._outgoing = self._outgoing, []
+        self._database.submit(writes)
 
     def _committed_in_thread(self, writes: list[Write], error: Exception | None) -> None:
         try:

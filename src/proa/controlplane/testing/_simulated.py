@@ -193,6 +193,7 @@ class _InlineStore(Store):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._send()
         self._database.close()
 
     def _open(self) -> _InlineDatabase:
@@ -210,8 +211,9 @@ class _InlineDatabase(Database):
     def start(self, committed: Any) -> None:
         self._committed = committed
 
-    def submit(self, write: Write) -> None:
-        self._committed([write], self._commit([write]))
+    def submit(self, writes: list[Write]) -> None:
+        if writes:
+            self._committed(writes, self._commit(writes))
 
 
 def _http(request: Request, writer: AbstractStreamWriter) -> web.BaseRequest:
