@@ -172,3 +172,13 @@ async def test_a_full_disk_is_told_and_nothing_is_left_behind(
     assert message.endswith("No space left on device")
     assert (await claims.get("data")).status.phase == "Pending"
     assert [one async for one in Api(client, PersistentVolume).list()] == []
+
+
+async def test_the_storage_class_follows_the_name_of_the_machine(client: Client) -> None:
+    classes = Api(client, StorageClass)
+    before = await classes.get("local-path")
+    await ensure_storage_class(client, "node-1")
+    assert (await classes.get("local-path")).metadata.uid == before.metadata.uid
+    await ensure_storage_class(client, "renamed")
+    (topology,) = (await classes.get("local-path")).allowed_topologies
+    assert [one.values for one in topology.match_label_expressions] == [["renamed"]]

@@ -39,6 +39,8 @@ RETRY_SECONDS = 15.0
 async def ensure_storage_class(client: Client, hostname: str) -> None:
     """Make the default storage class, whose volumes are directories of one machine, unless it is there.
 
+    One of that name that is somebody else's stays as it is; one for another host name is made anew.
+
     Args:
         client: One that may make storage classes.
         hostname: The label `kubernetes.io/hostname` of the nodes that share the machine's directories.
@@ -54,8 +56,14 @@ async def ensure_storage_class(client: Client, hostname: str) -> None:
         volume_binding_mode="WaitForFirstConsumer",
         allowed_topologies=[TopologySelectorTerm(match_label_expressions=[place])],
     )
+    classes = Api(client, StorageClass)
+    known = await classes.get_opt(CLASS)
+    if known is not None:
+        if known.provisioner != NAME or known.allowed_topologies == wanted.allowed_topologies:
+            return
+        await classes.delete(CLASS, uid=known.metadata.uid)  # the machine has another name by now
     with suppress(AlreadyExistsError):
-        await Api(client, StorageClass).create(wanted)
+        await classes.create(wanted)
 
 
 class Provisioner:
