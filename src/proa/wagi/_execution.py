@@ -32,11 +32,13 @@ class Execution:
         taken: Bytes of these that `take` has returned.
         result: How it ended; None while it runs.
         failure: Why it was given up, if it was.
+        program: What is run, for those who learn how long that takes.
     """
 
     def __init__(
         self,
         pool: "Executors",
+        program: str,
         message: bytes,
         stdin: int | None,
         seconds: float | None,
@@ -46,6 +48,7 @@ class Execution:
         self.taken = 0
         self.result: Result | None = None
         self.failure: HandlerError | None = None
+        self.program = program
         self.message = message
         self.stdin = stdin
         self.seconds = seconds

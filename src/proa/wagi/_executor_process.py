@@ -70,7 +70,10 @@ class ExecutorProcess:
         self._loop.add_reader(self._pidfd, self.on_exit)
 
     def is_busy(self, now: float) -> bool:
-        """Whether it has been at one request for so long that the next should not wait for it."""
+        """Whether it is at one request for so long, or surely will be, that the next should not wait."""
+        return self._is_long(now) or bool(self.pending and self._pool.is_slow(self.pending[0].program))
+
+    def _is_long(self, now: float) -> bool:
         return bool(self.pending) and now - self.pending[0].started > _BUSY_SECONDS
 
     def send(self, execution: Execution) -> None:
@@ -112,6 +115,7 @@ class ExecutorProcess:
             self.is_proven = True
             self._used, self._next_look = None, 0.0
             now = self._pool.now()
+            self._pool.learn(execution.program, now - execution.started)
             if self.pending:
                 self.pending[0].started = now
             self.idle_since = now
@@ -139,15 +143,16 @@ class ExecutorProcess:
 
     def look_after(self, now: float) -> None:
         """Keep the run to its deadline and its share of the machine, and show what it prints."""
-        if not self.is_busy(now):
+        if not self._is_long(now):
             return
         self.collect()
         self._rescue()
-        if not self.is_busy(now):
+        if not self._is_long(now):
             return
         execution = self.pending[0]
         elapsed = now - execution.started
         if execution.seconds is not None and elapsed > execution.seconds:
+            self._pool.learn(execution.program, elapsed)
             execution.fail(HandlerError(504, "deadline", f"not finished after {execution.seconds:g} s"))
             self.kill()
             return

@@ -34,6 +34,7 @@ log = logs.get_logger(__name__)
 
 _DEPTH: Final = 2
 _IDLE_SECONDS: Final = 30.0
+_SLOW_SECONDS: Final = 0.2
 _TARGET: Final = "proa.wagi._executor:main"
 _FAILING: Final = Backoff(initial=0.05, maximum=5.0)
 """How long no executor is started after one that ended before it had run anything."""
@@ -68,6 +69,7 @@ class Executors:
         self._idle: list[ExecutorProcess] = []
         self._waiting: deque[Execution] = deque()
         self._work = asyncio.Event()
+        self._slow: set[str] = set()
         self._failures = _FAILING.start()
         self._not_before = 0.0
         self._starting: set[asyncio.Task[None]] = set()
@@ -126,7 +128,8 @@ class Executors:
         message = next(self._numbers).to_bytes(NUMBER_BYTES) + encode(invocation)
         if len(message) > MAX_MESSAGE:
             raise HandlerError(431, "failed", f"the request's headers make {len(message)} bytes")
-        execution = Execution(self, message, stdin, seconds, patience)
+        program = f"{invocation.module}:{invocation.entrypoint}"
+        execution = Execution(self, program, message, stdin, seconds, patience)
         self._waiting.append(execution)
         self._work.set()
         self._dispatch()
@@ -148,6 +151,17 @@ class Executors:
             self._idle.append(executor)
         self._dispatch()
 
+    def learn(self, program: str, seconds: float) -> None:
+        """Hear how long a run took. What was slow is taken to be so next time: nothing waits behind it."""
+        if seconds > _SLOW_SECONDS:
+            self._slow.add(program)
+        else:
+            self._slow.discard(program)
+
+    def is_slow(self, program: str) -> bool:
+        """Whether the last run of it was slow."""
+        return program in self._slow
+
     def on_death(self, executor: ExecutorProcess, *, in_vain: bool = False) -> None:
         """An executor ends, or has ended: `in_vain` if by itself and before it had run anything."""
         self._all.remove(executor)
@@ -166,7 +180,10 @@ class Executors:
             if self._waiting[0].is_over:
                 self._waiting.popleft()
             elif executor := self._next_executor():
-                executor.send(self._waiting.popleft())
+                execution = self._waiting.popleft()
+                executor.send(execution)
+                if self.is_slow(execution.program):
+                    self._replenish()
             else:
                 return
 
@@ -178,6 +195,12 @@ class Executors:
             if len(executor.pending) < _DEPTH and not executor.is_slow and not executor.is_busy(now):
                 return executor
         return None
+
+    def _replenish(self) -> None:
+        """See to it that there are enough executors that are not busy for long."""
+        now = self.now()
+        if sum(not executor.is_busy(now) for executor in self._all) + len(self._starting) < self._spare:
+            self._grow()
 
     def _grow(self) -> None:
         if len(self._all) + len(self._starting) < self.limit and self.now() >= self._not_before:
@@ -231,8 +254,8 @@ class Executors:
             while self._waiting and now > self._waiting[0].latest:
                 late = self._waiting.popleft()
                 late.fail(HandlerError(503, "overload", "no executor was free in time"))
-            if self._waiting and sum(not executor.is_busy(now) for executor in self._all) < self._spare:
-                self._grow()
+            if self._waiting:
+                self._replenish()
             if len(self._idle) > self._spare and now - self._idle[0].idle_since > _IDLE_SECONDS:
                 self._idle[0].kill()
 
