@@ -9,6 +9,9 @@ from pathlib import Path
 import uvloop
 
 from bench._table import percentile, show
+from bench.pods import push
+from bench.sandboxes import SLEEPER
+from proa.cli.testing import up
 from proa.controlplane.controllers import ControllerManager
 from proa.controlplane.network._balancer import Balancer
 from proa.controlplane.network._routes import Backend, Frontend, Route
@@ -20,6 +23,7 @@ from proa.kube.models import Quantity
 from proa.kube.models.apps_v1 import Deployment, DeploymentSpec
 from proa.kube.models.core_v1 import Container, Node, NodeCondition, NodeStatus, Pod, PodSpec, PodTemplateSpec
 from proa.kube.models.meta_v1 import LabelSelector, ObjectMeta
+from proa.wasm.testing import compile_c
 
 REPLICAS = 1000
 NODES = 10
@@ -32,13 +36,14 @@ BACK = "127.66.255.1"
 
 def main() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    rollout, scheduled = asyncio.run(_replicas())
+    rollout, scheduled, whole = (asyncio.run(one()) for one in (_replicas, _scheduled, _whole))
     direct, proxied = asyncio.run(_proxy())
     show(
         f"Controllers and scheduler ({NODES} nodes, everything in one process)",
         ("what", "figure"),
         [
             (f"{REPLICAS} replicas, apply to all created and bound", f"{rollout:.1f} s"),
+            (f"{REPLICAS} replicas on `proa up`, apply to all ready", f"{whole:.1f} s"),
             ("pods scheduled and bound", f"{scheduled:,.0f}/s"),
         ],
     )
@@ -55,7 +60,7 @@ def _row(measured: tuple[float, list[float]]) -> tuple[str, str, str]:
     return f"{rate / 1e6:,.0f} MB/s", f"{p50 * 1e6:.0f} µs", f"{p99 * 1e6:.0f} µs"
 
 
-async def _replicas() -> tuple[float, float]:
+async def _replicas() -> float:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         server = await stack.enter_async_context(api_server(Path(folder)))
@@ -69,12 +74,45 @@ async def _replicas() -> tuple[float, float]:
             await deployments.create(_deployment("both"))
             await _until_bound(client, REPLICAS)
             rollout = time.perf_counter() - began
-        await deployments.create(_deployment("waiting"))
-        await _until_created(client, 2 * REPLICAS)
+    return rollout
+
+
+async def _scheduled() -> float:
+    """Bind pods that are there already, with nothing else in the cluster."""
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        server = await stack.enter_async_context(api_server(Path(folder)))
+        client = await stack.enter_async_context(Client(Config.from_kubeconfig(server.kubeconfig)))
+        for number in range(NODES):
+            await _add_node(client, f"n{number}")
+        pods, turns = Api(client, Pod, namespace="default"), asyncio.Semaphore(64)
+        spec = _deployment("one").spec.template.spec
+
+        async def create(number: int) -> None:
+            async with turns:
+                await pods.create(Pod(metadata=ObjectMeta(name=f"p{number}"), spec=spec))
+
+        await asyncio.gather(*(create(number) for number in range(REPLICAS)))
         began = time.perf_counter()
         async with Scheduler(client):
-            await _until_bound(client, 2 * REPLICAS)
-            return rollout, REPLICAS / (time.perf_counter() - began)
+            await _until_bound(client, REPLICAS)
+            return REPLICAS / (time.perf_counter() - began)
+
+
+async def _whole() -> float:
+    """Seconds from a Deployment of sleepers to all of them running, on a whole cluster (`proa up`)."""
+    with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder, up(Path(folder) / "state") as cluster:
+        wanted = _deployment("sleepers")
+        wanted.spec.template.spec.containers[0].image = push(cluster, compile_c(SLEEPER))
+        async with Client(Config.from_kubeconfig(cluster.kubeconfig)) as client:
+            deployments = Api(client, Deployment, namespace="default")
+            began = time.perf_counter()
+            await deployments.create(wanted)
+            async with asyncio.timeout(300), aclosing(deployments.watch("")) as events:
+                async for event in events:
+                    if not isinstance(event, Bookmark) and event.object.status.ready_replicas == REPLICAS:
+                        break
+            return time.perf_counter() - began
 
 
 async def _add_node(client: Client, name: str) -> None:
@@ -96,21 +134,13 @@ def _deployment(name: str) -> Deployment:
 
 
 async def _until_bound(client: Client, count: int) -> None:
-    await _until(client, count, bound=True)
-
-
-async def _until_created(client: Client, count: int) -> None:
-    await _until(client, count, bound=False)
-
-
-async def _until(client: Client, count: int, *, bound: bool) -> None:
     pods = Api(client, Pod, namespace="default")
     seen = set()
     async with asyncio.timeout(300), aclosing(pods.watch("")) as events:
         async for event in events:
             if isinstance(event, Bookmark):
                 continue
-            if event.object.spec.node_name or not bound:
+            if event.object.spec.node_name:
                 seen.add(event.object.metadata.uid)
             if len(seen) == count:
                 return

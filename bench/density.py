@@ -21,6 +21,7 @@ PODS = 1000
 STAY = 100
 AT_A_TIME = 64
 IDLE_SECONDS = 20.0
+SETTLING_SECONDS = 15.0
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ async def _measure(config: Config, image: str, folder: Path, process: int) -> tu
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-    await asyncio.sleep(5)
+    await asyncio.sleep(SETTLING_SECONDS)
     before, moment = _cpu_seconds(process), time.perf_counter()
     await asyncio.sleep(IDLE_SECONDS)
     return seconds, memory, 100 * (_cpu_seconds(process) - before) / (time.perf_counter() - moment)

@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,14 +19,17 @@ from pathlib import Path
 
 from bench._table import percentile, private_bytes, show
 from proa.wagi.config import load_config
+from proa.wagi.pods import SERVER
 from proa.wagi.service import Service
 from proa.wagi.settings import WagiSettings
+from proa.wasm import Sandboxes, SandboxSpec
 from proa.wasm.testing import compile_c
 
 SECONDS = 5
 CONNECTIONS = 64
 FLOOR_RUNS = 5000
 ROUTES = 1000
+STARTS = 30
 
 HELLO = r"""
 #include <stdio.h>
@@ -43,6 +47,23 @@ int main(void) {
     for (int i = 0; i < 16; i++) write(1, block, sizeof block);
     return 0;
 }
+"""
+PEER = """
+import asyncio, sys
+import uvloop
+from aiohttp import web
+
+async def hello(request):
+    return web.Response(text="hello world\\n")
+
+async def main(port):
+    runner = web.ServerRunner(web.Server(hello, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, reuse_port=True).start()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+uvloop.run(main(int(sys.argv[1])))
 """
 LOOP = "int main(void) { for (volatile long i = 0;; i++); }"
 SLEEP = "#include <unistd.h>\nint main(void) { sleep(1000); }"
@@ -66,25 +87,30 @@ def main() -> None:
         _serving(Path(folder), guests)
         _isolation(Path(folder), guests)
         _thousand(Path(folder))
+        _replicas(Path(folder), guests["hello"])
         tempfile.tempdir = None
 
 
 def _serving(folder: Path, guests: dict[str, Path]) -> None:
     floor = _floor(guests["hello"])
 
-    async def measure() -> tuple[tuple[float, float], tuple[float, float]]:
+    async def measure() -> list[tuple[float, float]]:
+        async with _peer() as url:
+            await _load(url, 1)
+            peer = await _load(url, SECONDS)
         async with _service(folder, guests) as url:
             await _load(f"{url}/hello", 1)
             hello = await _load(f"{url}/hello", SECONDS)
             large = await _load(f"{url}/large", SECONDS, connections=8)
-            return hello, large
+            return [peer, hello, large]
 
-    (rate, p99), (large_rate, large_p99) = asyncio.run(measure())
+    peer, (rate, p99), (large_rate, large_p99) = asyncio.run(measure())
     show(
         f"WAGI: C handlers, two workers, {CONNECTIONS} connections ({_generator()})",
         ("", "requests/s", "p99 ms"),
         (
             ("hello", rate, p99),
+            ("peer, same run: the same answer of aiohttp's own, two processes", *peer),
             ("the same module instantiated and run in a loop, one process, no HTTP", floor, ""),
             ("1 MB of body, 8 connections", large_rate, large_p99),
         ),
@@ -138,6 +164,61 @@ def _thousand(folder: Path) -> None:
             ("MB of private memory in all processes, after one request to each", memory / 1e6),
         ),
     )
+
+
+def _replicas(folder: Path, guest: Path) -> None:
+    """How soon a pod's module answers that was stopped before."""
+
+    async def measure() -> list[float]:
+        durations = []
+        async with Sandboxes.open(folder / "replicas", folder / "cache" / "compiled") as sandboxes:
+            module = await sandboxes.compile(guest)
+            for number in range(STARTS):
+                with socket.create_server(("127.0.0.1", 0)) as listener:
+                    began = time.perf_counter()
+                    spec = SandboxSpec(id=str(number), module=module, server=SERVER)
+                    sandbox = await sandboxes.start(spec, listener.fileno())
+                    await _ask_once(listener.getsockname())
+                    durations.append(time.perf_counter() - began)
+                sandbox.terminate()
+                await sandbox.wait()
+            await sandboxes.shutdown()
+        return durations[1:]  # The first loads the server's code.
+
+    durations = asyncio.run(measure())
+    p50, p99 = (percentile(durations, share) * 1e3 for share in (0.5, 0.99))
+    show(
+        "WAGI: a stopped replica of a pod, from its start to its first answer",
+        ("p50 ms", "p99 ms", "least ms"),
+        [(p50, p99, min(durations) * 1e3)],
+    )
+
+
+async def _ask_once(address: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert b"200 OK" in await reader.read()
+    writer.close()
+
+
+@asynccontextmanager
+async def _peer() -> AsyncIterator[str]:
+    """The same text from two processes of plain aiohttp."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        command = [sys.executable, "-c", PEER, str(port)]
+        running = [await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE) for _ in range(2)]
+        try:
+            for process in running:
+                assert process.stdout
+                await process.stdout.readline()
+            yield f"http://127.0.0.1:{port}/hello"
+        finally:
+            for process in running:
+                process.terminate()
+                await process.wait()
 
 
 def _custom_section(number: int) -> bytes:

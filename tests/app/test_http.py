@@ -120,6 +120,33 @@ async def test_on_exit_requests_under_way_are_finished(client: aiohttp.ClientSes
     assert await request == (200, "finished")
 
 
+async def test_on_exit_a_body_that_still_arrives_is_received_whole(client: aiohttp.ClientSession) -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        first = await request.content.readany()
+        arrived.set()
+        return web.Response(body=first + await request.content.read())
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"before"
+        await go_on.wait()
+        await asyncio.sleep(0.05)  # so that the server is shutting down already
+        yield b" and after"
+
+    async def upload(url: str) -> bytes:
+        async with client.post(url, data=body()) as response:
+            return await response.read()
+
+    application = web.Application()
+    application.router.add_post("/", handle)
+    async with http.listen(application) as server:
+        uploading = asyncio.create_task(upload(server.url))
+        await arrived.wait()
+        go_on.set()
+    assert await uploading == b"before and after"
+
+
 async def test_on_exit_requests_that_take_too_long_are_cut_off(client: aiohttp.ClientSession) -> None:
     arrived = asyncio.Event()
     ended = asyncio.Event()

@@ -25,8 +25,6 @@ from proa.bindle.standalone import write_standalone
 from proa.bindle.testing import make_invoice, make_label
 from proa.cli.testing import proa
 
-pytestmark = pytest.mark.xdist_group("bindle-command")
-
 CONTENTS = {"barrel.txt": b"a barrel", "deep/crate.txt": b"a crate"}
 
 

@@ -42,10 +42,10 @@ class Steps:
         missing = decode(body, "toml", InvoiceCreated).missing if status < 300 else []
         return status, [label.name for label in missing or []]
 
-    async def upload(self, name: str, parcel: str, content: bytes | None = None) -> int:
+    async def upload(self, name: str, parcel: str) -> int:
         bindle, contents = SCAFFOLDS[name]
         label = next(each for each in scaffold(name, self._server.creator).labels if each.name == parcel)
-        return (await self._ask("POST", f"_i/{bindle}@{label.sha256}", content or contents[parcel]))[0]
+        return (await self._ask("POST", f"_i/{bindle}@{label.sha256}", contents[parcel]))[0]
 
     async def status(self, path: str, method: str = "GET") -> int:
         return (await self._ask(method, path))[0]

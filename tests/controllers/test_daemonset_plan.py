@@ -152,7 +152,7 @@ def test_the_status_counts_nodes() -> None:
         2,
         1,
     )
-    assert (seen.number_ready, seen.number_available, seen.number_unavailable) == (1, None, 3)
+    assert (seen.number_ready, seen.number_available, seen.number_unavailable) == (1, 0, 3)
     assert (seen.updated_number_scheduled, again) == (1, 20)
 
 

@@ -45,6 +45,11 @@ def test_a_resize_in_the_middle_of_a_rollout_keeps_the_shares() -> None:
     assert resize(Limits(20, 6, 0), [old, new]) == {"old": 16, "new": 10}
 
 
+def test_a_resize_names_sets_that_keep_their_size_too() -> None:
+    """They are noted as resized as well: otherwise the rollout would wait for that for ever."""
+    assert resize(Limits(2, 1, 0), [Part("old", 2, 2, 4), Part("new", 1, 1, 4)]) == {"old": 2, "new": 1}
+
+
 def test_a_resize_to_nothing_empties_all() -> None:
     assert resize(Limits(0, 1, 0), [Part("old", 3, 3, 5), Part("new", 2, 2, 5)]) == {"old": 0, "new": 0}
 

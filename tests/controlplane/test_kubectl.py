@@ -139,6 +139,7 @@ async def test_generators_send_protobuf_and_are_understood(kubectl: Kubectl) -> 
 
 async def test_the_api_explains_itself(kubectl: Kubectl) -> None:
     assert "readinessProbe" in await kubectl("explain", "pod.spec.containers")
+    assert "matchLabels" in await kubectl("explain", "deployments", "--recursive")
     resources = await kubectl("api-resources")
     assert "deployments" in resources
     assert "sts" in resources
@@ -233,6 +234,7 @@ async def test_custom_resources_are_as_good_as_built_in_ones(kubectl: Kubectl) -
     assert shown == ["NAME", "HEIGHT", "a", "1.5"]
     assert "moose.animals.test/a" in await kubectl("get", "all", "-o", "name")
     assert "How tall it is." in await kubectl("explain", "moose.spec")
+    assert "height\t<number>" in await kubectl("explain", "moose", "--recursive")
     assert "mooses" in await kubectl("api-resources", "--api-group=animals.test")
     tall = CUSTOM.replace("1.5", "5")
     assert "no moose is so tall" in await kubectl("apply", "-f", "-", stdin=tall, code=1)

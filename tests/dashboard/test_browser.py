@@ -35,6 +35,9 @@ metadata: {{name: lost}}
 spec: {{containers: [{{name: main, image: "{registry}/nothing:1"}}]}}
 """
 
+# Not its words: a machine that other tests keep busy is one thing that the page names.
+CALM = "document.querySelector('h1')?.matches('.good, .busy') && document.querySelector('#census').innerText"
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Up]:
@@ -52,7 +55,7 @@ async def test_the_page_shows_trouble_life_and_logs_as_they_happen(cluster: Up, 
     await asyncio.to_thread(prepare)
     await tab.size(1280, 900)
     await tab.open(cluster.page)
-    await tab.shows("All is well")
+    await tab.until(CALM)
     assert await tab.run("location.hash") == ""  # the code is gone from the address and the history
     await tab.until("document.querySelector('#pods .good')?.innerText === 'Running'")
 
@@ -70,7 +73,7 @@ async def test_the_page_shows_trouble_life_and_logs_as_they_happen(cluster: Up, 
     await tab.shows("lost is gone")
 
     await tab.run("document.querySelector('a.brand').click()")
-    await tab.shows("All is well")
+    await tab.until(CALM)
     await tab.run(
         "[...document.querySelectorAll('#pods a')].find(each => each.innerText.startsWith('web')).click()"
     )
@@ -81,7 +84,7 @@ async def test_the_page_shows_trouble_life_and_logs_as_they_happen(cluster: Up, 
         await tab.size(width, 800, phone=True)
         assert await tab.run("document.documentElement.scrollWidth") <= width
     await tab.run("location.hash = '#/'")
-    await tab.shows("All is well")
+    await tab.until(CALM)
     assert await tab.run("document.documentElement.scrollWidth") <= 320
 
     await tab.run("document.getElementById('leave').click()")

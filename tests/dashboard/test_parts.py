@@ -7,7 +7,7 @@ import pytest
 
 from proa import kube
 from proa.dashboard import _life, _summaries
-from proa.dashboard._sessions import IDLE_SECONDS, Sessions
+from proa.dashboard._sessions import IDLE_SECONDS, Pass, Sessions
 from proa.dashboard._usage import History, _samples
 from proa.kube.models.apps_v1 import Deployment
 from proa.kube.models.batch_v1 import Job
@@ -59,7 +59,16 @@ def test_a_session_ends_when_it_is_not_used_and_when_it_is_closed() -> None:
     clock.now = IDLE_SECONDS - 1
     assert sessions.find(used) == "ada"
     clock.now = IDLE_SECONDS + 1
-    assert [sessions.find(each) for each in (used, closed, idle, "")] == ["ada", None, None, None]
+    assert [sessions.find(each) for each in (used, closed, idle)] == ["ada", None, None]
+
+
+def test_half_of_a_pass_opens_nothing() -> None:
+    sessions: Sessions[str] = Sessions(Clock())
+    one, other = sessions.open("ada"), sessions.open("ada")
+    for wrong in (Pass(one.cookie, ""), Pass("", one.key), Pass(one.cookie, other.key), Pass("", "")):
+        assert sessions.find(wrong) is None
+        sessions.close(wrong)
+    assert sessions.find(one) == "ada"
 
 
 def test_of_too_many_sessions_the_one_unused_longest_ends() -> None:

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from proa.dashboard import Dashboard
+from proa.dashboard._view import MOST_EVENTS, View
 from proa.kube import Api, Client
 from proa.kube.models.core_v1 import Container, Namespace, Pod, PodSpec, ServiceAccount
 from proa.kube.models.meta_v1 import ObjectMeta
@@ -28,7 +29,10 @@ async def browser() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def enter(browser: aiohttp.ClientSession, page: Dashboard, **shown: str) -> aiohttp.ClientResponse:
-    return await browser.post(f"{page.url}/session", json=shown)
+    answer = await browser.post(f"{page.url}/session", json=shown)
+    if answer.status == 200:
+        browser.headers["Proa-Key"] = (await answer.json())["key"]
+    return answer
 
 
 def code_in(link: str) -> str:
@@ -37,9 +41,8 @@ def code_in(link: str) -> str:
 
 async def changes(stream: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, str, Any]]:
     async for line in stream.content:
-        if line.startswith(b"data: "):
-            for table, key, row in json.loads(line[6:]):
-                yield table, key, row
+        for table, key, row in json.loads(line):
+            yield table, key, row
 
 
 async def until(stream: AsyncIterator[tuple[str, str, Any]], table: str, key: str) -> Any:
@@ -78,13 +81,15 @@ async def test_a_link_lets_in_once_by_a_cookie_that_scripts_and_other_sites_do_n
 ) -> None:
     code = code_in(page.login_url())
     async with await enter(browser, page, code=code) as answer:
-        assert answer.status == 204
+        assert answer.status == 200
         cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("__Host-proa=")
     assert all(word in cookie for word in ("HttpOnly", "Secure", "SameSite=Strict", "Path=/"))
     assert "Domain" not in cookie
     async with browser.get(f"{page.url}/usage") as answer:
         assert answer.status == 200
+    async with browser.get(f"{page.url}/usage", headers={"Proa-Key": ""}) as answer:
+        assert answer.status == 401  # the cookie alone: another port of this host may have got it
     async with await enter(browser, page, code=code) as answer:
         assert answer.status == 403
     async with browser.delete(f"{page.url}/session", json={}) as answer:
@@ -120,7 +125,7 @@ async def test_the_stream_tells_what_there_is_and_then_what_changes(
     await pods.create(pod("first"))
     (await enter(browser, page, code=code_in(page.login_url()))).release()
     async with browser.get(f"{page.url}/stream") as answer:
-        assert answer.content_type == "text/event-stream"
+        assert answer.content_type == "application/x-ndjson"
         stream = changes(answer)
         assert (await until(stream, "cluster", ""))["user"] == "you"
         assert (await until(stream, "pods", "Pod/default/first"))["state"] == "Pending"
@@ -128,6 +133,16 @@ async def test_the_stream_tells_what_there_is_and_then_what_changes(
         assert (await until(stream, "pods", "Pod/default/second"))["name"] == "second"
         await pods.delete("first", grace_period=0)
         assert await until(stream, "pods", "Pod/default/first") is None
+
+
+async def test_of_many_events_the_newest_are_kept(client: Client) -> None:
+    view = View(client.config, "ada")
+    for number in range(3 * MOST_EVENTS):
+        view._put(("events", f"Event/default/{number}"), {"at": float(number)})
+    async with view.stream() as stream:
+        told = [key for table, key, _ in await stream.next() if table == "events"]
+    assert MOST_EVENTS <= len(told) <= 1.2 * MOST_EVENTS
+    assert f"Event/default/{3 * MOST_EVENTS - 1}" in told
 
 
 async def test_whoever_comes_with_a_token_sees_what_the_token_may_see(
@@ -151,7 +166,7 @@ async def test_whoever_comes_with_a_token_sees_what_the_token_may_see(
     token = json.loads(made.body)["status"]["token"]
     await Api(client, Pod, namespace="default").create(pod("secret"))
     async with await enter(browser, page, token=token) as answer:
-        assert answer.status == 204
+        assert answer.status == 200
     async with browser.get(f"{page.url}/stream") as answer:
         stream = changes(answer)
         assert (await until(stream, "cluster", ""))["user"] == "system:serviceaccount:team:ada"

@@ -264,7 +264,9 @@ async def test_scale_status_and_restart(client: Client) -> None:
 async def test_the_subresources_of_pods(client: Client) -> None:
     pods = Api(client, Pod, namespace="default")
     await Api(client, Node).create(Node(metadata=ObjectMeta(name="n")))
-    await pods.create(pod())
+    burstable = pod()  # which it must stay when it is resized
+    burstable.spec.containers[0].resources = ResourceRequirements(requests={"cpu": Quantity("50m")})
+    await pods.create(burstable)
     await pods.bind("p", "n")
     assert (await pods.get("p")).spec.node_name == "n"
     with pytest.raises(ConflictError):

@@ -142,6 +142,22 @@ async def test_a_token_file_is_read_again_and_kept_while_it_cannot_be(
     assert seen == ["None Bearer one", "None Bearer two", "None Bearer two", "None Bearer two"]
 
 
+async def test_the_file_of_authorities_is_read_again_and_kept_while_it_cannot_be(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proa.kube._aiohttp.AUTHORITY_LIFETIME", 0.0)
+    path = tmp_path / "ca.crt"
+    other = signed("other", SERVER_KEY, "other", SERVER_KEY, authority=True)
+    path.write_bytes(other)
+    async with Client(Config(server=server, ca_file=path), retry=None) as client:
+        with pytest.raises(ConnectError, match="cannot connect"):
+            await client.request_raw("GET", "/whoami")
+        path.write_bytes(CA)
+        assert (await client.request_raw("GET", "/whoami")).body == b"None None"
+        path.unlink()
+        assert (await client.request_raw("GET", "/whoami")).body == b"None None"
+
+
 def test_unusable_certificates_are_errors_that_say_which() -> None:
     config = Config(
         server="https://a", client_certificate_data=CLIENT.certificate, client_key_data=CLIENT.key, ca_data=CA

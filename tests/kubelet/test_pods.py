@@ -199,7 +199,10 @@ async def test_a_pod_can_be_given_a_token_of_its_service_account(node: Cluster) 
     token = VolumeProjection(service_account_token=ServiceAccountTokenProjection(path="token"))
     volumes = [Volume(name="t", projected=ProjectedVolumeSource(sources=[token]))]
     mounts = [VolumeMount(name="t", mount_path="/var/run/secrets")]
-    await node.run("cat", "/var/run/secrets/token", volumes=volumes, volume_mounts=mounts)
+    await node.run(
+        "cat", "/var/run/secrets/token",
+        volumes=volumes, volume_mounts=mounts, service_account_name="default",
+    )  # fmt: skip
     await node.until_phase("Succeeded")
     config = Config(
         server=node.config.server, ca_data=node.config.ca_data, token=(await node.logs()).decode()

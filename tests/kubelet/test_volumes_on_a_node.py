@@ -90,7 +90,7 @@ async def test_tokens_are_renewed_before_they_end(node: Cluster, monkeypatch: py
     await Api(node.client, ServiceAccount, namespace="default").create(account)
     source = VolumeProjection(service_account_token=ServiceAccountTokenProjection(path="token"))
     volumes = [Volume(name="v", projected=ProjectedVolumeSource(sources=[source]))]
-    await node.run("forever", "", volumes=volumes, volume_mounts=MOUNTED)
+    await node.run("forever", "", volumes=volumes, volume_mounts=MOUNTED, service_account_name="default")
     pod = await node.until_phase("Running")
     folder = node.directory / "kubelet" / "pods" / f"default_pod_{pod.metadata.uid}"
     token = folder / "volumes" / "v" / "token"
@@ -104,6 +104,25 @@ async def test_a_volume_that_grows_beyond_its_limit_evicts_the_pod(node: Cluster
     pod = await node.until_phase("Failed")
     assert (pod.status.reason, main(pod).state.terminated.exit_code) == ("Evicted", 137)
     assert 'EmptyDir volume "v" exceeds the limit "1Mi"' in pod.status.message
+
+
+async def test_a_volume_in_memory_is_written_bounded_and_removed_with_its_pod(node: Cluster) -> None:
+    source = EmptyDirVolumeSource(medium="Memory", size_limit=Quantity("1Mi"))
+    fields: dict[str, Any] = {
+        "volumes": [Volume(name="v", empty_dir=source)],
+        "volume_mounts": [VolumeMount(name="v", mount_path="/v")],
+    }
+    await node.run("write", "/v/file", "cat", "/v/file", "forever", "", name="small", **fields)
+    await node.until_phase("Running", "small")
+    await node.run("fill", "/v/file", "forever", "", name="large", **fields)
+    evicted = await node.until_phase("Failed", "large")
+    assert evicted.status.reason == "Evicted"
+    (link,) = (path for path in node.directory.rglob("volumes/v") if "small" in str(path))
+    place = link.resolve()
+    assert place.is_relative_to("/dev/shm") or place == link
+    await node.pods.delete("small")
+    await node.until_gone("small")
+    await node.eventually(lambda: not place.exists())
 
 
 async def test_a_log_beyond_the_ephemeral_storage_limit_evicts_the_pod(node: Cluster) -> None:

@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 
 from proa.app import http
-from proa.controlplane import Network
+from proa.controlplane import ApiServer, Network
 from proa.controlplane.controllers import ControllerManager
 from proa.controlplane.network._certificates import _self_signed
 from proa.controlplane.testing import api_server, eventually
@@ -52,18 +52,22 @@ Answer = tuple[int, str]
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    async with (
-        api_server(tmp_path) as server,
-        Client(Config.from_kubeconfig(server.kubeconfig)) as client,
-        ControllerManager(client),
-    ):
+async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    async with api_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: ApiServer) -> AsyncIterator[Client]:
+    async with Client(Config.from_kubeconfig(server.kubeconfig)) as client, ControllerManager(client):
         yield client
 
 
 @pytest.fixture
-async def network(client: Client) -> AsyncIterator[Network]:
-    async with Network(client) as network:
+async def network(server: ApiServer, client: Client) -> AsyncIterator[Network]:
+    """The network, with no more rights than its role gives it."""
+    own = server.kubeconfig_for("proa:network")
+    async with Client(Config.from_kubeconfig(own)) as own_client, Network(own_client) as network:
         yield network
 
 

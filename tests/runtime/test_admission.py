@@ -13,12 +13,13 @@ import aiohttp
 import msgspec
 import pytest
 
-from proa.kube import Api, Client
+from proa.kube import Api, Client, DecodeError
 from proa.kube.models.admissionregistration_v1 import (
     MutatingWebhookConfiguration,
     ValidatingWebhookConfiguration,
 )
 from proa.kube.models.core_v1 import ConfigMap, Secret
+from proa.kube.models.meta_v1 import ObjectMeta
 from proa.runtime.admission import DeniedError, Request, Service, Webhooks, WebhookServer
 from proa.runtime.admission._json_diff import json_diff
 from proa.runtime.testing import MemoryServer
@@ -210,6 +211,15 @@ async def test_replicas_share_one_certificate_and_take_up_the_next() -> None:
         assert secret.type == "kubernetes.io/tls"
         async with WebhookServer(client, NAME, hooks(), service=service):
             assert await Api(client, Secret, namespace="team").get("moose-webhook") == secret
+
+
+async def test_a_secret_that_holds_no_certificate_is_named() -> None:
+    async with MemoryServer().client() as client:
+        secret = Secret(metadata=ObjectMeta(name="moose-webhook"), data={"tls.crt": b"-", "tls.key": b"-"})
+        await Api(client, Secret, namespace="team").create(secret)
+        with pytest.raises(DecodeError, match="the Secret moose-webhook holds no certificate, delete it"):
+            async with WebhookServer(client, NAME, hooks(), service=Service("moose", "team")):
+                pass
 
 
 async def trusted(client: Client) -> bytes:

@@ -20,7 +20,7 @@ from proa.wasm.testing import cache_directory, compile_c, end_zygote
 def _no_blocking() -> Iterator[None]:
     # It knows sockets that do not wait, but not single calls that do not (MSG_DONTWAIT).
     with blockbuster_ctx("proa.wagi") as guard:
-        guard.functions["socket.socket.recvmsg"].can_block_in("proa/wagi/executors.py", "take_back")
+        guard.functions["socket.socket.recvmsg"].can_block_in("proa/wagi/_executor_process.py", "take_back")
         yield
 
 

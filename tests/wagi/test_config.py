@@ -124,7 +124,6 @@ environment = {A = 1}
         ["line 10", "concurrency"],
         ["line 18", "digest"],
         ["line 19", "environment"],
-        ["line 15", "bindle_server"],
     ]
     assert all(problem.startswith("modules.toml: line ") and "\n" not in problem for problem in problems)
 

@@ -1,5 +1,6 @@
 """The zygote ends when nobody needs it, and parts politely from other versions."""
 
+import asyncio
 import contextlib
 import os
 import select
@@ -14,9 +15,10 @@ import msgspec
 import pytest
 
 import proa
-from proa.wasm import CompiledModule, SandboxSpec, ZygoteLostError, _launch
+from proa.wasm import CompiledModule, Sandboxes, SandboxSpec, ZygoteLostError, _launch
 from proa.wasm import _protocol as protocol
 from proa.wasm._connection import Connection
+from proa.wasm.testing import read_to_end
 
 
 class _Zygote:
@@ -135,6 +137,46 @@ def test_with_sandboxes_it_serves_another_version_if_the_protocol_is_the_same(
             assert isinstance(client.ask(protocol.Hello("999.0")), protocol.Adopted)
             client.ask(protocol.Shutdown())
         zygote.wait()
+
+
+async def test_another_version_takes_its_place_without_touching_a_guest(
+    state_dir: Path, cache_dir: Path, guest: Path
+) -> None:
+    """Two guests run, one has ended: the next program in the process has all three, and their output."""
+    async with Sandboxes.open(state_dir, cache_dir) as sandboxes:
+        module = await sandboxes.compile(guest)
+        for name, arguments in (("echo", ("cat",)), ("ended", ("exit", "7"))):
+            read_end, write_end = os.pipe()
+            spec = SandboxSpec(id=name, module=module, args=("guest", *arguments))
+            sandbox = await sandboxes.start(spec, read_end)
+            os.close(read_end)
+            if name == "echo":
+                kept_open, pid = write_end, sandbox.pid
+            else:
+                os.close(write_end)
+                await sandbox.wait()
+    await asyncio.to_thread(_offer_another_version, state_dir)
+    async with Sandboxes.open(state_dir, cache_dir) as sandboxes:
+        found = {sandbox.id: sandbox for sandbox in sandboxes.list()}
+        assert found.keys() == {"echo", "ended"}
+        ended = found["ended"].exit
+        assert ended is not None
+        assert ended.exit_code == 7
+        assert found["echo"].pid == pid
+        os.write(kept_open, b"still here")
+        os.close(kept_open)
+        assert (await found["echo"].wait()).exit_code == 0
+        assert await read_to_end(found["echo"].stdout) == b"still here"
+        assert (await sandboxes.compile(guest)).digest == module.digest
+        await sandboxes.shutdown()
+
+
+def _offer_another_version(state_dir: Path) -> None:
+    with _client(state_dir) as client:
+        reply = client.ask(protocol.Hello("999.0", program=_launch.program()))
+        assert isinstance(reply, protocol.Refused)
+        assert reply.leaving
+        assert client.next_reply() is None
 
 
 @pytest.mark.parametrize("nonsense", [b"\0\0\0\2\0{}", b"\xff\xff\xff\xff\xff", b"\0\0\0\4\1null"])

@@ -2,7 +2,7 @@
 
 import gc
 
-NEW, NEWER, OLD = 10_000, 1, 5_000
+NEW, NEWER, OLD = 10_000, 0, 5_000
 
 
 def tune() -> None:

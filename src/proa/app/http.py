@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["AddressError", "PortInUseError", "Server", "add_operations", "listen"]
 
 _BACKLOG = 1024
+_DRAIN_SECONDS = 0.02
 _LOOPBACK_FOR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not bound
 
 
@@ -86,7 +87,8 @@ async def listen(
         listener: A socket that listens already, instead of host and port; it is closed on exit.
         ssl_context: Serve HTTPS with it.
         name: What error messages call the server.
-        shutdown_timeout: Seconds that requests under way may still take on exit.
+        shutdown_timeout: Seconds that the bodies of requests under way may still take on exit, and then again
+            their answers.
         max_body: Bytes that a request to a handler may have; more raises `HTTPRequestEntityTooLarge` there.
         on_shutdown: Called on exit once the port is closed: ends a handler's long-lived responses.
 
@@ -112,8 +114,23 @@ async def listen(
             await site.stop()
         if on_shutdown is not None:
             on_shutdown()
+        if runner.server is not None:
+            await _bodies_arrived(runner.server, shutdown_timeout)
         await runner.cleanup()
         listener.close()
+
+
+async def _bodies_arrived(server: "web.Server", timeout: float) -> None:
+    """Wait, but not for ever, for bodies of requests: once aiohttp shuts down it drops what still comes."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            while any(map(_is_receiving, server.connections)):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(_DRAIN_SECONDS)
+
+
+def _is_receiving(connection: "web.RequestHandler") -> bool:
+    request = connection._current_request  # noqa: SLF001 - aiohttp tells nobody
+    return request is not None and "Upgrade" not in request.headers and not request.content.is_eof()
 
 
 def _handler_runner(handler: Handler, max_body: int, shutdown_timeout: float) -> "web.ServerRunner":

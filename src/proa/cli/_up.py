@@ -77,13 +77,13 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     )
     registry = Registry(data_dir=chosen.data_dir / "registry", host=chosen.bind, port=chosen.registry_port)
     await app.start_all({"registry": registry, "API server": server})
-    # The network writes Ingresses' status and reads TLS Secrets: no role of Kubernetes' own allows both.
-    client = await app.start("client of the network", Client(Config.from_kubeconfig(server.kubeconfig)))
+    client = await app.start("client", Client(Config.from_kubeconfig(server.kubeconfig)))
     await _publish(client, f"localhost:{registry.port}")
     if "controllers" not in chosen.without:
         await ensure_storage_class(client, _node_settings(chosen).name)
     await _name_runtimes(client)
-    network = Network(client, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
+    own = await app.start("client of the network", _client(server, "proa:network"))
+    network = Network(own, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start_all(
         {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
     )

@@ -2,19 +2,14 @@
 
 import argparse
 import asyncio
-import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from proa.app import App, http, logs, run, settings
 from proa.wagi.settings import WagiSettings, split_address
 
-if TYPE_CHECKING:
-    from proa.wagi.service import Service
-
-SHORT = {"-c": "--config", "-l": "--listen", "-e": "--env"}
+SHORT = {"-c": "--config", "-b": "--bindle", "-l": "--listen", "-e": "--env"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,17 +40,10 @@ def _serve(words: list[str]) -> int:
     return run(lambda app: _wagi(app, chosen), shutdown_timeout=25)
 
 
-@contextlib.asynccontextmanager
-async def _service(chosen: WagiSettings) -> AsyncIterator["Service"]:
-    from proa.cli._wagi_bindles import bindle_fetcher
+async def _wagi(app: App, chosen: WagiSettings) -> None:
     from proa.wagi.service import Service
 
-    async with bindle_fetcher(chosen) as fetch, Service.open(chosen, {"bindle": fetch}) as service:
-        yield service
-
-
-async def _wagi(app: App, chosen: WagiSettings) -> None:
-    service = await app.start("wagi", _service(chosen))
+    service = await app.start("wagi", Service.open(chosen))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.request_reload)
     lines = [f"{len(service.handlers)} routes are served on {service.url}"]
     if chosen.status:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-__all__ = ("IDLE_SECONDS", "Sessions")
+__all__ = ("IDLE_SECONDS", "Pass", "Sessions")
 
 IDLE_SECONDS: Final = 12 * 3600.0
 CODE_SECONDS: Final = 24 * 3600.0
@@ -19,7 +19,21 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Session(Generic[T]):
     identity: T
+    key: bytes
     used: float
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a browser shows: both halves, or it is nobody.
+
+    Attributes:
+        cookie: the half that scripts cannot read, but that a browser sends to every port of this host.
+        key: the half that other ports do not get, but that scripts of this page can read.
+    """
+
+    cookie: str
+    key: str
 
 
 class Sessions(Generic[T]):
@@ -44,28 +58,29 @@ class Sessions(Generic[T]):
         identity, until = self._codes.pop(_hash(code), (None, 0.0))
         return identity if self._clock() < until else None
 
-    def open(self, identity: T) -> str:
+    def open(self, identity: T) -> Pass:
         """Return what a browser shows from now on. Of too many sessions the one unused longest ends."""
         if len(self._sessions) >= MOST:
             del self._sessions[min(self._sessions, key=lambda each: self._sessions[each].used)]
-        cookie = secrets.token_urlsafe(32)
-        self._sessions[_hash(cookie)] = _Session(identity, self._clock())
-        return cookie
+        made = Pass(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        self._sessions[_hash(made.cookie)] = _Session(identity, _hash(made.key), self._clock())
+        return made
 
-    def find(self, cookie: str) -> T | None:
+    def find(self, shown: Pass) -> T | None:
         """Return whose session it is; None where there is none, or not any more."""
-        session = self._sessions.get(key := _hash(cookie))
-        if session is None:
+        session = self._sessions.get(at := _hash(shown.cookie))
+        if session is None or not secrets.compare_digest(session.key, _hash(shown.key)):
             return None
         if self._clock() - session.used > IDLE_SECONDS:
-            del self._sessions[key]
+            del self._sessions[at]
             return None
         session.used = self._clock()
         return session.identity
 
-    def close(self, cookie: str) -> None:
+    def close(self, shown: Pass) -> None:
         """End a session."""
-        self._sessions.pop(_hash(cookie), None)
+        if self.find(shown) is not None:
+            del self._sessions[_hash(shown.cookie)]
 
 
 def _hash(secret: str) -> bytes:

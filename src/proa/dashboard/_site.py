@@ -13,13 +13,14 @@ import msgspec
 from aiohttp import web
 
 from proa.dashboard._life import DRAWINGS, drawing
-from proa.dashboard._sessions import Sessions
+from proa.dashboard._sessions import Pass, Sessions
 from proa.dashboard._view import View, encode
 from proa.kube import Api, ApiError, KubeError
 from proa.kube.models.core_v1 import Pod
 
 __all__ = ("Identities", "site")
 
+_KEY: Final = "Proa-Key"
 _MOST_BODY: Final = 16 * 1024
 _TAIL: Final = 1_000
 _HEARTBEAT: Final = 15.0
@@ -41,6 +42,7 @@ _FILES: Final = {
     "parts.js": "text/javascript",
     "pod.js": "text/javascript",
     "login.js": "text/javascript",
+    "asking.js": "text/javascript",
     "tables.js": "text/javascript",
 }
 _PAGE: Final = resources.files("proa.dashboard").joinpath("page")
@@ -94,10 +96,11 @@ class _Site:
                 raise web.HTTPForbidden(text=f"The cluster refuses that token: {error}") from None
             except KubeError as error:
                 raise web.HTTPBadGateway(text=str(error)) from None
-        response = web.Response(status=204)
+        made = self.sessions.open(identity)
+        response = web.json_response({"key": made.key})
         response.set_cookie(
             self.cookie,
-            self.sessions.open(identity),
+            made.cookie,
             path="/",
             secure=self.secure,
             httponly=True,
@@ -108,10 +111,14 @@ class _Site:
     async def log_out(self, request: web.Request) -> web.Response:
         """End the session."""
         _same_origin(request)
-        self.sessions.close(request.cookies.get(self.cookie, ""))
+        self.sessions.close(self.shown(request))
         response = web.Response(status=204)
         response.del_cookie(self.cookie, path="/", secure=self.secure, httponly=True, samesite="Strict")
         return response
+
+    def shown(self, request: web.Request) -> Pass:
+        """Return what a browser shows."""
+        return Pass(request.cookies.get(self.cookie, ""), request.headers.get(_KEY, ""))
 
     async def view(self, request: web.Request) -> View:
         """Return what the session may see.
@@ -119,16 +126,16 @@ class _Site:
         Raises:
             web.HTTPUnauthorized: there is no session, or its identity is not good any more.
         """
-        identity = self.sessions.find(request.cookies.get(self.cookie, ""))
+        identity = self.sessions.find(self.shown(request))
         view = None if identity is None else await self.identities.view(identity)
         if view is None or view.refused:
             raise web.HTTPUnauthorized(text="sign in first")
         return view
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Tell everything that there is, and then what changes, as server-sent events."""
+        """Tell everything that there is, and then what changes, as lines of JSON."""
         view = await self.view(request)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         hello = {"user": view.name, "server": view.client.config.server, "now": time.time()}
         with contextlib.suppress(ConnectionError):
@@ -139,7 +146,7 @@ class _Site:
                         async with asyncio.timeout(_HEARTBEAT):
                             changes = await stream.next()
                     except TimeoutError:
-                        await response.write(b": still here\n\n")
+                        await response.write(b"[]\n")
                         continue
                     await response.write(encode(changes))
         return response

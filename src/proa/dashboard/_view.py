@@ -63,6 +63,7 @@ class View:
         self.usage = Usage(self.client, self._measured)
         self.refused = False
         self._rows: dict[Address, Row] = {}
+        self._events = 0
         self._streams: set[Stream] = set()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -112,6 +113,7 @@ class View:
         for task in tasks:
             task.cancel()
         self._rows.clear()
+        self._events = 0
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, kind: type[Any]) -> None:
@@ -151,19 +153,22 @@ class View:
         )
 
     def _put(self, address: Address, row: Row) -> None:
-        if self._rows.get(address) == row:
+        before = self._rows.get(address)
+        if before == row:
             return
         self._rows[address] = row
         self._tell(address, row)
-        if address[0] == "events":
-            self._forget_old_events()
+        if address[0] == "events" and before is None:
+            self._events += 1
+            if self._events > MOST_EVENTS * 1.2:
+                self._forget_old_events()
 
     def _forget_old_events(self) -> None:
         events = [address for address in self._rows if address[0] == "events"]
-        if len(events) > MOST_EVENTS * 1.2:
-            events.sort(key=lambda address: self._rows[address]["at"] or 0.0)
-            for address in events[:-MOST_EVENTS]:
-                self._remove(address)
+        events.sort(key=lambda address: self._rows[address]["at"] or 0.0)
+        for address in events[:-MOST_EVENTS]:
+            self._remove(address)
+        self._events = MOST_EVENTS
 
     def _remove(self, address: Address) -> None:
         if self._rows.pop(address, None) is not None:
@@ -192,5 +197,5 @@ def _key(obj: Any) -> str:
 
 
 def encode(changes: list[tuple[str, str, Row | None]]) -> bytes:
-    """Write changes as a server-sent event."""
-    return b"data: " + msgspec.json.encode(changes) + b"\n\n"
+    """Write changes as a line of JSON."""
+    return msgspec.json.encode(changes) + b"\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -27,6 +28,7 @@ from proa.kube.transport import Socket, Stream, Timeouts
 
 LARGEST_MESSAGE = 2**24
 PING_EVERY = 30.0
+AUTHORITY_LIFETIME = 60.0
 
 
 class AiohttpTransport:
@@ -36,6 +38,7 @@ class AiohttpTransport:
     async def open(cls, config: Config, timeouts: Timeouts, user_agent: str) -> Self:
         """Load the credentials; raises ConfigError if they cannot be used."""
         self = cls(config, timeouts, user_agent)
+        await self._authority_changed()
         await self._sessions_for(None)
         return self
 
@@ -48,6 +51,7 @@ class AiohttpTransport:
         self._impersonation = config.impersonate.headers() if config.impersonate else []
         self._sessions: Sessions | None = None
         self._certificate: tuple[bytes, bytes] | None = None
+        self._authority_read = -AUTHORITY_LIFETIME
         self._retired: list[Sessions] = []
 
     async def request(self, request: Request) -> Response:
@@ -135,7 +139,7 @@ class AiohttpTransport:
 
     async def _sessions_for(self, certificate: tuple[bytes, bytes] | None) -> Sessions:
         """Return the connections for a client certificate; others are closed once nobody uses them."""
-        if self._sessions is None or certificate != self._certificate:
+        if self._sessions is None or certificate != self._certificate or await self._authority_changed():
             tls = await asyncio.to_thread(self._trust, certificate)
             if self._sessions is not None:
                 self._retired.append(self._sessions)
@@ -146,6 +150,19 @@ class AiohttpTransport:
             if not await old.retire():
                 self._retired.append(old)
         return self._sessions
+
+    async def _authority_changed(self) -> bool:
+        """Read the file of authorities again each minute; while it cannot be read, its last state counts."""
+        path, now = self._config.ca_file, time.monotonic()
+        if path is None or now < self._authority_read + AUTHORITY_LIFETIME:
+            return False
+        self._authority_read = now
+        with suppress(OSError):
+            data = await asyncio.to_thread(path.read_bytes)
+            if data and data != self._config.ca_data:
+                self._config = replace(self._config, ca_data=data)
+                return True
+        return False
 
     def _trust(self, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext | None:
         if not self._config.server.startswith("https:"):

@@ -33,6 +33,8 @@ class Config:
     """The namespace of the context: a default to offer users, applied by nothing in this package."""
     ca_data: bytes | None = None
     """The authorities to trust instead of the system's."""
+    ca_file: Path | None = None
+    """A file with these authorities, read again every minute; it goes before `ca_data`."""
     insecure_skip_tls_verify: bool = False
     tls_server_name: str | None = None
     """The name to expect in the server's certificate, where that is not the host of `server`."""
@@ -121,6 +123,7 @@ class Config:
             server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
             namespace=namespace.read_text().strip() if namespace.exists() else "default",
             ca_data=ca_data,
+            ca_file=mount / "ca.crt",
             token_file=token_file,
         )
 

@@ -14,15 +14,14 @@ Parts, each in a private module of its name:
 - Pure: `_pod_status`, `_container_status` and `_status_patch` make what is reported; `_environment`,
   `_fields`, `_expansion`, `_volume_files` and `_mounts` what a guest is given; `_restarts` decides when it
   runs again, `_unsupported` what is told to be ignored.
-- On disk: `_pod_directory`; `_volumes` with `_claims`, `_service_account_tokens` and `_atomic_files`, kept
-  new by `_volume_updates` with `_reference_watches` and within bounds by `_storage`; logs (`_cri`,
-  `_log_writer`, `_log_options`, `_log_reader`); `_standard_input`. `_users` says whom
-  guests run as and files belong to.
-- The node: `_machine`, `_node`, `_node_agent`. `_node_certificates` gets and renews what
-  it shows itself with. `_pressure`, `_eviction` and
-  `_shutdown` say when pods must go. `_static_pods` are the node's own.
-  The server: `_server`, `_access`, `_certificates`, `_usage`;
-  `_exec` and `_port_forward` on `_channels` and `_spdy`.
+- On disk: `_pod_directory`; `_volumes` with `_claims`, `_memory_volumes`, `_service_account_tokens` and
+  `_atomic_files`, kept new by `_volume_updates` with `_reference_watches` and within bounds by `_storage`;
+  logs (`_cri`, `_log_writer`, `_log_options`, `_log_reader`); `_standard_input`. `_users` says whom guests
+  run as and files belong to.
+- The node: `_machine`, `_node`, `_node_agent`. `_node_certificates` gets and renews what it shows itself
+  with. `_processors`, `_pressure`, `_eviction` and `_shutdown` say when pods must go. `_static_pods` are
+  the node's own. The server: `_server`, `_access`, `_certificates`, `_usage`; `_exec` and `_port_forward`
+  on `_channels` and `_spdy`.
 - `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`; `_wagi` is for pods that serve.
 """
 

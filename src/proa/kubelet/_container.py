@@ -260,6 +260,11 @@ class Container:
         finally:
             os.close(stdin)
 
+    async def give_processors(self, sandbox: Sandbox) -> None:
+        """Give an instance its share of processor time."""
+        processors = self.context.services.processors
+        await asyncio.to_thread(processors.give, sandbox.id, sandbox.pid, self.spec.resources)
+
     async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
         """Run the module that this container runs with other arguments, in a sandbox of that name.
 

@@ -112,6 +112,7 @@ class Creating(State[Container]):
         try:
             module = await compiled(container.compile(self.image), container)
             sandbox = await container.start(module)
+            await container.give_processors(sandbox)
         except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailed("CreateContainerConfigError", str(error))
         except InvalidModuleError as error:
@@ -257,6 +258,7 @@ async def _follow_to_end(container: Container, sandbox: Sandbox) -> Ended | Lost
     state = _exits.terminated(sandbox.id, end)
     await container.end(state)
     await container.context.services.sandboxes.forget(sandbox.id)
+    await asyncio.to_thread(container.context.services.processors.forget, sandbox.id)
     return Ended(state)
 
 

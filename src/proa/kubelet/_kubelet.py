@@ -24,6 +24,7 @@ from proa.kubelet._node_certificates import Wanted
 from proa.kubelet._pod_context import Pauses, Services
 from proa.kubelet._pods import Pods
 from proa.kubelet._pressure import Pressure
+from proa.kubelet._processors import Processors
 from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
@@ -118,6 +119,7 @@ class Kubelet:
             allocatable=_node.capacity(machine, settings.max_pods),
             pauses=self._pauses,
             log_limits=LogLimits(settings.log_bytes, settings.container_log_max_files),
+            processors=await asyncio.to_thread(Processors.find),
             known_services=known_services.store,
             watches=await parts.enter_async_context(ReferenceWatches.open(client)),
         )

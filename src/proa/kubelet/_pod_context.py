@@ -15,6 +15,7 @@ from proa.kubelet._fields import PodFields
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._processors import Processors
 from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._restarts import CRASH_LOOP
 from proa.kubelet._sandbox_host import SandboxHost
@@ -62,6 +63,7 @@ class Services:
     allocatable: Mapping[str, Quantity]
     pauses: Pauses
     watches: ReferenceWatches
+    processors: Processors
     known_services: Store[Service]
     log_limits: LogLimits
 

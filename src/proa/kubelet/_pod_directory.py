@@ -11,6 +11,7 @@ from typing import Final, Self
 from proa import kube
 from proa.app import logs
 from proa.kube.models.core_v1 import Pod, PodStatus
+from proa.kubelet import _memory_volumes
 from proa.kubelet.errors import KubeletError
 
 _log = logs.get_logger(__name__)
@@ -116,6 +117,7 @@ class PodDirectory:
 
     async def remove(self) -> None:
         """Remove everything."""
+        await asyncio.to_thread(_memory_volumes.remove, self.volumes)
         await asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True)
 
     def _save(self, documents: Mapping[str, bytes]) -> None:

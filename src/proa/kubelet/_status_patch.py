@@ -34,7 +34,8 @@ def status_patch(uid: str, observed: PodStatus, wanted: PodStatus) -> Json | Non
     The pod's uid goes along: should another pod have taken the name, the server refuses with a conflict.
     """
     old, new = _plain(observed), _plain(wanted)
-    changes: Json = {key: new.get(key) for key in _OWNED if old.get(key) != new.get(key)}
+    # What is empty may be left out as well.
+    changes: Json = {key: new.get(key) for key in _OWNED if (old.get(key) or None) != (new.get(key) or None)}
     before = {condition["type"]: condition for condition in old.get("conditions", [])}
     conditions = [
         # What a condition does not say any more must be said to be gone: the server merges them by type.

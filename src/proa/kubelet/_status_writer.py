@@ -87,6 +87,8 @@ class StatusWriter:
             written = await self._api.patch_status(pod.metadata.name or "", Strategic(patch))
             if _version(written) > _version(self._observed):
                 self._observed = written
+                if status_patch(pod.metadata.uid or "", written.status, wanted) not in (None, patch):
+                    self._due.set()  # Somebody else has written meanwhile.
         if self._wanted is wanted:
             self._settled.set()
 

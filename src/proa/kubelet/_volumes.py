@@ -12,7 +12,7 @@ import msgspec
 
 from proa.kube import Client
 from proa.kube.models.core_v1 import HostPathVolumeSource, ProjectedVolumeSource, Volume
-from proa.kubelet import _atomic_files, _claims, _references, _volume_files
+from proa.kubelet import _atomic_files, _claims, _memory_volumes, _references, _volume_files
 from proa.kubelet._claims import claim_name
 from proa.kubelet._fields import PodFields
 from proa.kubelet._references import Referenced
@@ -59,6 +59,8 @@ async def provide(
     if (claim := claim_name(volume, fields.pod.metadata.name or "")) is not None:
         return await _claimed(client, volume, claim, fields)
     path = directory / volume.name
+    if volume.empty_dir is not None and volume.empty_dir.medium == "Memory":
+        return ProvidedVolume(await asyncio.to_thread(_memory_volumes.provide, path))
     if _kind(volume) == "emptyDir":
         await asyncio.to_thread(_empty, path)
         return ProvidedVolume(path)

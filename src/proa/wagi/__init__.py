@@ -6,10 +6,12 @@ and prints headers, a blank line and the response's body. The whole way of a req
 - `proa.wagi.protocol`: the protocol as functions on values: what a handler is given, what its output means.
 - `proa.wagi.routing`: which handler a path belongs to.
 - `proa.wagi.config`: `modules.toml`, with every problem by its line.
-- `proa.wagi.sources`: from `path`, `file:`, `oci:` and other URIs to files with checked digests.
+- `proa.wagi.sources`, `proa.wagi.bindles`: from paths, `file:`, `oci:` and `bindle:` to files with checked
+  digests.
 - `proa.wagi.executors`: the processes that run handlers, and what becomes of one that hangs.
 - `proa.wagi.gateway`: the HTTP server's side: limits, streaming, status codes.
 - `proa.wagi.service`: many worker processes, reload, metrics, the status page; `proa wagi` is this.
+- `proa.wagi.pods`: the same for one module, as what a pod's sandbox does.
 
 Start reading at `proa.wagi.gateway`; to serve a module from a program of your own use `serve_module`.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from proa.app._log_writer import Writer
-from proa.wagi.gateway import Logger
+from proa.wagi.observers import Logger
 from proa.wagi.protocol import Request
 
 __all__ = ["Journal", "stderr_path"]

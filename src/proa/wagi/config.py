@@ -194,7 +194,7 @@ _SILENTLY_IGNORED: Final = frozenset({"repository"})
 
 
 def _read_module(reader: _Reader, limits: Limits) -> Module:
-    module = Module(
+    return Module(
         line=reader.lines.start,
         route=reader.require("route", _route),
         module=reader.require("module", _source),
@@ -213,9 +213,6 @@ def _read_module(reader: _Reader, limits: Limits) -> Module:
             body=reader.get("max_body", _size, limits.body),
         ),
     )
-    if module.module.startswith("bindle:") and not module.bindle_server:
-        reader.complain("bindle_server", "is missing: a bindle comes from a server", expected=False)
-    return module
 
 
 def _text(raw: Any) -> str:

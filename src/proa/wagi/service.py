@@ -12,21 +12,23 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
 from proa.app import Backoff, ProaError, logs
+from proa.bindle import Basic, Keyring
 from proa.oci import RegistryClient
 from proa.wagi._control import Start, Tell, Use
 from proa.wagi._listening import bind_all
 from proa.wagi._supervision import SHUTDOWN_SECONDS, WorkerPlace
+from proa.wagi.bindles import BindlePolicy, Bindles
 from proa.wagi.config import Config, load_config
 from proa.wagi.errors import ConfigError
 from proa.wagi.handlers import Handler
 from proa.wagi.loading import Loader
-from proa.wagi.settings import WagiSettings, split_address
-from proa.wagi.sources import Fetcher, Sources
+from proa.wagi.settings import WagiSettings, parse_strategy, split_address
+from proa.wagi.sources import Sources
 from proa.wagi.statistics import Statistics, merge
 from proa.wagi.tls import server_context
 from proa.wasm import Sandboxes
@@ -47,13 +49,16 @@ class Service:
         handlers: What is served now.
     """
 
-    def __init__(self, settings: WagiSettings, loader: Loader, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, settings: WagiSettings, loader: Loader, bindles: Bindles, listeners: Sequence[socket.socket]
+    ) -> None:
         host, port = listeners[0].getsockname()[:2]
         scheme = "https" if settings.tls_cert else "http"
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         self.handlers: list[Handler] = []
         self._settings = settings
         self._loader = loader
+        self._bindles = bindles
         self._workers = [WorkerPlace(number, listener) for number, listener in enumerate(listeners)]
         self._files: dict[Path, tuple[int, int, int]] = {}
         self._loading = asyncio.Lock()
@@ -61,21 +66,16 @@ class Service:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(
-        cls, settings: WagiSettings, fetchers: Mapping[str, Fetcher] | None = None
-    ) -> AsyncIterator[Self]:
+    async def open(cls, settings: WagiSettings) -> AsyncIterator[Self]:
         """Serve while the context is open; it is entered once every worker serves.
-
-        Args:
-            settings: What to serve, and how.
-            fetchers: Ways to modules besides files and images, by the schemes of their URIs.
 
         Raises:
             ConfigError: The configuration is wrong; every problem is told.
             AddressError: The address cannot be listened on.
             TlsError: The certificate cannot be used.
         """
-        config = await asyncio.to_thread(load_config, settings.config, settings.limits)
+        if settings.bindle is None:  # Before anything else: it is the likeliest mistake.
+            await asyncio.to_thread(load_config, settings.config, settings.limits)
         variables = await asyncio.to_thread(_variables, settings)
         if settings.tls_cert and settings.tls_key:
             await asyncio.to_thread(server_context, settings.tls_cert, settings.tls_key)
@@ -90,12 +90,13 @@ class Service:
             stack.push_async_callback(sandboxes.shutdown)
             client = await stack.enter_async_context(RegistryClient())
             sources = Sources(cache / "images", client, settings.pull)
-            for scheme, fetcher in (fetchers or {}).items():
-                sources.register(scheme, fetcher)
-            loader = Loader(sandboxes, sources, variables)
-            service = cls(settings, loader, listeners)
-            with log.step("loaded", config=str(settings.config)) as fields:
-                service.handlers = await loader.load(config)
+            policy = await asyncio.to_thread(_bindle_policy, settings)
+            bindles = await stack.enter_async_context(Bindles.open(cache / "bindles", policy))
+            sources.register("bindle", bindles.fetch)
+            service = cls(settings, Loader(sandboxes, sources, variables), bindles, listeners)
+            with log.step("loaded", config=settings.bindle or str(settings.config)) as fields:
+                config = await service._read_config()
+                service.handlers = await service._loader.load(config)
                 fields["routes"] = len(service.handlers)
             service._files = await asyncio.to_thread(_identities, config)
             async with asyncio.TaskGroup() as tasks:
@@ -116,9 +117,8 @@ class Service:
         """Load the configuration again and serve it, unless it is wrong; return whether it was right."""
         async with self._loading:
             try:
-                with log.step("loaded again", config=str(self._settings.config)) as fields:
-                    path, limits = self._settings.config, self._settings.limits
-                    config = await asyncio.to_thread(load_config, path, limits)
+                with log.step("loaded again") as fields:
+                    config = await self._read_config()
                     handlers = await self._loader.load(config)
                     fields["routes"] = len(handlers)
             except ProaError as error:
@@ -128,6 +128,11 @@ class Service:
             self._files = await asyncio.to_thread(_identities, config)
             await asyncio.gather(*(worker.ask(Use(handlers)) for worker in self._workers))
             return True
+
+    async def _read_config(self) -> Config:
+        if self._settings.bindle is not None:
+            return await self._bindles.config(self._settings.bindle, self._settings.limits)
+        return await asyncio.to_thread(load_config, self._settings.config, self._settings.limits)
 
     async def statistics(self) -> Statistics:
         """Add up what the workers have counted since they were started."""
@@ -218,6 +223,18 @@ def _identity(path: Path) -> tuple[int, int, int]:
     except OSError:
         return (0, 0, 0)
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _bindle_policy(settings: WagiSettings) -> BindlePolicy:
+    user, password = settings.bindle_http_user, settings.bindle_http_password
+    origin = settings.bindle_url or (str(settings.bindle_path) if settings.bindle_path else None)
+    credentials = Basic(user, password) if user is not None and password is not None else None
+    return BindlePolicy(
+        origin=origin,
+        credentials=credentials,
+        strategy=parse_strategy(settings.bindle_strategy),
+        keyring=Keyring.load(settings.bindle_keyring) if settings.bindle_keyring else None,
+    )
 
 
 def _variables(settings: WagiSettings) -> dict[str, str]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from proa.app import logs
+from proa.app import Secret, logs
 from proa.app.settings import setting
+from proa.bindle import BindleError, Strategy
 from proa.wagi.config import parse_size
 from proa.wagi.handlers import Limits
 from proa.wagi.sources import PullPolicy
@@ -19,6 +20,19 @@ class WagiSettings:
     """Serve WebAssembly modules over HTTP, an instance a request."""
 
     config: Path = setting(Path("modules.toml"), help="the routes: WAGI's modules.toml")
+    bindle: str | None = setting(
+        None, help="instead of a configuration: a bindle, NAME/VERSION, whose modules say their routes"
+    )
+    bindle_url: str | None = setting(
+        None, help="server that bindles come from, where modules name none", env="BINDLE_URL"
+    )
+    bindle_path: Path | None = setting(
+        None, help="the same from a directory: a server's own, or one with standalone bindles"
+    )
+    bindle_http_user: str | None = setting(None, help="user for that server", env="BINDLE_HTTP_USER")
+    bindle_http_password: Secret | None = setting(
+        None, help="the user's password", env="BINDLE_HTTP_PASSWORD"
+    )
     listen: str = setting("127.0.0.1:3000", help="address and port to listen on; port 0 picks a free one")
     hostname: str | None = setting(
         None, help="host or host:port for clients that send no Host header (default: where it listens)"
@@ -40,7 +54,9 @@ class WagiSettings:
         None, help="keys that may vouch for modules from bindles; by default none may", env="BINDLE_KEYRING"
     )
     bindle_strategy: str = setting(
-        "MultipleAttestationGreedy[Host]", help="what their signatures must amount to", env="BINDLE_STRATEGY"
+        "MultipleAttestationGreedy[Host]",
+        help="what their signatures must amount to; none asks for no signatures",
+        env="BINDLE_STRATEGY",
     )
     module_cache: Path = setting(Path(".proa/wagi"), help="where images and compiled modules are kept")
     log_dir: Path | None = setting(
@@ -69,6 +85,12 @@ class WagiSettings:
         for name, count in (("--executors", self.executors), ("--concurrency", self.concurrency)):
             if count < 1:
                 yield f"{name}: {count} is wrong: expected at least 1"
+        if self.bindle_url and self.bindle_path:
+            yield "--bindle-url and --bindle-path: give one of them"
+        try:
+            parse_strategy(self.bindle_strategy)
+        except BindleError as error:
+            yield f"--bindle-strategy: {error}"
         if not 0 <= self.workers <= 256:
             yield f"--workers: {self.workers} is wrong: expected 0 to 256"
         for name, size in (("--memory", self.memory), ("--max-body", self.max_body)):
@@ -86,6 +108,11 @@ class WagiSettings:
             concurrency=self.concurrency,
             body=parse_size(self.max_body),
         )
+
+
+def parse_strategy(text: str) -> Strategy | None:
+    """Read what signatures must amount to, None being nothing at all; raises BindleError."""
+    return None if text == "none" else Strategy.parse(text)
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -42,6 +42,14 @@ class Children:
         self._running[child.pid] = (child, on_end)
         return child.pid
 
+    def adopt(self, pid: int, report: int, on_end: Callable[[End], None]) -> None:
+        """Go on with a child of the program that this process was before."""
+        self._running[pid] = (Child(pid, report), on_end)
+
+    def report(self, pid: int) -> int | None:
+        """The descriptor that a running child's report comes through."""
+        return self._running[pid][0].report if pid in self._running else None
+
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """Kill a child if it still runs. Its id cannot be another's: it is only freed by `reap`."""
         if pid in self._running:
@@ -58,6 +66,8 @@ class Children:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if not pid:
                 return
+            if pid not in self._running:
+                continue  # It was compiling for the program that this process was before.
             child, on_end = self._running.pop(pid)
             signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
             on_end(

@@ -17,6 +17,11 @@ _LOG: Final = "zygote.log"
 _MAX_LOG: Final = 1024 * 1024
 
 
+def program() -> list[str]:
+    """The command that is the zygote of this version, without its arguments."""
+    return [sys.executable, "-P", "-m", "proa.wasm.zygote"]
+
+
 def connect(state_dir: Path) -> socket.socket:
     """Connect to the zygote of a state directory, starting it if nobody listens.
 
@@ -76,8 +81,7 @@ def _launch(state_dir: Path, ready: int) -> subprocess.Popen[bytes]:
     """Run the program, which leaves itself behind in the background."""
     log = state_dir / _LOG
     oversized = log.exists() and log.stat().st_size > _MAX_LOG
-    command = [sys.executable, "-P", "-m", "proa.wasm.zygote"]
-    command += ["--state-dir", str(state_dir.absolute()), "--ready", str(ready)]
+    command = [*program(), "--state-dir", str(state_dir.absolute()), "--ready", str(ready)]
     with log.open("wb" if oversized else "ab") as output:
         return subprocess.Popen(
             command,

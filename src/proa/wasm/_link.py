@@ -92,7 +92,7 @@ class Link:
 
     async def greet(self) -> bool:
         """Ask to be served; return False when the zygote ends instead and another can be started."""
-        self.send(protocol.Hello(proa.__version__))
+        self.send(protocol.Hello(proa.__version__, program=_launch.program()))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 either: list[asyncio.Future[Any]] = [self._welcome, self.gone]

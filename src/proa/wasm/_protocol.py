@@ -23,10 +23,14 @@ class _Message(msgspec.Struct, tag=True):
 
 
 class Hello(_Message):
-    """The first message."""
+    """The first message.
+
+    `program` is what the zygote may become, with its sandboxes, if it is of another version.
+    """
 
     version: str
     protocol: int = PROTOCOL
+    program: list[str] = []
 
 
 class Compile(_Message):

@@ -7,6 +7,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,19 @@ class _Sandbox(msgspec.Struct):
     exit: SandboxExit | None = None
     discarded: bool = False
     is_worker: bool = False
+
+
+class Legacy(msgspec.Struct):
+    """What one program of the zygote leaves to the next: descriptors are the process's own, and stay open.
+
+    It is written by one release and read by another: fields may be added, with defaults.
+    """
+
+    listener: int
+    idle_seconds: float
+    sandboxes: list[_Sandbox]
+    reports: dict[str, int]
+    """The pipes that the reports of running sandboxes come through, by their ids."""
 
 
 class Service:
@@ -77,6 +91,23 @@ class Service:
                 self._discard(sandbox_id)
             case protocol.Forget(seq, sandbox_id):
                 self._forget(seq, sandbox_id)
+
+    def bequeath(self, listener: int, idle_seconds: float) -> Legacy:
+        """Say what the next program of this process has to know."""
+        reports = {sandbox.id: self._children.report(sandbox.pid) for sandbox in self._sandboxes.values()}
+        return Legacy(
+            listener=listener,
+            idle_seconds=idle_seconds,
+            sandboxes=[*self._sandboxes.values()],
+            reports={id_: report for id_, report in reports.items() if report is not None},
+        )
+
+    def inherit(self, legacy: Legacy) -> None:
+        """Go on where the program before this one stopped."""
+        for sandbox in legacy.sandboxes:
+            self._sandboxes[sandbox.id] = sandbox
+            if (report := legacy.reports.get(sandbox.id)) is not None:
+                self._children.adopt(sandbox.pid, report, partial(self._ended, sandbox.id))
 
     def part(self) -> None:
         """The client has gone: end what must not outlive it."""

@@ -5,6 +5,9 @@ output and their exits, and serves one client at a time over a Unix socket. It i
 anything else that is large, and has loaded the engine but started none of its threads, so that a fork is
 quick, safe, and shares nearly all of its memory.
 
+A client of another version has it become the program of that version, in the same process: its sandboxes
+stay its children and notice nothing.
+
 It stays as long as there is a client, a sandbox, or an exit that nobody has asked to forget.
 """
 
@@ -30,7 +33,7 @@ from proa.wasm import _protocol as protocol
 from proa.wasm._children import Children
 from proa.wasm._connection import Connection, socket_path
 from proa.wasm._engine import Runtime
-from proa.wasm._service import Service
+from proa.wasm._service import Legacy, Service
 
 _IDLE_SECONDS: Final = 10.0
 _FREE_BYTES: Final = 64 * 1024
@@ -40,7 +43,8 @@ _FREE_BYTES: Final = 64 * 1024
 class Zygote:
     """The loop: signals, children and the one client."""
 
-    def __init__(self, listener: socket.socket, idle_seconds: float) -> None:
+    def __init__(self, state_dir: Path, listener: socket.socket, idle_seconds: float) -> None:
+        self._state_dir = state_dir
         self._children = Children()
         self._service = Service(Runtime.create(), self._children, self._send)
         self._listener = listener
@@ -141,6 +145,9 @@ class Zygote:
 
     def _greet(self, hello: protocol.Hello) -> None:
         same = (hello.version, hello.protocol) == (proa.__version__, protocol.PROTOCOL)
+        if not same and hello.program and len(self._service):
+            self._become(hello.program)
+            return
         if not same and not len(self._service):
             self._send(protocol.Refused("another version", leaving=True))
             self._stop()
@@ -152,6 +159,31 @@ class Zygote:
             self._greeted = True
             self._service.introduce()
             self._send(protocol.Welcome(proa.__version__))
+
+    def _become(self, program: list[str]) -> None:
+        """Go on as another program in this process: the sandboxes stay its children, and notice nothing."""
+        self._send(protocol.Refused("it becomes your version", leaving=True))
+        self._drop()
+        legacy = self._service.bequeath(self._listener.fileno(), self._idle_seconds)
+        kept = [legacy.listener, *legacy.reports.values()]
+        kept += [descriptor for sandbox in legacy.sandboxes for descriptor in sandbox.output]
+        kept.append(os.memfd_create("legacy"))
+        os.write(kept[-1], msgspec.json.encode(legacy))
+        for descriptor in kept:
+            os.set_inheritable(descriptor, True)
+        resume = ["--state-dir", str(self._state_dir), "--resume", str(kept[-1])]
+        try:
+            os.execv(program[0], [*program, *resume])  # noqa: S606 - the client is of the same user
+        except OSError as error:
+            _process.log(f"cannot become {program[0]}: {error.strerror}")
+        for descriptor in kept:
+            os.set_inheritable(descriptor, False)
+        os.close(kept[-1])
+
+    def inherit(self, legacy: Legacy) -> None:
+        """Go on where the program before this one stopped, with what has happened meanwhile."""
+        self._service.inherit(legacy)
+        self._children.reap()
 
     def _send(self, message: protocol.Reply, descriptors: Sequence[int] = ()) -> None:
         if not self._client:
@@ -198,6 +230,22 @@ def _listen(directory: int) -> socket.socket:
     return listener
 
 
+def _read_legacy(descriptor: int) -> Legacy:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with open(descriptor, "rb") as file:
+        legacy = msgspec.json.decode(file.read(), type=Legacy)
+    kept = [legacy.listener, *legacy.reports.values()]
+    for inherited in kept + [one for sandbox in legacy.sandboxes for one in sandbox.output]:
+        os.set_inheritable(inherited, False)
+    return legacy
+
+
+def _take_over(legacy: Legacy) -> socket.socket:
+    listener = socket.socket(fileno=legacy.listener)
+    listener.setblocking(False)
+    return listener
+
+
 def _use_up_free_blocks() -> None:
     """Leave no free blocks between those in use: children would write into pages that they share otherwise.
 
@@ -215,9 +263,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m proa.wasm.zygote", description="Started by Proa itself.")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--idle-seconds", type=float, default=_IDLE_SECONDS, help="when to end by itself")
-    parser.add_argument("--ready", type=int, required=True, help="descriptor to write to when ready")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--ready", type=int, help="descriptor to write to when ready")
+    how.add_argument("--resume", type=int, help="descriptor of what the program before in this process left")
     arguments = parser.parse_args()
-    if os.fork():
+    legacy = None if arguments.resume is None else _read_legacy(arguments.resume)
+    if legacy is None and os.fork():
         os._exit(0)
     os.umask(0o077)
     os.chdir("/")
@@ -226,13 +277,16 @@ def main() -> None:
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     directory = os.open(arguments.state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    listener = _listen(directory)
-    zygote = Zygote(listener, arguments.idle_seconds)
+    listener = _listen(directory) if legacy is None else _take_over(legacy)
+    zygote = Zygote(arguments.state_dir, listener, legacy.idle_seconds if legacy else arguments.idle_seconds)
     gc.collect()
     _use_up_free_blocks()
     gc.freeze()
-    os.write(arguments.ready, b"ready")
-    os.close(arguments.ready)
+    if legacy is None:
+        os.write(arguments.ready, b"ready")
+        os.close(arguments.ready)
+    else:
+        zygote.inherit(legacy)
     try:
         zygote.run()
     finally:

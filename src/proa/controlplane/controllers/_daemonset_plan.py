@@ -238,9 +238,9 @@ def status(
         current_number_scheduled=sum(bool(place.active) for place in wanted),
         number_misscheduled=sum(bool(place.active) for place in where if not place.runs),
         number_ready=ready,
-        number_available=available or None,
-        number_unavailable=len(wanted) - available or None,
-        updated_number_scheduled=sum(bool(place.new) for place in wanted) or None,
+        number_available=available,
+        number_unavailable=len(wanted) - available,
+        updated_number_scheduled=sum(bool(place.new) for place in wanted),
         collision_count=daemon_set.status.collision_count,
         conditions=daemon_set.status.conditions,
     )

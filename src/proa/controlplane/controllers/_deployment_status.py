@@ -34,11 +34,11 @@ def counted(deployment: Deployment, sets: Sets) -> DeploymentStatus:
     available = sum(one.status.available_replicas or 0 for one in sets.all)
     return DeploymentStatus(
         observed_generation=deployment.metadata.generation,
-        replicas=sum(one.status.replicas for one in sets.all) or None,
-        updated_replicas=(sets.new.status.replicas if sets.new else 0) or None,
-        ready_replicas=sum(one.status.ready_replicas or 0 for one in sets.all) or None,
-        available_replicas=available or None,
-        unavailable_replicas=max(0, sum(one.spec.replicas or 0 for one in sets.all) - available) or None,
+        replicas=sum(one.status.replicas for one in sets.all),
+        updated_replicas=(sets.new.status.replicas if sets.new else 0),
+        ready_replicas=sum(one.status.ready_replicas or 0 for one in sets.all),
+        available_replicas=available,
+        unavailable_replicas=max(0, sum(one.spec.replicas or 0 for one in sets.all) - available),
         terminating_replicas=sum(one.status.terminating_replicas or 0 for one in sets.all),
         collision_count=deployment.status.collision_count,
     )

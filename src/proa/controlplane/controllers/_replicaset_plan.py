@@ -90,9 +90,9 @@ def status(
                 later.append((since - now).total_seconds())
     result = ReplicaSetStatus(
         replicas=active,
-        fully_labeled_replicas=labelled or None,
-        ready_replicas=ready or None,
-        available_replicas=available or None,
+        fully_labeled_replicas=labelled,
+        ready_replicas=ready,
+        available_replicas=available,
         terminating_replicas=terminating,
         observed_generation=replica_set.metadata.generation,
         conditions=_conditions(replica_set, active, now, failure),

@@ -108,4 +108,4 @@ def resize(limits: Limits, parts: Sequence[Part]) -> Sizes:
         left -= step
     if ordered:
         sizes[ordered[0].name] = max(0, sizes[ordered[0].name] + left)
-    return {part.name: sizes[part.name] for part in active if sizes[part.name] != part.size}
+    return sizes  # all: that a set is as it should be for this number of replicas is noted in it, too

@@ -172,10 +172,10 @@ def status(
     result = StatefulSetStatus(
         observed_generation=stateful_set.metadata.generation,
         replicas=len(there),
-        ready_replicas=sum(pod.status.phase == "Running" and is_ready(pod) for pod in there) or None,
+        ready_replicas=sum(pod.status.phase == "Running" and is_ready(pod) for pod in there),
         available_replicas=sum(map(view.is_healthy, view.pods)),
-        current_replicas=sum(revision_of(pod) == current for pod in staying) or None,
-        updated_replicas=sum(revision_of(pod) == update for pod in staying) or None,
+        current_replicas=sum(revision_of(pod) == current for pod in staying),
+        updated_replicas=sum(revision_of(pod) == update for pod in staying),
         current_revision=current,
         update_revision=update,
         collision_count=stateful_set.status.collision_count,

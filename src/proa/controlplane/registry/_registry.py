@@ -7,27 +7,23 @@ the numbering.
 
 from __future__ import annotations
 
-import random
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document, encode
 from proa.controlplane.apply import Fields
-from proa.controlplane.schema import NonconformingError
 from proa.controlplane.storage import Key, Store, Stored
 
-from . import _metadata
 from ._deletion import check_preconditions, is_released, mark_deleted, timestamp
 from ._names import generated
+from ._objects import check, conform, counts, new_object, settle_identity, settle_main, without_unchanged
 from ._options import DeleteOptions, Options
-from ._outcome import MistypedError, Outcome, check_name, stored_form, undecodable
+from ._outcome import Outcome, check_name, stored_form
 from ._ownership import apply_to, own_applied, own_created, own_updated
 from ._parts import settle_part
 from ._resource import Resource
 from ._review import Admission, Review
-from .validation._objects import problems_of
 
 Change = Callable[[Document], Any]
 """From an object to what it shall be; must not change what it is given."""
@@ -66,27 +62,6 @@ class Registry:
             raise errors.not_found(resource.qualified, name)
         return stored
 
-    def conform(self, resource: Resource, document: Any, options: Options) -> tuple[Document, list[str]]:
-        """A document as its type has it, and warnings about fields that it has not.
-
-        Raises:
-            StatusError: 400, a value has the wrong type, or a field is unknown and the client wants to know.
-        """
-        try:
-            conforming = resource.conformer(document)
-        except NonconformingError:
-            mistyped = resource.problems(document).mistyped
-            why = mistyped[0] if mistyped else "it does not have the type's form"
-            raise MistypedError(undecodable(resource, why)) from None
-        conforming.pop("kind", None)
-        conforming.pop("apiVersion", None)
-        if not resource.conformer.dropped or options.field_validation == "Ignore":
-            return conforming, []
-        unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown]
-        if unknown and options.field_validation == "Strict":
-            raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
-        return conforming, unknown
-
     async def create(
         self,
         resource: Resource,
@@ -102,7 +77,7 @@ class Registry:
                 name is taken;
                 422 it is invalid.
         """
-        new, warnings = self._new_object(resource, namespace, document, options)
+        new, warnings = new_object(resource, namespace, document, options)
         metadata = new["metadata"]
         if own is None:
             own_created(resource, new, options, metadata["creationTimestamp"])
@@ -124,7 +99,7 @@ class Registry:
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
         await self._admission.mutate(review)
         new = self._admitted(review)
-        self._check(resource, new, None)
+        check(resource, new, None)
         await self._admission.convert(review)
         await self._admission.validate(review)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
@@ -134,42 +109,13 @@ class Registry:
         stored = await self.store.put(key, new)
         return Outcome(stored.tail, stored.uid, created=True, warnings=warnings)
 
-    def _new_object(
-        self, resource: Resource, namespace: str, document: Document, options: Options
-    ) -> tuple[Document, list[str]]:
-        if resource.has_status and not resource.strategy.keeps_status:
-            document.pop("status", None)
-        new, warnings = self.conform(resource, document, options)
-        metadata = new["metadata"]
-        if metadata.get("resourceVersion"):
-            raise errors.bad_request("resourceVersion should not be set on objects to be created")
-        if resource.namespaced:
-            if metadata.setdefault("namespace", namespace) != namespace:
-                raise errors.bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request"
-                )
-        else:
-            metadata.pop("namespace", None)
-        for name in (
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "selfLink",
-            "generation",
-        ):
-            metadata.pop(name, None)
-        metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))
-        metadata["creationTimestamp"] = timestamp()
-        if resource.strategy.generation:
-            metadata["generation"] = 1
-        return new, warnings
-
     def _admitted(self, review: Review) -> Document:
         """The object after admission has changed it."""
         assert review.new is not None
         if not review.conform:
             return review.new
         if review.resource.conversion is None:
-            changed, _ = self.conform(review.resource, review.new, _IGNORING)
+            changed, _ = conform(review.resource, review.new, _IGNORING)
         else:
             changed = review.resource.stored_conformer(review.new)
         for name in _SYSTEM:
@@ -177,11 +123,6 @@ class Registry:
                 changed["metadata"][name] = review.new["metadata"][name]
         review.new = changed
         return changed
-
-    def _check(self, resource: Resource, new: Document, old: Document | None, subresource: str = "") -> None:
-        causes = problems_of(resource, new, old, subresource)
-        if causes:
-            raise errors.invalid(resource.qualified_kind, new["metadata"].get("name", ""), causes)
 
     async def update(
         self,
@@ -282,11 +223,11 @@ class Registry:
         key = current.key
         whole = not subresource
         if subresource == "status":
-            changed = _without_unchanged(changed, old)
-        new, warnings = self.conform(resource, changed, options)
-        self._settle_identity(resource, new, old, key)
+            changed = without_unchanged(changed, old)
+        new, warnings = conform(resource, changed, options)
+        settle_identity(resource, new, old, key)
         if whole:
-            self._settle_main(resource, new, old)
+            settle_main(resource, new, old)
         else:
             new = settle_part(subresource, resource, new, old)
         own(new, old)
@@ -294,8 +235,8 @@ class Registry:
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
         await self._admission.mutate(review)
         new = self._admitted(review)
-        self._check(resource, new, old, subresource)
-        if resource.strategy.generation and whole and _counts(resource, new, old):
+        check(resource, new, old, subresource)
+        if resource.strategy.generation and whole and counts(resource, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         await self._admission.convert(review)
         await self._admission.validate(review)
@@ -319,32 +260,6 @@ class Registry:
             raise errors.conflict(resource.qualified, name, "it is not there, so it does not have that uid")
         document.setdefault("metadata", {}).pop("resourceVersion", None)
         return await self.create(resource, namespace, document, options)
-
-    def _settle_identity(self, resource: Resource, new: Document, old: Document, key: Key) -> None:
-        metadata = new["metadata"]
-        check_name(metadata.setdefault("name", key.name), key.name)
-        if resource.namespaced and metadata.setdefault("namespace", key.namespace) != key.namespace:
-            raise errors.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        version = metadata.get("resourceVersion", "")
-        if version in {"", "0"} and not resource.strategy.unconditional:
-            cause = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise errors.invalid(resource.qualified, key.name, [cause])
-        if version not in {"", "0", old["metadata"]["resourceVersion"]}:
-            raise errors.conflict(resource.qualified, key.name)
-        if metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
-            why = f"the object's uid is {old['metadata']['uid']}, not {metadata['uid']}"
-            raise errors.conflict(resource.qualified, key.name, why)
-        _metadata.keep_system_fields(metadata, old["metadata"])
-        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
-
-    def _settle_main(self, resource: Resource, new: Document, old: Document) -> None:
-        if resource.has_status:
-            new.pop("status", None)
-            if "status" in old:
-                new["status"] = old["status"]
-        resource.strategy.prepare_update(new, old)
 
     async def _write(
         self, key: Key, new: Document, old: Document, current: Stored, options: Options, warnings: list[str]
@@ -408,25 +323,7 @@ class Registry:
         """
         current = self.latest(resource, "", name)
         old = current.document()
-        new, warnings = self.conform(resource, change(old), options)
-        self._settle_identity(resource, new, old, current.key)
+        new, warnings = conform(resource, change(old), options)
+        settle_identity(resource, new, old, current.key)
         finished = {**old, "spec": new["spec"]}
         return await self._write(current.key, finished, old, current, options, warnings)
-
-
-def _without_unchanged(changed: Document, old: Document) -> Document:
-    """An object whose status is to change, without what a change of the status leaves alone anyway."""
-    return {
-        name: value
-        for name, value in changed.items()
-        if name in {"metadata", "status"} or value is not old.get(name)
-    }
-
-
-def _counts(resource: Resource, new: Document, old: Document) -> bool:
-    ignored = {"metadata", "kind", "apiVersion", *(["status"] if resource.has_status else ())}
-    if any(new.get(name) != old.get(name) for name in {*new, *old} - ignored):
-        return True
-    if not resource.strategy.annotations_count:
-        return False
-    return bool(new["metadata"].get("annotations") != old["metadata"].get("annotations"))

@@ -228,7 +228,19 @@ _CLUSTER_BINDINGS: dict[str, tuple[str, ...]] = {
     "system:node": (),
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
 }
+NETWORK = "proa:network"
+_OWN_ROLES: dict[str, list[Entry]] = {
+    NETWORK: [
+        ("list watch", "-", "secrets services"),
+        ("list watch", "discovery.k8s.io", "endpointslices"),
+        ("list watch", "networking.k8s.io", "ingresses"),
+        ("update", "networking.k8s.io", "ingresses/status"),
+        ("create patch update", "- events.k8s.io", "events"),
+    ],
+}
+"""What parts have for which Kubernetes has no role: its Ingress controllers bring their own, too."""
 _OWN_BINDINGS: dict[str, tuple[str, str]] = {
+    NETWORK: (NETWORK, f"User {NETWORK}"),
     "proa:node-bootstrapper": ("system:node-bootstrapper", "Group system:bootstrappers"),
     "proa:approve-node-client": (
         "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
@@ -315,7 +327,7 @@ def _role_of(binding: str) -> str:
 
 
 def _cluster_roles() -> Iterator[Document]:
-    for name, entries in _CLUSTER_ROLES.items():
+    for name, entries in (*_CLUSTER_ROLES.items(), *_OWN_ROLES.items()):
         yield _cluster_role(name, entries)
     for name, entries in CONTROLLER_ROLES.items():
         yield _cluster_role(f"system:controller:{name}", entries)

@@ -15,6 +15,7 @@ from proa.controlplane._errors import (
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Registry
 from proa.controlplane.registry._deletion import timestamp
+from proa.controlplane.registry._objects import conform
 from proa.controlplane.registry._ownership import own_created
 from proa.controlplane.security import Attributes, Authenticator, Authoriser, User, node_of
 
@@ -47,7 +48,7 @@ class ReviewService:
         document = _bodies.parse_object(data, _bodies.content_type(call.request), call.resource.kind)
         check_kind(call.resource, document)
         options = write_options(call, "CreateOptions")
-        conforming = self._registry.conform(call.resource, document, options)[0]
+        conforming = conform(call.resource, document, options)[0]
         own_created(call.resource, conforming, options, timestamp())
         return conforming
 

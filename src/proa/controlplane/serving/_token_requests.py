@@ -24,6 +24,7 @@ from proa.controlplane._errors import (
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Options, Registry, Resource
 from proa.controlplane.registry._deletion import timestamp
+from proa.controlplane.registry._objects import conform
 from proa.controlplane.security import TokenIssuer, node_of
 from proa.controlplane.security._tokens import ISSUER
 from proa.controlplane.storage import Key
@@ -86,7 +87,7 @@ class TokenRequestService:
         document = _bodies.parse_object(data, _bodies.content_type(call.request), "TokenRequest")
         if document.get("kind", "TokenRequest") != "TokenRequest":
             raise bad_request("the body must be a TokenRequest")
-        document = self._registry.conform(_REQUESTS, document, Options())[0]
+        document = conform(_REQUESTS, document, Options())[0]
         document["spec"].setdefault("expirationSeconds", USUAL_LIFETIME)
         return document
 

@@ -292,6 +292,8 @@ class WatchService:
         )
         response.enable_chunked_encoding()
         await response.prepare(request)
+        if request.transport is not None:  # by default half a megabyte may wait, encrypted for each client
+            request.transport.set_write_buffer_limits(WRITE_BYTES)
         for index in range(0, len(first), EVENTS_PER_WRITE):
             await response.write(b"".join(first[index : index + EVENTS_PER_WRITE]))
         ending = asyncio.get_running_loop().call_later(timeout, watcher.end)

@@ -1,12 +1,13 @@
 // Being let in: by the code after `#login=`, which no server ever logs, or by a token of the API.
 
+import { ask, forget, keep } from "./asking.js";
 import { h } from "./parts.js";
 
 async function enter(shown) {
-  const answer = await fetch("session", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(shown),
-  });
-  return answer.ok ? null : (await answer.text()) || `The page answers ${answer.status}.`;
+  const answer = await ask("session", { method: "POST", body: JSON.stringify(shown) });
+  if (!answer.ok) return (await answer.text()) || `The page answers ${answer.status}.`;
+  keep((await answer.json()).key);
+  return null;
 }
 
 /** Use up the code in the address, if there is one, and return why it let nobody in, if it did not. */
@@ -18,7 +19,7 @@ export async function enterByLink() {
 }
 
 export function leave() {
-  return fetch("session", { method: "DELETE", headers: { "Content-Type": "application/json" } });
+  return ask("session", { method: "DELETE" }).finally(forget);
 }
 
 export function loginForm(main, problem, entered) {

@@ -1,5 +1,6 @@
 // The page: what needs somebody first, then nodes, workloads, pods and events. One address for each pod.
 
+import { ask } from "./asking.js";
 import { enterByLink, leave, loginForm } from "./login.js";
 import { changed, close, complete, open, row, rows, since, status } from "./model.js";
 import { chart, cpu, duration, h, memory, plural, show } from "./parts.js";
@@ -32,10 +33,21 @@ function troubles() {
   for (const node of rows("nodes").filter(each => each.level === "bad")) {
     found.push({ key: node.key, level: "bad", title: `Node ${node.name}`, why: node.why, since: age(node.since) });
   }
+  found.push(...fullNodes());
   for (const each of rows("workloads").filter(item => item.level === "bad")) {
     found.push({ key: each.key, level: "bad", title: `${each.kind} ${each.name}`, where: here(each), why: each.why, since: age(each.since) });
   }
   return [...found, ...podTroubles()];
+}
+
+/** Nodes that had next to nothing left for a minute. */
+function fullNodes() {
+  const histories = row("usage", "")?.nodes ?? {};
+  return rows("nodes").flatMap(node => [["cpu", "Its processors are all in use."], ["memory", "Its memory is all in use."]].flatMap(([what, why]) => {
+    const last = histories[`nodes/${node.name}`]?.[what].slice(-4) ?? [];
+    const full = node[what] && last.length === 4 && last.every(value => value !== null && value > 0.95 * node[what]);
+    return full ? [{ key: `${node.key}/${what}`, level: "busy", title: `Node ${node.name}`, why, since: "" }] : [];
+  }));
 }
 
 /** Pods of one owner that have the same trouble are one trouble. */
@@ -205,7 +217,7 @@ function overview() {
 function route() {
   end();
   end = () => {};
-  const parts = location.hash.split("/").map(decodeURIComponent);
+  const parts = location.hash.split("/").map(part => { try { return decodeURIComponent(part); } catch { return ""; } });
   if (parts[1] === "pods" && parts.length === 4) {
     const page = podPage(main, parts[2], parts[3]);
     [update, end] = [page.update, page.end];
@@ -218,7 +230,8 @@ function route() {
 function header() {
   const live = document.getElementById("live");
   const cluster = row("cluster", "");
-  live.textContent = status.live ? "live" : cluster ? "connection lost: what you see is old" : "connecting…";
+  const asking = document.getElementById("token") !== null;
+  live.textContent = asking ? "" : status.live ? "live" : cluster ? "connection lost: what you see is old" : "connecting…";
   live.className = status.live ? "on" : cluster ? "off" : "quiet";
   document.getElementById("leave").hidden = !cluster;
   if (cluster) document.getElementById("server").textContent = cluster.user === "you" ? cluster.server : `${cluster.server} as ${cluster.user}`;
@@ -242,6 +255,6 @@ addEventListener("hashchange", () => { if (location.hash.startsWith("#login=")) 
 changed(() => { header(); if (document.getElementById("token") === null) update(); });
 
 const problem = await enterByLink().catch(error => error.message);
-const known = await fetch("usage");
+const known = await ask("usage");
 if (known.status === 401) signIn(problem);
 else begin();

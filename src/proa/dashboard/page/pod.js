@@ -1,5 +1,6 @@
 // One pod: where it is in its life, its containers, what it used, what happened to it, what it says.
 
+import { ask, pieces } from "./asking.js";
 import { row, rows, since } from "./model.js";
 import { chart, cpu, duration, h, memory, show } from "./parts.js";
 import { eventItems, eventTable } from "./tables.js";
@@ -54,14 +55,11 @@ function follow(pane, said, namespace, pod, container, previous) {
   const atEnd = () => pane.scrollHeight - pane.scrollTop - pane.clientHeight < 40;
   (async () => {
     said.textContent = "";
-    const answer = await fetch(`logs?${query}`, { signal: stop.signal });
+    const answer = await ask(`logs?${query}`, { signal: stop.signal });
     if (!answer.ok) { said.textContent = await answer.text(); return; }
     said.textContent = previous ? "" : "following";
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let length = 0;
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
+    for await (const value of pieces(answer)) {
       const stick = atEnd();
       pane.append(value);
       length += value.length;
@@ -107,7 +105,7 @@ export function podPage(main, namespace, name) {
     const usage = row("usage", "");
     if (!usage || usage.at === usageAt) return;
     usageAt = usage.at;
-    const answer = await fetch(`usage?${new URLSearchParams({ of: `pods/${namespace}/${name}` })}`);
+    const answer = await ask(`usage?${new URLSearchParams({ of: `pods/${namespace}/${name}` })}`);
     if (!answer.ok) return;
     const history = await answer.json();
     const last = values => values.findLast(value => value !== null) ?? null;

@@ -72,6 +72,7 @@ def page_steps(data: bytes, type_: type[K], report: Report | None = None) -> Ite
         else:
             yield _page(found.items, found.metadata)
             return
+    yield None  # putting together the answer may have taken long already
     yield from _item_by_item(data, type_, report)
 
 

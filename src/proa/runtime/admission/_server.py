@@ -13,8 +13,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from proa.app import ProaError, http, logs
-from proa.kube import AlreadyExistsError, Api, Client, KubeError, Merge
-from proa.kube.models import Resource
+from proa.kube import Api, Client, KubeError, Merge
 from proa.kube.models.admissionregistration_v1 import (
     MutatingWebhookConfiguration,
     ServiceReference,
@@ -216,12 +215,13 @@ class WebhookServer:
             await crds.patch(crd, Merge(_configuration.conversion(client_config(f"/convert/{crd}"))))
 
 
-async def _put(api: Api[Any], obj: Resource) -> None:
-    """Create an object, or replace the one there is."""
-    try:
-        await api.create(obj)
-    except AlreadyExistsError:
-        await api.replace(obj)
+async def _put(api: Api[Any], obj: Any) -> None:
+    """Create a configuration, or give the one there is the same webhooks."""
+
+    def same(found: Any) -> None:
+        found.webhooks = obj.webhooks
+
+    await api.entry(obj.metadata.name).or_create(lambda: obj).modify(same).commit()
 
 
 def _answering(answer: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proa.kube import AlreadyExistsError, Api, Client, ConflictError
+from proa.kube import AlreadyExistsError, Api, Client, ConflictError, DecodeError
 from proa.kube.models.core_v1 import Secret
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.runtime.admission._certificates import Certificate
@@ -35,11 +35,15 @@ class SharedCertificate:
         self._name = name
 
     async def read(self) -> Held | None:
-        """Return what is there, if it is."""
+        """Return what is there, if it is; raises DecodeError where that is no certificate."""
         secret = await self._secrets.get_opt(self._name)
         if secret is None or not (secret.data.get(CERTIFICATE) and secret.data.get(KEY)):
             return None
-        certificate = Certificate.of(secret.data[CERTIFICATE], secret.data[KEY])
+        try:
+            certificate = Certificate.of(secret.data[CERTIFICATE], secret.data[KEY])
+        except ValueError as error:
+            message = f"the Secret {self._name} holds no certificate, delete it to have one made: {error}"
+            raise DecodeError(message) from error
         return Held(certificate, secret.data.get(PREVIOUS, b""), secret.metadata.resource_version)
 
     async def offer(self, fresh: Certificate, before: Held | None) -> Held:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from proa.app import logs
+from proa.app import garbage, logs
 from proa.runtime.testing._server import MemoryServer
 from proa.runtime.testing._simulation import Scenario, SimulationError, simulate
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.disable(logging.CRITICAL)
     else:
         logs.configure(level="debug")
+    garbage.tune()
     began = time.monotonic()
     try:
         for seed in seeds:

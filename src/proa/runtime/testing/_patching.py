@@ -1,4 +1,4 @@
-"""Merge patches (RFC 7386) and JSON patches (RFC 6902) on plain documents. Pure."""
+"""Merge patches (RFC 7386), JSON patches (RFC 6902) and strategic merge patches on plain documents. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +22,43 @@ def merge(document: Any, patch: Any) -> Any:
         else:
             merged[key] = merge(merged.get(key), value)
     return merged
+
+
+KEYS = {"conditions": "type", "ownerReferences": "uid", "tolerations": "key", "addresses": "type"}
+"""What objects in lists merge by, where that is not `name`: without schemas this is all that is known."""
+
+
+def strategic(document: Any, patch: Any, field: str = "") -> Any:
+    """Return the document with a strategic merge patch applied; lists merge by well-known keys only."""
+    if isinstance(patch, Mapping):
+        merged = dict(document) if isinstance(document, Mapping) else {}
+        for key, value in patch.items():
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = strategic(merged.get(key), value, key)
+        return merged
+    if not isinstance(patch, list):
+        return patch
+    kept = list(document or [])
+    if not all(isinstance(item, Mapping) for item in patch):
+        return [*kept, *(item for item in patch if item not in kept)]
+    by = KEYS.get(field, "name")
+    for item in patch:
+        _merge_item(kept, item, by, field)
+    return kept
+
+
+def _merge_item(kept: list[Any], item: Mapping[str, Any], by: str, field: str) -> None:
+    found = next((place for place, one in enumerate(kept) if one.get(by) == item.get(by)), None)
+    wanted = {key: value for key, value in item.items() if key != "$patch"}
+    if item.get("$patch") == "delete":
+        if found is not None:
+            del kept[found]
+    elif found is None:
+        kept.append(wanted)
+    else:
+        kept[found] = strategic(kept[found], wanted, field)
 
 
 def json_patch(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:

@@ -15,10 +15,14 @@ from proa.kube.core.response import Response
 from proa.kube.core.retrying import Retry
 from proa.kube.transport import Socket
 from proa.runtime.testing._faults import Faults
-from proa.runtime.testing._patching import PatchError, json_patch, merge
+from proa.runtime.testing._patching import PatchError, json_patch, merge, strategic
 from proa.runtime.testing._storage import Change, Document, Key, Refusal, Storage
 
-PATCHES = {"application/merge-patch+json": merge, "application/json-patch+json": json_patch}
+PATCHES = {
+    "application/merge-patch+json": merge,
+    "application/json-patch+json": json_patch,
+    "application/strategic-merge-patch+json": strategic,
+}
 FAILURES = ((500, "InternalError"), (503, "ServiceUnavailable"), (429, "TooManyRequests"))
 
 _encode = msgspec.json.Encoder().encode
@@ -35,9 +39,9 @@ class MemoryServer:
             await Api(client, ConfigMap, namespace="default").create(...)
 
     It has versions and conflicts, uids, generations, the status subresource, finalizers, preconditions,
-    label selectors, pages, merge and JSON patches, watches with bookmarks, initial events and 410. It has no
-    schemas, no defaults, no garbage collection, no server-side apply and no access control: kinds of any
-    name can be used.
+    label selectors, pages, merge and JSON patches, strategic ones as far as they need no schema, the binding
+    of pods, watches with bookmarks, initial events and 410. It has no schemas, no defaults, no garbage
+    collection, no server-side apply and no access control: kinds of any name can be used.
 
     Args:
         faults: What goes wrong; nothing by default.
@@ -124,6 +128,8 @@ class MemoryServer:
 
     def _carry_out(self, request: Request) -> Document:
         key, subresource = _parse(request.path)
+        if subresource == "binding" and request.method == "POST":
+            return self._bind(key, _decode(request.body or b"{}"))
         if subresource not in {"", "status"}:
             raise Refusal(404, "NotFound", f"there is no subresource {subresource}")
         match request.method, bool(key.name):
@@ -163,6 +169,17 @@ class MemoryServer:
         return self.storage.create(
             key._replace(name=name), {field: value for field, value in document.items() if field != "status"}
         )
+
+    def _bind(self, key: Key, binding: Document) -> Document:
+        """Give a pod its node; one that has a node keeps it."""
+        uid = binding.get("metadata", {}).get("uid")
+
+        def bound(pod: Document) -> Document:
+            if pod["spec"].get("nodeName") or uid not in {None, pod["metadata"]["uid"]}:
+                raise Refusal(409, "Conflict", f'pod "{key.name}" is assigned to a node already')
+            return {**pod, "spec": {**pod["spec"], "nodeName": binding["target"]["name"]}}
+
+        return self.storage.update(key, bound, status=False)
 
     def _change(self, key: Key, request: Request, *, status: bool) -> Document:
         body = _decode(request.body or b"{}")

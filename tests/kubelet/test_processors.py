@@ -1,0 +1,94 @@
+"""Shares of processor time: by control groups where there are any, else by rank."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proa.kube.models import Quantity
+from proa.kube.models.core_v1 import ResourceRequirements
+from proa.kubelet._processors import Processors, quota, rank, weight
+
+Cluster = Any
+
+
+def resources(request: str | None = None, limit: str | None = None) -> ResourceRequirements:
+    return ResourceRequirements(
+        requests={"cpu": Quantity(request)} if request else {},
+        limits={"cpu": Quantity(limit)} if limit else {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(None, 5), (4.0, 0), (1.0, 0), (0.5, 2), (0.1, 5), (0.001, 5)]
+)
+def test_ranks_follow_requests(asked: float | None, expected: int) -> None:
+    assert rank(asked) == expected
+
+
+def test_weights_and_quotas_are_kubernetes() -> None:
+    assert [weight(asked) for asked in (None, 0.1, 1.0, 256.0)] == [1, 4, 39, 10_000]
+    assert [quota(limit) for limit in (None, 0.5, 2.0, 0.0001)] == [
+        "max 100000", "50000 100000", "200000 100000", "1000 100000",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def sleeper() -> Any:
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def test_without_control_groups_a_guest_gets_a_rank(sleeper: int, tmp_path: Path) -> None:
+    processors = Processors.find(tmp_path, tmp_path / "none")
+    assert not processors.has_groups
+    processors.give("pod/main/0", sleeper, resources("100m"))
+    assert os.getpriority(os.PRIO_PROCESS, sleeper) == 5
+    processors.forget("pod/main/0")
+
+
+def test_a_delegated_control_group_is_divided_and_guests_get_their_own(sleeper: int, tmp_path: Path) -> None:
+    # A directory in the place of the kernel's: files take what is written.
+    service = tmp_path / "proa.service"
+    for name in ("", "kubelet", "guests"):
+        (service / name).mkdir(exist_ok=True)
+        (service / name / "cgroup.procs").write_text(f"{os.getpid()}\n" if not name else "")
+    (service / "cgroup.controllers").write_text("cpu memory\n")
+    (tmp_path / "own").write_text("0::/proa.service/kubelet\n")
+    processors = Processors.find(tmp_path, tmp_path / "own")
+    assert processors.has_groups
+    assert (service / "kubelet" / "cgroup.procs").read_text() == str(os.getpid())
+    assert (service / "cgroup.subtree_control").read_text() == "+cpu"
+    processors.give("pod/main/0", sleeper, resources("500m", "1500m"))
+    group = service / "guests" / "pod_main_0"
+    assert (group / "cpu.max").read_text() == "150000 100000"
+    assert (group / "cpu.weight").read_text() == "20"
+    assert (group / "cgroup.procs").read_text() == str(sleeper)
+
+
+async def test_a_guest_that_asks_for_little_ranks_behind_one_that_asks_for_more(node: Cluster) -> None:
+    for name, request in (("little", "100m"), ("much", "1")):
+        await node.run("forever", "", name=name, resources=resources(request))
+        await node.until_phase("Running", name)
+    found = sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in guests(node.directory))
+    if (node.directory / "kubelet").exists() and found:
+        assert found == [0, 5] or set(found) == {0}, "with control groups, ranks stay as they are"
+
+
+def guests(directory: Path) -> list[int]:
+    """The sandbox processes of a kubelet: children of its zygote."""
+    parents: dict[int, int] = {}
+    zygotes = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            line = (entry / "cmdline").read_text()
+        except OSError:
+            continue
+        if str(directory) in line and "zygote" in line:
+            zygotes.add(int(entry.name))
+    return [pid for pid, parent in parents.items() if parent in zygotes]
