@@ -18,6 +18,7 @@ from proa.controlplane._quantities import is_quantity
 from ._constants import CONSTANTS, POINTERS, TIMES, short
 from ._defaults import RULES
 from ._definitions import definitions, zero_omitted
+from ._scalars import reader
 
 Convert = Callable[[Any], Any]
 _ABSENT = object()
@@ -188,6 +189,19 @@ def _scalar(schema: Document, name: str) -> Convert:
         if type(value) not in accepted:
             raise NonconformingError
         return value
+
+    found = reader(name, schema.get("format", ""))
+    return _read(accepted, found[0]) if found else convert
+
+
+def _read(accepted: frozenset[type], read: Convert) -> Convert:
+    def convert(value: Any) -> Any:
+        if type(value) not in accepted:
+            raise NonconformingError
+        try:
+            return read(value)
+        except ValueError:
+            raise NonconformingError from None
 
     return convert
 

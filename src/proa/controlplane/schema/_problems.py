@@ -11,6 +11,7 @@ from proa.controlplane._json import Document
 from proa.controlplane._quantities import is_quantity
 
 from ._definitions import definitions
+from ._scalars import reader
 
 
 @dataclass(slots=True)
@@ -35,8 +36,10 @@ def _walk(schema: Document, value: Any, path: str, found: Problems) -> None:
         schema = definitions()[name]
     if value is None:
         return
-    if not _fits(schema, name, value):
-        found.mistyped.append(f"{path or '<root>'}: expected {_expected(schema, name)}, not {_shown(value)}")
+    if not _fits(schema, name, value) or not _readable(schema, name, value):
+        found.mistyped.append(
+            f"{path or '<root>'}: expected {_expected(schema, name)}, not {_shown(schema, value)}"
+        )
     elif "properties" in schema:
         _walk_struct(schema["properties"], value, path, found)
     elif isinstance(schema.get("additionalProperties"), dict):
@@ -80,17 +83,31 @@ def _fits(schema: Document, name: str, value: Any) -> bool:
     return True
 
 
+def _readable(schema: Document, name: str, value: Any) -> bool:
+    found = reader(name, schema.get("format", ""))
+    if found is None:
+        return True
+    try:
+        found[0](value)
+    except ValueError:
+        return False
+    return True
+
+
 def _expected(schema: Document, name: str) -> str:
     if name.endswith(".IntOrString"):
         return "integer or string"
     if name.endswith(".Quantity"):
         return "a quantity such as 250m or 1Gi"
-    return str(schema.get("type", "object"))
+    found = reader(name, schema.get("format", ""))
+    return found[1] if found else str(schema.get("type", "object"))
 
 
 _NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
-def _shown(value: Any) -> str:
+def _shown(schema: Document, value: Any) -> str:
+    if schema.get("format") == "byte" and type(value) is str:
+        return "other text"
     name = _NAMES.get(type(value), type(value).__name__)
     return f'the {name} "{value[:64]}"' if type(value) is str else name
