@@ -16,6 +16,9 @@ from proa.kube.models.core_v1 import (
     EmptyDirVolumeSource,
     HostPathVolumeSource,
     LocalVolumeSource,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
     ObjectFieldSelector,
     ObjectReference,
     PersistentVolume,
@@ -32,6 +35,7 @@ from proa.kube.models.core_v1 import (
     ServiceAccountTokenProjection,
     Volume,
     VolumeMount,
+    VolumeNodeAffinity,
     VolumeProjection,
     VolumeResourceRequirements,
 )
@@ -158,6 +162,19 @@ async def test_a_claim_that_is_bound_to_a_directory_of_the_node_is_mounted(
                 access_modes=["ReadWriteOnce"],
                 capacity={"storage": one},
                 local=LocalVolumeSource(path=str(data)),
+                node_affinity=VolumeNodeAffinity(
+                    required=NodeSelector(
+                        node_selector_terms=[
+                            NodeSelectorTerm(
+                                match_expressions=[
+                                    NodeSelectorRequirement(
+                                        key="kubernetes.io/hostname", operator="In", values=["node-1"]
+                                    )
+                                ]
+                            )
+                        ]
+                    )
+                ),
                 claim_ref=ObjectReference(name="claim", namespace="default", uid=claim.metadata.uid),
             ),
         )

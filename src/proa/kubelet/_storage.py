@@ -76,7 +76,9 @@ def _of_containers(spec: PodSpec, directory: PodDirectory) -> Iterator[Limit]:
     if known and len(known) == len(given):
         total = sum(map(_bytes, known))
         message = f"Pod ephemeral local storage usage exceeds the total limit of containers {total}."
-        yield Limit((directory.path,), total, message)
+        # What the kubelet itself keeps of the pod beside these is none of the pod's usage.
+        places = [directory.volumes, *(directory.path / name for name in given)]
+        yield Limit(tuple(places), total, message)
 
 
 def _bytes(quantity: Quantity) -> int:
