@@ -184,8 +184,8 @@ def check(server: MemoryServer) -> None:
 
 
 CLUSTER = Scenario(program=cluster, step=step, check=check, steps=20)
-SEEDS = (*range(8), 46)
-"""A few for every day; the last one once found a rollout that stood still when it was resized."""
+SEEDS = (*range(8), 46, 302)
+"""A few for every day; the last ones found a rollout that stood still and a node given away twice."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)

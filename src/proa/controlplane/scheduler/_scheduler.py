@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from proa.app import logs
 from proa.controlplane.scheduler._cluster import Cluster
 from proa.controlplane.scheduler._preemption import Preemption, preempt
-from proa.controlplane.scheduler._queue import Change, SchedulingQueue
+from proa.controlplane.scheduler._queue import BACKOFF, Change, SchedulingQueue
 from proa.controlplane.scheduler._schedule import DEFAULT, Placement, Profile, Unschedulable, schedule
 from proa.controlplane.scheduler._volumes import SELECTED_NODE, Missing, Wanted, key, name_of, wanted
 from proa.controlplane.scheduler._writes import Writer
-from proa.kube import Api, Client
+from proa.kube import Api, Client, KubeError
 from proa.kube.models import Resource
 from proa.kube.models.core_v1 import Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod
 from proa.kube.models.policy_v1 import PodDisruptionBudget
@@ -258,12 +258,26 @@ class Scheduler:
             if claims:
                 await self._write.take_volumes(claims, node_name)
                 await self._await_volumes(pod, claims, node_name)
-            bound = await self._write.bind(pod, node_name)
+            bound = await self._bind(pod, node_name)
         finally:
             if not bound:
                 self._take_back(pod, claims)
         if bound:
             self._wake(Change.POD_PLACED)
+
+    async def _bind(self, pod: Pod, node_name: str) -> bool:
+        """Bind a pod; where the answer is lost, ask: giving room away again that is taken would be worse."""
+        try:
+            return await self._write.bind(pod, node_name)
+        except KubeError:
+            timer = BACKOFF.start()
+            while True:
+                with suppress(KubeError):
+                    if await self._write.is_bound(pod):
+                        return True
+                    break
+                await asyncio.sleep(timer.next())
+            raise
 
     def _claims(self, pod: Pod, node_name: str) -> list[Wanted]:
         """Return the claims that get volumes on the node, which from now on are kept for them."""

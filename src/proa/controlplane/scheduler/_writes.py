@@ -55,6 +55,15 @@ class Writer:
         self._recorder.event(pod, reason="Scheduled", message=message, action="Binding")
         return True
 
+    async def is_bound(self, pod: Pod) -> bool:
+        """Ask whether a pod has a node.
+
+        Raises:
+            KubeError: The server could not be asked.
+        """
+        found = await self._pods.get_opt(pod.metadata.name or "", namespace=pod.metadata.namespace)
+        return found is not None and found.metadata.uid == pod.metadata.uid and bool(found.spec.node_name)
+
     async def explain(self, pod: Pod, message: str, *, nominated: str | None = None) -> None:
         """Say why a pod has no node, as an Event and in its status, unless that is said already."""
         known = _condition(pod)
