@@ -58,10 +58,11 @@ async def _serving(file: Path, sink: Collected) -> AsyncIterator[str]:
         return web.FileResponse(file)
 
     async def upload(request: web.Request) -> web.Response:
-        await bulk.receive_request(request, sink)
+        async for chunk in request.content.iter_any():
+            await sink.write(chunk)
         return web.Response()
 
-    application = web.Application(middlewares=[bulk.closing])
+    application = web.Application()
     application.router.add_get("/", download)
     application.router.add_post("/", upload)
     async with http.listen(application) as server:

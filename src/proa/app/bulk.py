@@ -5,8 +5,8 @@ is large. Here the library does the headers, and then:
 
 - outwards, `proa.app.loop.Loop.sendfile` lets the kernel move a file into the connection; aiohttp's
   `FileResponse` uses it by itself, `FilePayload` is its like for a client's request;
-- inwards, `receive` takes a body from the connection's socket into the memory where it is wanted; servers use
-  `receive_request`, and the middleware `closing`.
+- inwards, `receive` takes the body of a client's response from the connection's socket into the memory where
+  it is wanted. A server would win nothing by the like (it was measured), and could not keep its connection.
 
 Where that is not possible (TLS, chunked bodies, another event loop), the same calls take the ordinary way.
 """
@@ -16,16 +16,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
 from proa.app.loop import TURN, Loop, socket_of
 from proa.app.threads import in_thread
 
-__all__ = ("FilePayload", "Sink", "closing", "receive", "receive_request")
+__all__ = ("FilePayload", "Sink", "receive")
 
-_TAKEN_OVER: Final = web.RequestKey("taken_over", bool)
 _WORTH_IT: Final = 4 * 1024 * 1024
 _PIECE: Final = 1024 * 1024
 
@@ -105,21 +104,19 @@ async def receive(
     size: int | None,
     sink: Sink,
     *,
-    taken_over: Callable[[], object] = lambda: None,
     progress: Callable[[int], None] | None = None,
     timeout: float | None = None,
 ) -> None:
-    """Move a body into a sink.
+    """Move the body of a client's response into a sink.
 
-    A body that ends early is no error here: look at what the sink has got.
+    A body that ends early is no error here: look at what the sink has got. aiohttp uses the connection for
+    nothing else, as it has not seen the body's end.
 
     Args:
         content: what the HTTP library has of the body.
         transport: the connection.
         size: the body's length in bytes; None: not known.
         sink: where it goes.
-        taken_over: called when the rest of the body goes past the HTTP library, which must use the connection
-            for nothing else then, whatever happens. A client's does not: to it the body has not ended.
         progress: told the bytes that came since the last call.
         timeout: seconds to wait for each piece.
 
@@ -135,7 +132,6 @@ async def receive(
             progress(len(chunk))
     if size is None or arrived >= size or content.at_eof() or transport is None:
         return
-    taken_over()
     loop = asyncio.get_running_loop()
     with socket_of(transport) as connection:
         while arrived < size:
@@ -148,35 +144,6 @@ async def receive(
             arrived += count
             if progress:
                 progress(count)
-
-
-async def receive_request(request: web.Request, sink: Sink) -> None:
-    """Move the body of a server's request into a sink; the application needs the middleware `closing`.
-
-    Raises:
-        OSError: the connection broke.
-    """
-
-    def taken_over() -> None:
-        request[_TAKEN_OVER] = True
-
-    try:
-        await receive(request.content, request.transport, request.content_length, sink, taken_over=taken_over)
-    finally:
-        if request.get(_TAKEN_OVER):
-            # Otherwise aiohttp waits for what it never sees before it closes the connection.
-            request.content.feed_eof()
-
-
-@web.middleware
-async def closing(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Middleware that closes connections after their answer when `receive_request` has taken them over."""
-    response = await handler(request)
-    if request.get(_TAKEN_OVER):
-        response.force_close()
-    return response
 
 
 async def _pieces(

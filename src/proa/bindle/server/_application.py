@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 import proa
-from proa.app import Health, Metrics, bulk, http, logs
+from proa.app import Health, Metrics, http, logs
 from proa.app.files import StorageError
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import (
@@ -50,7 +50,7 @@ def make_application(
 ) -> web.Application:
     """Return the application: Bindle's protocol under `/v1`, operations beside it."""
     api = web.Application(
-        middlewares=[_measuring(metrics), bulk.closing, _explaining, _admitting(authenticator)],
+        middlewares=[_measuring(metrics), _explaining, _admitting(authenticator)],
         client_max_size=INVOICE_LIMIT + 1,
     )
     Handlers(backend, trust, authenticator).add_to(api.router)

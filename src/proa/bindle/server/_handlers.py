@@ -11,7 +11,6 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
-from proa.app import bulk
 from proa.app.threads import in_thread
 from proa.bindle.auth import Authenticator
 from proa.bindle.errors import ParcelNotFoundError
@@ -174,7 +173,8 @@ class Handlers:
         if request.content_length is not None and offset + request.content_length != label.size:
             raise BadRequestError(f"the parcel has {label.size} bytes, not {offset + request.content_length}")
         async with self._backend.receiving(label, offset) as writer:
-            await bulk.receive_request(request, writer)
+            async for chunk in request.content.iter_any():
+                await writer.write(chunk)
             await writer.commit()
         return document(request, Message(message="parcel created"))
 
