@@ -85,8 +85,10 @@ class InvoiceIndex:
         """
         bindle = invoice.id
         version = Version.parse(bindle.version)
+        folded = bindle.name.casefold()
         row = (
             bindle.name,
+            folded,
             bindle.version,
             version.key,
             version.release if version.pre else None,
@@ -99,7 +101,7 @@ class InvoiceIndex:
             with self.writing() as database:
                 database.execute(
                     "INSERT OR IGNORE INTO names (name, folded) VALUES (?, ?)",
-                    (bindle.name, bindle.name.casefold()),
+                    (bindle.name, folded),
                 )
                 database.execute(PUT + REPLACE * replace, row)
         except StorageError as error:

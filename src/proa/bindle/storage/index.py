@@ -14,7 +14,7 @@ __all__ = ("LAYOUT", "MOST_RESULTS", "PUT", "REPLACE", "SCHEMA", "Found", "Query
 
 MOST_RESULTS: Final = 255
 _FEW: Final = 2_000
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 SCHEMA: Final = """
 CREATE TABLE names (
     id INTEGER PRIMARY KEY,
@@ -27,6 +27,7 @@ CREATE INDEX names_to_search ON names (name, folded, versions, current, id);
 CREATE TABLE invoices (
     id INTEGER PRIMARY KEY,
     name INTEGER NOT NULL REFERENCES names,
+    folded TEXT NOT NULL,
     version TEXT NOT NULL,
     key BLOB NOT NULL,
     release BLOB,
@@ -36,7 +37,7 @@ CREATE TABLE invoices (
     content BLOB NOT NULL
 ) STRICT;
 CREATE INDEX invoices_by_name ON invoices (name, key, version, release, yanked);
-CREATE INDEX invoices_by_key ON invoices (key, release, yanked, name, version);
+CREATE INDEX invoices_by_key ON invoices (key, release, yanked, folded, name, version);
 CREATE TRIGGER added AFTER INSERT ON invoices BEGIN
     UPDATE names SET versions = versions + 1, current = current + NOT new.yanked WHERE id = new.name;
 END;
@@ -48,8 +49,8 @@ CREATE TRIGGER removed AFTER DELETE ON invoices BEGIN
 END;
 """
 PUT: Final = """
-INSERT INTO invoices (name, version, key, release, yanked, place, stamp, content)
-VALUES ((SELECT id FROM names WHERE name = ?), ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO invoices (name, folded, version, key, release, yanked, place, stamp, content)
+VALUES ((SELECT id FROM names WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?)
 """
 REPLACE: Final = """
 ON CONFLICT (place) DO UPDATE SET yanked = excluded.yanked, stamp = excluded.stamp, content = excluded.content
@@ -118,8 +119,13 @@ class Selection:
 
     def count(self) -> tuple[str, tuple[object, ...]]:
         """Return how to count what is found."""
-        if self._ranged:
+        if self._ranged and self._query.strict:
             return f"SELECT count(*) {self._joined('key')}", (*self._keys, *self._words)
+        if self._ranged:
+            words = ["instr(folded, ?)" for _ in self._words]
+            where = _where(self._versions + words)
+            count = f"SELECT count(*) FROM invoices INDEXED BY invoices_by_key {where}"  # noqa: S608 - no values
+            return count, (*self._keys, *self._words)
         column = "versions" if self._query.yanked else "current"
         return f"SELECT sum({column}) FROM names {_where(self._names)}", self._words  # noqa: S608 - no values
 
