@@ -11,7 +11,8 @@
 - `customresources`: definitions and what they define; `cel`: the rules of both, in CEL.
 - `presentation`: discovery, tables, OpenAPI.
 - `scheduler`, `controllers`, `network`: clients of the API like any other, on `proa.runtime`.
-- `testing`: a server for tests.
+- `_housekeeping`: what acts beside requests (`_namespaces`, `_expiry`, `_certifier`, `_aggregation`, …).
+- `testing`: servers for tests, and the pytest fixture `kube_api` (`pytest_plugin`).
 """
 
 from typing import TYPE_CHECKING

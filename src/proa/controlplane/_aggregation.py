@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from proa.app import logs
 
 from ._errors import StatusError
+from ._housekeeping import Housekeeper
 from ._json import Document
 from .registry import Catalogue, Options, Registry
 from .selectors import from_document
@@ -22,41 +20,31 @@ _AGGREGATING = b'"aggregationRule"'
 _LABELLED = b'"labels"'
 
 
-class RoleAggregator:
+class RoleAggregator(Housekeeper):
     """Keeps aggregated cluster roles current. Use as an async context manager: it works within.
 
     https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles
     """
 
     def __init__(self, registry: Registry, catalogue: Catalogue) -> None:
+        super().__init__()
         self._registry = registry
         resource = catalogue.find(GROUP, "clusterroles")
         assert resource is not None
         self._resource = resource
         self._changed = asyncio.Event()
-        self._task: asyncio.Task[None]
         self._log = logs.get_logger(__name__)
 
-    async def __aenter__(self) -> Self:
-        self._end = self._registry.store.subscribe(STORAGE, self._on_role)
+    def begin(self) -> None:
+        self.ends.append(self._registry.store.subscribe(STORAGE, self._on_role))
         self._changed.set()
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
 
     def _on_role(self, event: Event) -> None:
         versions = (event.previous, event.current)
         if any(one and (_LABELLED in one.tail or _AGGREGATING in one.tail) for one in versions):
             self._changed.set()
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()

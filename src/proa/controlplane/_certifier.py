@@ -12,12 +12,12 @@ import asyncio
 import base64
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from proa.app import logs
 
 from ._errors import StatusError
+from ._housekeeping import Housekeeper
 from ._json import Document
 from .registry import Catalogue, Options, Registry
 from .registry._deletion import timestamp
@@ -45,7 +45,7 @@ CLEANING_SECONDS = 600.0
 USUAL_SECONDS = 365 * 24 * 3600
 
 
-class Certifier:
+class Certifier(Housekeeper):
     """Deals with certificate signing requests. Use as an async context manager: it works within.
 
     A request that cannot be dealt with is left as it is, and looked at again when it changes or the server
@@ -53,6 +53,7 @@ class Certifier:
     """
 
     def __init__(self, registry: Registry, catalogue: Catalogue, authoriser: Authoriser, pki: Pki) -> None:
+        super().__init__()
         self._registry = registry
         self._store = registry.store
         self._authoriser = authoriser
@@ -61,29 +62,18 @@ class Certifier:
         assert resource is not None
         self._resource = resource
         self._names: asyncio.Queue[str] = asyncio.Queue()
-        self._task: asyncio.Task[None]
         self._log = logs.get_logger(__name__)
 
-    async def __aenter__(self) -> Self:
+    def begin(self) -> None:
         for stored in self._store.scan(STORAGE):
             self._names.put_nowait(stored.key.name)
-        self._end = self._store.subscribe(STORAGE, self._on_change)
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        self.ends.append(self._store.subscribe(STORAGE, self._on_change))
 
     def _on_change(self, event: Event) -> None:
         if event.current is not None:
             self._names.put_nowait(event.key.name)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             try:
                 name = await asyncio.wait_for(self._names.get(), CLEANING_SECONDS)

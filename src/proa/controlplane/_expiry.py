@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from proa.app import logs
 
+from ._housekeeping import Housekeeper
 from .storage import Event, Key, Store
 from .storage._store import StorageError
 
@@ -18,7 +16,7 @@ SWEEP_SECONDS = 30.0
 _RESOURCE = "events"
 
 
-class EventExpiry:
+class EventExpiry(Housekeeper):
     """Removes events that nobody has written for a while. Use as an async context manager: it runs within.
 
     What is there when the server starts gets the whole time again: when it was written is not recorded.
@@ -32,34 +30,24 @@ class EventExpiry:
     def __init__(
         self, store: Store, ttl: float = TTL_SECONDS, clock: Callable[[], float] | None = None
     ) -> None:
+        super().__init__()
         self._store = store
         self._ttl = ttl
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._until: dict[Key, float] = {}
-        self._task: asyncio.Task[None]
         self._log = logs.get_logger(__name__)
 
-    async def __aenter__(self) -> Self:
+    def begin(self) -> None:
         for stored in self._store.scan(_RESOURCE):
             self._until[stored.key] = self._clock() + self._ttl
-        self._end = self._store.subscribe(_RESOURCE, self._on_event)
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        self.ends.append(self._store.subscribe(_RESOURCE, self._on_event))
 
     def _on_event(self, event: Event) -> None:
         self._until.pop(event.key, None)  # the dictionary stays in the order of the deadlines
         if event.current is not None:
             self._until[event.key] = self._clock() + self._ttl
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:

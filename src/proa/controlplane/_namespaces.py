@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from proa.app import logs
 
 from ._errors import StatusError
+from ._housekeeping import Housekeeper
 from ._json import Document
 from .registry import Catalogue, Options, Registry, Resource
 from .registry._options import DeleteOptions
@@ -20,7 +18,7 @@ from .storage._store import StorageError
 RETRY_SECONDS = 5.0
 
 
-class NamespaceCleaner:
+class NamespaceCleaner(Housekeeper):
     """Empties namespaces whose deletion has begun. Use as an async context manager: it runs within.
 
     It is woken by every removal in such a namespace, so one whose pods take their grace period goes right
@@ -28,40 +26,28 @@ class NamespaceCleaner:
     """
 
     def __init__(self, registry: Registry, catalogue: Catalogue) -> None:
+        super().__init__()
         self._registry = registry
         self._store = registry.store
         self._catalogue = catalogue
         self._resources: dict[str, Resource] = {}
-        self._ends: list[Callable[[], None]] = []
         self._namespaces = catalogue.find("", "namespaces")
         self._terminating: set[str] = set()
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None]
         self._log = logs.get_logger(__name__)
 
-    async def __aenter__(self) -> Self:
+    def begin(self) -> None:
         for stored in self._store.scan("namespaces"):
             self._notice(stored.key.name, stored.document())
-        self._ends.append(self._store.subscribe("namespaces", self._on_namespace))
+        self.ends.append(self._store.subscribe("namespaces", self._on_namespace))
         self._follow()
         self._catalogue.on_change(self._follow)
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for end in self._ends:
-            end()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
 
     def _follow(self) -> None:
         """Notices which resources namespaces can have by now."""
         known = {one.storage: one for one in self._catalogue if one.namespaced and one.is_stored}
         for storage in known.keys() - self._resources.keys():
-            self._ends.append(self._store.subscribe(storage, self._on_content))
+            self.ends.append(self._store.subscribe(storage, self._on_content))
         self._resources = known | {name: one for name, one in self._resources.items() if name not in known}
         self._woken.set()
 
@@ -80,7 +66,7 @@ class NamespaceCleaner:
         if self._terminating and event.key.namespace in self._terminating and event.current is None:
             self._woken.set()
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
 
 from proa.app import logs
+from proa.controlplane._housekeeping import Housekeeper
 from proa.controlplane._json import Document
 from proa.controlplane._quantities import quantity
 from proa.controlplane.registry import Catalogue, Review
@@ -98,44 +96,32 @@ def storages_of(quota: Document) -> set[str]:
     return found
 
 
-class QuotaKeeper:
+class QuotaKeeper(Housekeeper):
     """Counts anew what is used of quotas when they change, or what they are about goes. Use as an async
     context manager: it works within.
     """
 
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        super().__init__()
         self._store = store
         self._room = QuotaRoom(store)
         self._catalogue = catalogue
         self._followed: set[str] = set()
-        self._ends: list[Callable[[], None]] = []
         self._due: set[str] = set()
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None]
         self._log = logs.get_logger(__name__)
 
-    async def __aenter__(self) -> Self:
+    def begin(self) -> None:
         self._due = {stored.key.namespace for stored in self._store.scan(STORAGE)}
-        self._ends.append(self._store.subscribe(STORAGE, self._on_quota))
+        self.ends.append(self._store.subscribe(STORAGE, self._on_quota))
         self._follow()
         self._catalogue.on_change(self._follow)
         self._woken.set()
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for end in self._ends:
-            end()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
 
     def _follow(self) -> None:
         storages = {one.storage for one in self._catalogue if one.namespaced and one.is_stored}
         for storage in storages - self._followed:
-            self._ends.append(self._store.subscribe(storage, self._on_object))
+            self.ends.append(self._store.subscribe(storage, self._on_object))
         self._followed |= storages
 
     def _on_quota(self, event: Event) -> None:
@@ -153,7 +139,7 @@ class QuotaKeeper:
             self._due.add(namespace)
             self._woken.set()
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from proa.app import logs
 from proa.controlplane._errors import StatusError
+from proa.controlplane._housekeeping import Housekeeper
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Catalogue, Options, Registry, Resource
 from proa.controlplane.registry._metadata import CLEANUP
@@ -28,7 +27,7 @@ RETRY_SECONDS = 5.0
 _OPTIONS = Options(manager="kube-apiserver")
 
 
-class CustomResources:
+class CustomResources(Housekeeper):
     """Follows the definitions of a store. Use as an async context manager: it works within.
 
     A definition is served once its status says that it is established, which the next moment after its
@@ -36,6 +35,7 @@ class CustomResources:
     """
 
     def __init__(self, registry: Registry, catalogue: Catalogue, conversions: Conversions) -> None:
+        super().__init__()
         self._registry = registry
         self._store = registry.store
         self._catalogue = catalogue
@@ -45,24 +45,13 @@ class CustomResources:
         self._resource = resource
         self._names: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: dict[str, set[str]] = {}
-        self._task: asyncio.Task[None]
         self._log = logs.get_logger(__name__)
 
-    async def __aenter__(self) -> Self:
+    def begin(self) -> None:
         for stored in self._store.scan(DEFINITIONS):
             self._serve(stored.key.name, stored.document())
             self._names.put_nowait(stored.key.name)
-        self._end = self._store.subscribe(DEFINITIONS, self._on_definition)
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        self.ends.append(self._store.subscribe(DEFINITIONS, self._on_definition))
 
     def _on_definition(self, event: Event) -> None:
         name = event.key.name
@@ -86,7 +75,7 @@ class CustomResources:
             stored.forget_fields()
         self._catalogue.serve(name, resources)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             name = await self._names.get()
             try:
