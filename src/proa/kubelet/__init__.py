@@ -21,7 +21,7 @@ Parts, each in a private module of its name:
 - The node: `_machine`, `_node`, `_node_agent`. `_node_certificates` gets and renews what it shows itself
   with. `_processors`, `_pressure`, `_eviction` and `_shutdown` say when pods must go. `_static_pods` are
   the node's own. The server: `_server`, `_access`, `_certificates`, `_usage`; `_exec` and `_port_forward`
-  on `_channels` and `_spdy`.
+  on `_channels` and `_spdy`, with `_racing`.
 - `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`; `_wagi` is for pods that serve.
 """
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Final, Self
 
 import msgspec
@@ -15,6 +15,7 @@ from proa.kubelet._channels import CLOSE, ERROR, STDERR, STDIN, STDOUT, Channels
 from proa.kubelet._container import Container
 from proa.kubelet._log_options import LogOptions
 from proa.kubelet._log_writer import readable
+from proa.kubelet._racing import first_of
 from proa.kubelet.errors import KubeletError
 from proa.wasm import Sandbox, SandboxExit, WasmError
 
@@ -64,18 +65,8 @@ async def attach(request: web.Request, container: Container, *, stdin: bool) -> 
         with _Input(
             write_end=source.open() if source else None, ended=source.close if source else None
         ) as given:
-            await _either(follow(), _receive(channels, given))
+            await first_of(follow(), _receive(channels, given))
     return web.Response()
-
-
-async def _either(*works: Coroutine[None, None, None]) -> None:
-    tasks = {asyncio.create_task(work) for work in works}
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def _converse(channels: Channels, sandbox: Sandbox, given: "_Input") -> SandboxExit:

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Coroutine, Iterable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from proa.app import logs
 from proa.app.backoff import Backoff
@@ -18,6 +18,7 @@ from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
 from proa.kubelet._pod_states import POD, Sentence
 from proa.kubelet._pod_status import TERMINAL_PHASES, PodFacts, pod_status
+from proa.kubelet._racing import first_of
 from proa.kubelet._sidecars import Sidecars
 from proa.kubelet._status_writer import StatusWriter
 from proa.kubelet._volume_updates import keep_current
@@ -270,7 +271,7 @@ class PodWorker:
                 container.status = _container_status.still_waiting(container.status, message)
 
     async def _unless_gone(self, work: Coroutine[None, None, None]) -> None:
-        await _first(work, self.context.gone.wait())
+        await first_of(work, self.context.gone.wait())
 
     async def _changed(self) -> None:
         self._facts = dataclasses.replace(
@@ -305,12 +306,3 @@ def _lasting(pod: Pod) -> tuple[object, ...]:
     """What of a pod the next kubelet must know; its status is kept beside it."""
     metadata = pod.metadata
     return pod.spec, metadata.labels, metadata.annotations, metadata.deletion_timestamp
-
-
-async def _first(*work: Coroutine[Any, Any, object]) -> None:
-    tasks = {asyncio.create_task(one) for one in work}
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

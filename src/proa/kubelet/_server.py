@@ -26,6 +26,7 @@ from proa.kubelet._container import Container
 from proa.kubelet._log_options import LogOptions
 from proa.kubelet._pod import PodWorker
 from proa.kubelet._pods import Pods
+from proa.kubelet._racing import first_of
 from proa.kubelet._settings import KubeletSettings
 from proa.kubelet.errors import LogQueryError
 
@@ -156,13 +157,7 @@ async def while_connected(request: web.BaseRequest, work: Coroutine[None, None, 
         while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event
             await asyncio.sleep(_LOOK_EVERY)
 
-    tasks = {asyncio.create_task(work), asyncio.create_task(connected())}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    done = await first_of(work, connected())
     with contextlib.suppress(ConnectionError):
         for task in done:
             task.result()

@@ -19,6 +19,7 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane._json import Document, encode
 from proa.controlplane.cel import Budget, EvaluationError, RuleError, compile_rule
+from proa.controlplane.schema._conform import JSON_TYPES
 
 from ._formats import has_format
 
@@ -48,14 +49,6 @@ def validate(value: Any, schema: Document, path: str, old: Any = ABSENT) -> Iter
     yield from _combined(value, schema, path)
 
 
-_TYPES: dict[str, frozenset[type]] = {
-    "string": frozenset({str}),
-    "integer": frozenset({int}),
-    "number": frozenset({int, float}),
-    "boolean": frozenset({bool}),
-    "object": frozenset({dict}),
-    "array": frozenset({list}),
-}
 _NAMES = {
     dict: "object",
     list: "array",
@@ -75,7 +68,7 @@ def _mistyped(value: Any, schema: Document, path: str) -> Cause | None:
         kind = "integer,string"
     elif (
         kind is None
-        or type(value) in _TYPES.get(kind, frozenset({type(value)}))
+        or type(value) in JSON_TYPES.get(kind, frozenset({type(value)}))
         or (kind == "integer" and type(value) is float and value.is_integer())
     ):
         return None

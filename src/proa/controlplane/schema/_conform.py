@@ -180,8 +180,8 @@ def _scalar(schema: Document, name: str) -> Convert:
         return _quantity
     if name.endswith(".IntOrString"):
         accepted = frozenset({str, int})
-    elif kind in _JSON_TYPES:
-        accepted = _JSON_TYPES[kind]
+    elif kind in JSON_TYPES:
+        accepted = JSON_TYPES[kind]
     else:
         return lambda value: value
 
@@ -213,7 +213,7 @@ def _quantity(value: Any) -> Any:
 
 
 _QUANTITY_TYPES = frozenset({str, int, float})
-_JSON_TYPES: dict[str, frozenset[type]] = {
+JSON_TYPES: dict[str, frozenset[type]] = {
     "string": frozenset({str}),
     "integer": frozenset({int}),
     "number": frozenset({int, float}),
