@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from proa.app import Backoff, http
+from proa.app.loop import Loop
 from proa.bindle.auth import Everyone
 from proa.bindle.cache import Cache
 from proa.bindle.client import BindleClient
@@ -214,7 +215,15 @@ async def test_concurrent_askers_share_one_download(tmp_path: Path) -> None:
         assert len(set(paths)) == len(asked) == 1
 
 
-async def test_an_upload_is_carried_on_after_it_broke(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", [Loop, asyncio.SelectorEventLoop])
+def test_an_upload_is_carried_on_after_it_broke(
+    tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(_carried_on(tmp_path))
+
+
+async def _carried_on(tmp_path: Path) -> None:
     content = os.urandom(4_000_000)
     path = stored(tmp_path / "in", {"big": content})[hashlib.sha256(content).hexdigest()]
     received: list[int] = []

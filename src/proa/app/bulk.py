@@ -36,7 +36,8 @@ class FilePayload(Payload):
         path: the file.
         offset: where to begin.
         size: how many bytes to send.
-        progress: told the bytes that were sent since the last call.
+        progress: told the bytes that were sent since the last call. It may not hear of the last ones: aiohttp
+            ends the sending when the answer is here.
     """
 
     _default_content_type = "application/octet-stream"

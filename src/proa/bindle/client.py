@@ -233,10 +233,12 @@ class BindleClient:
         """
         await asyncio.to_thread(_check_size, source, label)
         sent = 0
+        broken = False
 
         async def attempt() -> None:
-            nonlocal sent
-            offset = await self._arrived(bindle, label.sha256) if sent else 0
+            nonlocal sent, broken
+            offset = await self._arrived(bindle, label.sha256) if broken else 0
+            broken = True
             if progress:
                 progress(offset - sent)
             sent = offset
@@ -255,6 +257,8 @@ class BindleClient:
             body = bulk.FilePayload(source, offset, label.size - offset, went)
             async with self._request("POST", path, headers=headers, body=body) as response:
                 await check(response, self.url, missing=InvoiceNotFoundError)
+            if sent < label.size:  # the answer was here before the sender could tell of the last bytes
+                went(label.size - sent)
 
         await self._insisting(attempt)
 
