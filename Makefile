@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 COMPILE := $(BIN)/python -m uv pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet
 
-.PHONY: setup demo test simulate lint format bench models requirements clean
+.PHONY: setup demo test again simulate lint format bench models requirements clean
 .DELETE_ON_ERROR:
 
 $(PEERS): requirements/bench.txt $(READY)
@@ -27,6 +27,9 @@ demo: $(READY) ## Start the cluster, run Wasm pods on it with real kubectl, and 
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+again: $(READY) ## Run alone what failed: a test that passes now depends on the machine's load, and is to be mended
+	$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none
 
 simulate: $(READY) ## A controller against the embedded API server while everything goes wrong: 2,000 seeds
 	$(BIN)/python -m proa.runtime.testing examples/operators/copier.py:COPYING \
