@@ -63,6 +63,8 @@ class Strategy:
     """What of the metadata the status subresource cannot change."""
     graceful: bool = False
     """Whether deletion waits for a node (pods)."""
+    returns_deleted: bool = False
+    """Whether a deletion answers with the object, rather than with a Status that names it."""
     rechecks: Rechecks = ONCE
     """How often what an update makes of an object is checked."""
     standard_finalizers: bool = True

@@ -12,6 +12,9 @@ from proa.controlplane._json import encode
 
 from ._pieces import Pieces
 
+CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+"""A Status that says that it was done, where nothing is left to show."""
+
 FEW = 100
 """Pieces up to which a body is put together before it is sent."""
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}

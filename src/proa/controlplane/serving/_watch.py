@@ -22,11 +22,11 @@ from proa.app import Metrics
 from proa.controlplane._errors import Cause, StatusError, expired, forbidden, resource_version_too_large
 from proa.controlplane._json import Document, encode
 from proa.controlplane.registry import Resource
-from proa.controlplane.registry._options import invalid_options
+from proa.controlplane.registry._options import integer, invalid_options, is_set
 from proa.controlplane.storage import CompactedError, Event, Store, Stored
 
 from ._dispatcher import Call
-from ._listing import ListOptions, natural, revision_number
+from ._listing import ListOptions, revision_number
 from ._representation import Representation, negotiate
 
 QUEUE_BYTES = 16 * 1024 * 1024
@@ -236,12 +236,12 @@ class WatchService:
         """A stream of changes."""
         info, resource = call.info, call.resource
         form = negotiate(call.request.headers.get("Accept", ""), info.query.get("includeObject", ""))
-        options = ListOptions.parse({**info.query, "limit": ""}, resource)
+        options = ListOptions.parse({**info.query, "limit": ""}, resource, watches=True)
         sends_initial = _sends_initial_events(info.query, options)
         view = View(resource, info.namespace, options, form)
         start = self._start(options)
-        timeout = natural(info.query, "timeoutSeconds") or MIN_TIMEOUT * random.uniform(1, 2)  # noqa: S311
-        bookmarks = info.query.get("allowWatchBookmarks") in {"1", "true"}
+        timeout = integer(info.query, "timeoutSeconds") or MIN_TIMEOUT * random.uniform(1, 2)  # noqa: S311
+        bookmarks = is_set(info.query, "allowWatchBookmarks")
         watcher = Watcher(view, self._store.revision, call.request, bookmarks=bookmarks)
         first = self._first(watcher, start, sends_initial=sends_initial)
         self._join(watcher)
@@ -319,4 +319,4 @@ def _sends_initial_events(query: Mapping[str, str], options: ListOptions) -> boo
         causes.append(forbidden("resourceVersionMatch", why))
     if causes:
         raise invalid_options("ListOptions", causes)
-    return wanted in {"1", "true"}
+    return is_set(query, "sendInitialEvents")
