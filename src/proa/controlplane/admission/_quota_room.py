@@ -30,7 +30,7 @@ class QuotaRoom:
 
         The last hook of all: nothing may refuse the write after it.
         """
-        if not self._store.count(STORAGE, review.namespace) or review.new is None or review.subresource:
+        if review.subresource or review.new is None or not self._store.count(STORAGE, review.namespace):
             return
         changes = []
         for stored in self._store.scan_latest(STORAGE, review.namespace):

@@ -129,6 +129,8 @@ def validate_metadata_update(
     new: Document, old: Document, rechecks: Rechecks, *, standard_finalizers: bool
 ) -> list[Cause]:
     """All that is wrong with metadata after an update."""
+    if _same(new, old):  # most often: an update of the spec or the status
+        return _changed(new, old) * (1 + rechecks.updated)
     found = _validate_content(new) * (2 + rechecks.updated + rechecks.whole)
     finalizers = new.get("finalizers")
     if finalizers:
@@ -136,6 +138,13 @@ def validate_metadata_update(
         if standard_finalizers:
             found += _unknown_finalizers(finalizers) * (rechecks.updated + rechecks.whole)
     return found + (_new_finalizers(new, old) + _changed(new, old)) * (1 + rechecks.updated)
+
+
+_CONTENT = ("labels", "annotations", "finalizers", "ownerReferences")
+
+
+def _same(new: Document, old: Document) -> bool:
+    return all(new.get(name) == old.get(name) for name in _CONTENT)
 
 
 def _changed(new: Document, old: Document) -> list[Cause]:

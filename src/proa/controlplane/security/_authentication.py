@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from proa.controlplane._errors import ControlPlaneError, unauthorized
 from proa.controlplane._json import Document
@@ -19,14 +20,13 @@ AUTHENTICATED = "system:authenticated"
 _EXTRA = "authentication.kubernetes.io/"
 
 
-@dataclass(frozen=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """Who asks. `groups` includes `system:authenticated` for all but the anonymous user."""
 
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
-    extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    extra: Mapping[str, Sequence[str]] = {}
 
     def to_document(self) -> dict[str, Any]:
         """The user as a `UserInfo`."""

@@ -161,8 +161,8 @@ class Watcher:
                 data, self._mark = self._mark, None
                 return data
             if self._end is not None and self._at.end >= self._end:
-                data, self._farewell = self._farewell, None
-                return data
+                farewell, self._farewell = self._farewell, None
+                return farewell
             if self._at.next is not None:
                 data, self._at = self._channel.take(self._at)
                 return data

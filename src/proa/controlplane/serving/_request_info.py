@@ -6,8 +6,9 @@ https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
+
+import msgspec
 
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _VERBS = {
@@ -20,13 +21,12 @@ _VERBS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(msgspec.Struct, frozen=True):
     """A request, understood. Without a `plural` it is for a path that is no resource."""
 
     verb: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
     group: str = ""
     version: str = ""
     namespace: str = ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from ._objects import Key, Stored
 
@@ -16,8 +17,7 @@ class CompactedError(Exception):
     """The changes since that revision are no longer remembered; the client has to list again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One change of one object: from `previous` to `current`; one of them is None for a creation or a
     removal.
 
