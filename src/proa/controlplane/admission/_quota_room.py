@@ -130,6 +130,8 @@ class QuotaKeeper(Housekeeper):
             self._wake(event.key.namespace)
 
     def _on_object(self, event: Event) -> None:
+        if not self._store.count(STORAGE, event.key.namespace):
+            return
         gone = event.current is None
         if gone or (event.key.resource == "pods" and event.current and _is_over(event.current)):
             self._wake(event.key.namespace)

@@ -7,8 +7,9 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from proa.controlplane._json import Document
 
@@ -24,8 +25,7 @@ Entries = list[Document]
 """`metadata.managedFields`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(msgspec.Struct, frozen=True):
     """Who writes: a name, and by which operation, API version and subresource."""
 
     name: str
@@ -55,8 +55,7 @@ class Manager:
         return entry | {"subresource": self.subresource} if self.subresource else entry
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """A field that another manager owns, and shall have another value."""
 
     entry: Document
@@ -117,6 +116,10 @@ def after_update(
 def after_claim(entries: Entries, claimed: Fields, manager: Manager, now: str | None) -> Entries:
     """The entries once a manager has taken fields for itself, from whoever had them."""
     mine = next((entry for entry in entries if manager.wrote(entry)), None)
+    if mine is not None and mine.get("time") == now and includes(mine["fieldsV1"], claimed):
+        others = [entry for entry in entries if entry is not mine]
+        if all(claimed.keys().isdisjoint(entry["fieldsV1"]) for entry in others):
+            return entries  # as after the manager's last write, a moment ago
     others = _without([entry for entry in entries if entry is not mine], claimed, {})
     fields = _with(mine["fieldsV1"], claimed) if mine else claimed
     return sorted(_capped([*others, manager.entry(fields, now)]), key=_order)

@@ -140,11 +140,13 @@ def validate_metadata_update(
     return found + (_new_finalizers(new, old) + _changed(new, old)) * (1 + rechecks.updated)
 
 
-_CONTENT = ("labels", "annotations", "finalizers", "ownerReferences")
-
-
 def _same(new: Document, old: Document) -> bool:
-    return all(new.get(name) == old.get(name) for name in _CONTENT)
+    return (
+        new.get("labels") == old.get("labels")
+        and new.get("annotations") == old.get("annotations")
+        and new.get("finalizers") == old.get("finalizers")
+        and new.get("ownerReferences") == old.get("ownerReferences")
+    )
 
 
 def _changed(new: Document, old: Document) -> list[Cause]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Authenticator:
             StatusError: 401, the token is not valid.
         """
         if certificate:
-            return _user_of_certificate(certificate)
+            return _user_of_subject(certificate.get("subject", ()))
         if not authorization:
             return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
@@ -127,9 +128,11 @@ def user_of_claims(claims: Mapping[str, Any]) -> User:
     return User(name, account["uid"], groups_of_account(namespace), extra)
 
 
-def _user_of_certificate(certificate: Mapping[str, Any]) -> User:
+@lru_cache(1024)
+def _user_of_subject(subject: tuple[tuple[tuple[str, str], ...], ...]) -> User:
+    """The user whom a certificate's subject names."""
     name, groups = "", []
-    for part in certificate.get("subject", ()):
+    for part in subject:
         for key, value in part:
             if key == "commonName":
                 name = value

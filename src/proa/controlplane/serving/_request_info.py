@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -44,6 +45,13 @@ class RequestInfo(msgspec.Struct, frozen=True):
 
 def parse(method: str, target: str) -> RequestInfo:
     """What a request line asks for; an unknown method has itself as the verb, in lower case."""
+    return _remembered(method, target) if len(target) <= _REMEMBERED_BYTES else _parse(method, target)
+
+
+_REMEMBERED_BYTES = 256
+
+
+def _parse(method: str, target: str) -> RequestInfo:
     path, _, query_text = target.partition("?")
     query = dict(parse_qsl(query_text, keep_blank_values=True)) if query_text else {}
     verb = _VERBS.get(method, method.lower())
@@ -56,6 +64,10 @@ def parse(method: str, target: str) -> RequestInfo:
     if parts[:1] == ["apis"] and len(parts) >= 4:
         return _resource(verb, path, query, parts[1], parts[2], parts[3:])
     return RequestInfo(verb, path, query)
+
+
+_remembered = lru_cache(2048)(_parse)
+"""Clients ask for the same again and again."""
 
 
 def _resource(

@@ -44,7 +44,9 @@ class History:
 
     def add(self, event: Event) -> None:
         """Remembers a change; revisions must grow."""
-        events = self._events.setdefault(event.key.resource, deque())
+        events = self._events.get(event.key.resource)
+        if events is None:
+            events = self._events[event.key.resource] = deque()
         events.append(event)
         if len(events) > self._window:
             self._forgotten[event.key.resource] = events.popleft().revision

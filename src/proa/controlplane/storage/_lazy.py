@@ -45,7 +45,9 @@ class Lazy(dict[str, Any]):
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
-        return default if name not in self else self[name]
+        if name not in self:
+            return default
+        return self[name]
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self._raw
