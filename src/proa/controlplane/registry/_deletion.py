@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from ._resource import Resource
 
 def timestamp(moment: datetime | None = None) -> str:
     """A time as objects hold it: UTC, to the second."""
-    return _second(int((moment or datetime.now(UTC)).timestamp()))
+    return _second(int(time.time() if moment is None else moment.timestamp()))
 
 
 @lru_cache(64)

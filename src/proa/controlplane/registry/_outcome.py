@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document
@@ -11,15 +11,14 @@ from proa.controlplane.schema import NonconformingError
 from ._resource import Resource
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """A write's result: the object, whether it is new, or gone, and what the client should be warned of."""
 
     tail: bytes
     uid: str
     created: bool = False
     removed: bool = False
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
 
 
 class MistypedError(errors.StatusError):

@@ -195,6 +195,12 @@ class Resource:
         assert self.type_name is not None
         return Conformer(self.type_name)
 
+    @cached_property
+    def status_conformer(self) -> Conformer | None:
+        """What makes the status of this type conform; None where more than the type has a say in that."""
+        reference = self.definition.get("properties", {}).get("status", {}).get("$ref")
+        return Conformer(reference) if reference and not self.is_custom and self.conversion is None else None
+
     @property
     def definition(self) -> Document:
         """The type as OpenAPI has it; empty if there is none."""

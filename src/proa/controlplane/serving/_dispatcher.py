@@ -106,11 +106,12 @@ class Dispatcher:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
-        began, received = time.perf_counter(), datetime.now(UTC)
+        began = time.perf_counter()
+        received = datetime.now(UTC) if self._audit is not None else None
         info = parse(request.method, request.raw_path)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
-        if self._audit is not None:
+        if self._audit is not None and received is not None:
             self._audit.record(request, received, answer.status)
         return await encoded(answer, request)
 

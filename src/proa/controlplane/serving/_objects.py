@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -113,9 +113,9 @@ class ObjectService:
         if _bodies.content_type(call.request) == APPLY_PATCH:
             return await self.apply(call)
         options = write_options(call, "PatchOptions")
-        change = await self.read_patch(call, call.resource)
+        change, about = await self._read_patch(call, call.resource)
         try:
-            return self._answer(call, await self._change(call, change, options))
+            return self._answer(call, await self._change(call, change, options, about))
         except MistypedError as error:
             raise error.of_patch() from error
 
@@ -133,14 +133,16 @@ class ObjectService:
             raise error.of_patch() from error
         return self._answer(call, outcome)
 
-    async def _change(self, call: Call, change: Change, options: Options) -> Outcome:
+    async def _change(
+        self, call: Call, change: Change, options: Options, about: Collection[str] | None = None
+    ) -> Outcome:
         info = call.info
         return await self._registry.update(
-            call.resource, info.namespace, info.name, change, options, info.subresource
+            call.resource, info.namespace, info.name, change, options, info.subresource, about=about
         )
 
-    async def read_patch(self, call: Call, resource: Resource) -> Change:
-        """What the request's patch makes of an object.
+    async def _read_patch(self, call: Call, resource: Resource) -> tuple[Change, Collection[str] | None]:
+        """What the request's patch makes of an object, and which parts of it the patch is about, if it says.
 
         Raises:
             StatusError: 400 the patch cannot be read, 415 its type is not one that we know. The change
@@ -166,7 +168,8 @@ class ObjectService:
                 raise _refused_patch(error) from error
             return _checked_result(resource, changed)
 
-        return change
+        merges = media_type != JSON_PATCH and type(patch) is dict
+        return change, patch.keys() if merges else None
 
     async def delete(self, call: Call) -> web.Response:
         """An object deleted, or marked as to be deleted."""
