@@ -106,16 +106,19 @@ class SubresourceService:
         wrong += [] if kind == "Node" else [not_supported("target.kind", kind, ("Node",))]
         if wrong:
             raise invalid(Qualified("", "Binding"), info.name, wrong)
-        uid = (binding.get("metadata") or {}).get("uid")
+        metadata = binding.get("metadata") or {}
+        if metadata.get("name") and metadata["name"] != info.name:
+            raise bad_request("the name of the Binding is not the name in the URL")
 
         def change(old: Document) -> Document:
-            _check_bindable(old, node, uid)
+            _check_bindable(old, node, metadata)
             new: Document = clone(old)
             new["spec"]["nodeName"] = node
+            new["status"].pop("nominatedNodeName", None)
             _add_condition(new["status"], "PodScheduled")
-            annotations = (binding.get("metadata") or {}).get("annotations") or {}
-            if annotations:
-                new["metadata"]["annotations"] = new["metadata"].get("annotations", {}) | annotations
+            if metadata.get("annotations"):
+                known = new["metadata"].get("annotations", {})
+                new["metadata"]["annotations"] = known | metadata["annotations"]
             return new
 
         await self._registry.update(call.resource, info.namespace, info.name, change, options, "binding")
@@ -226,12 +229,18 @@ def _check_scale(call: Call, scale: Document, wanted: Document) -> None:
         raise conflict(call.resource.qualified, call.info.name)
 
 
-def _check_bindable(pod: Document, node: str, uid: str | None) -> None:
+def _check_bindable(pod: Document, node: str, binding: Document) -> None:
     name, what = pod["metadata"]["name"], Qualified("", "pods/binding")
     if "deletionTimestamp" in pod["metadata"]:
         raise conflict(what, name, f"pod {name} is being deleted, cannot be assigned to a host")
     if pod["spec"].get("nodeName"):
         raise conflict(what, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
+    if pod["spec"].get("schedulingGates"):
+        raise conflict(what, name, f"pod {name} has non-empty .spec.schedulingGates")
+    version = binding.get("resourceVersion")
+    if version and version != pod["metadata"]["resourceVersion"]:
+        raise conflict(what, name, f"pod {name} is not of the version {version} any more")
+    uid = binding.get("uid")
     if uid and uid != pod["metadata"]["uid"]:
         message = f"the pod {name} that was to be bound to {node} is gone: another one has its name"
         raise StatusError(409, "Conflict", message, details(what, name))

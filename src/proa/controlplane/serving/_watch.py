@@ -25,6 +25,7 @@ from proa.controlplane.registry import Resource
 from proa.controlplane.registry._options import invalid_options
 from proa.controlplane.storage import CompactedError, Event, Store, Stored
 
+from . import _responses
 from ._dispatcher import Call
 from ._listing import ListOptions, natural, revision_number
 from ._representation import Representation, negotiate
@@ -246,7 +247,7 @@ class WatchService:
         first = self._first(watcher, start, sends_initial=sends_initial)
         self._join(watcher)
         try:
-            return await self._stream(call.request, watcher, first, timeout)
+            return await self._stream(call, watcher, first, timeout)
         finally:
             self._watchers[resource.storage].discard(watcher)
 
@@ -282,7 +283,7 @@ class WatchService:
 
     async def _stream(
         self,
-        request: web.BaseRequest,
+        call: Call,
         watcher: Watcher,
         first: list[bytes],
         timeout: float,
@@ -291,6 +292,8 @@ class WatchService:
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
         response.enable_chunked_encoding()
+        _responses.warn(response, [call.resource.deprecation])
+        request = call.request
         await response.prepare(request)
         if request.transport is not None:  # by default half a megabyte may wait, encrypted for each client
             request.transport.set_write_buffer_limits(WRITE_BYTES)
