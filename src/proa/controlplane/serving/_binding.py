@@ -50,9 +50,10 @@ class BindingService:
         node = _target(binding, pod)
 
         def change(old: Document) -> Document:
-            _check_bindable(old, node, metadata.get("uid"))
+            _check_bindable(old, node, metadata)
             new: Document = clone(old)
             new["spec"]["nodeName"] = node
+            new["status"].pop("nominatedNodeName", None)
             _add_condition(new["status"], "PodScheduled")
             if annotations := metadata.get("annotations"):
                 new["metadata"]["annotations"] = new["metadata"].get("annotations", {}) | annotations
@@ -74,12 +75,18 @@ def _target(binding: Document, name: str) -> str:
     return str(node)
 
 
-def _check_bindable(pod: Document, node: str, uid: str | None) -> None:
+def _check_bindable(pod: Document, node: str, binding: Document) -> None:
     name, what = pod["metadata"]["name"], Qualified("", "pods/binding")
     if "deletionTimestamp" in pod["metadata"]:
         raise conflict(what, name, f"pod {name} is being deleted, cannot be assigned to a host")
     if pod["spec"].get("nodeName"):
         raise conflict(what, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
+    if pod["spec"].get("schedulingGates"):
+        raise conflict(what, name, f"pod {name} has non-empty .spec.schedulingGates")
+    version = binding.get("resourceVersion")
+    if version and version != pod["metadata"]["resourceVersion"]:
+        raise conflict(what, name, f"pod {name} is not of the version {version} any more")
+    uid = binding.get("uid")
     if uid and uid != pod["metadata"]["uid"]:
         message = f"the pod {name} that was to be bound to {node} is gone: another one has its name"
         raise StatusError(409, "Conflict", message, details(what, name))

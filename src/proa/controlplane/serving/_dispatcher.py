@@ -147,7 +147,20 @@ class Dispatcher:
         if resource is None:
             raise no_resource()
         call.resource = resource
-        return await self._find(call)(call)
+        if not resource.deprecation:
+            return await self._find(call)(call)
+        return await self._answer_warning(call)
+
+    async def _answer_warning(self, call: Call) -> web.StreamResponse:
+        """The answer to a request about what is deprecated."""
+        try:
+            answer = await self._find(call)(call)
+        except StatusError as error:
+            error.warnings.insert(0, call.resource.deprecation)
+            raise
+        if not answer.prepared:  # a watch has said it at its beginning
+            _responses.warn(answer, [call.resource.deprecation])
+        return answer
 
     def _authenticate(self, request: web.BaseRequest) -> User:
         transport = request.transport

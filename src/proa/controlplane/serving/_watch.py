@@ -19,6 +19,7 @@ from proa.controlplane._errors import Cause, expired, forbidden, resource_versio
 from proa.controlplane.registry._options import integer, invalid_options, is_set
 from proa.controlplane.storage import CompactedError, Event, Store, Stored
 
+from . import _responses
 from ._channel import WRITE_BYTES, Channel, Watcher
 from ._dispatcher import Call
 from ._listing import ListOptions, revision_number
@@ -114,7 +115,7 @@ class WatchService:
         watcher = Watcher(channel, call.request, bookmarks=bookmarks)
         try:
             first = self._first(watcher, start, sends_initial=sends_initial)
-            return await self._stream(call.request, watcher, first, timeout)
+            return await self._stream(call, watcher, first, timeout)
         finally:
             self._leave(watcher)
 
@@ -145,7 +146,7 @@ class WatchService:
 
     async def _stream(
         self,
-        request: web.BaseRequest,
+        call: Call,
         watcher: Watcher,
         first: Iterator[bytes],
         timeout: float,
@@ -154,6 +155,8 @@ class WatchService:
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
         response.enable_chunked_encoding()
+        _responses.warn(response, [call.resource.deprecation])
+        request = call.request
         await response.prepare(request)
         if request.transport is not None:  # by default half a megabyte may wait, encrypted for each client
             request.transport.set_write_buffer_limits(WRITE_BYTES)
