@@ -10,8 +10,8 @@ import pytest
 from proa.kube import Api
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, ResourceRequirements
-from proa.kubelet import _machine, _pressure, _shutdown
-from proa.kubelet._machine import Machine
+from proa.kubelet import _host_facts, _pressure, _shutdown
+from proa.kubelet._host_facts import HostFacts
 from proa.kubelet._pressure import CRITICAL, Candidate, Pressure
 
 Cluster = Any
@@ -19,8 +19,8 @@ MIB = 1 << 20
 HARD = {"memory.available": "100Mi", "nodefs.available": "10%"}
 
 
-def machine(**changes: int) -> Machine:
-    made = Machine(
+def machine(**changes: int) -> HostFacts:
+    made = HostFacts(
         cpus=2, memory=1000 * MIB, memory_available=500 * MIB, disk=1000, disk_available=500, processes=10,
         max_processes=1000, machine_id="", boot_id="", kernel_version="", os_image="", architecture="amd64",
         engine_version="50",
@@ -89,13 +89,13 @@ def test_the_critical_ones_end_last() -> None:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The machine is seen to be short of memory once for each thing in the list."""
-    real, reasons = _machine.observe, list[str]()
+    real, reasons = _host_facts.observe, list[str]()
 
-    def observe(*arguments: Any) -> Machine:
+    def observe(*arguments: Any) -> HostFacts:
         seen = real(*arguments)
         return dataclasses.replace(seen, memory_available=0 if reasons and reasons.pop() else seen.memory)
 
-    monkeypatch.setattr(_machine, "observe", observe)
+    monkeypatch.setattr(_host_facts, "observe", observe)
     return reasons
 
 

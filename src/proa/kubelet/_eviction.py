@@ -7,8 +7,8 @@ from typing import Final
 
 from proa.app import logs
 from proa.kubelet import _storage, _usage
+from proa.kubelet._host_facts import HostFacts
 from proa.kubelet._images import Images
-from proa.kubelet._machine import Machine
 from proa.kubelet._pod import PodWorker
 from proa.kubelet._pod_states import Sentence
 from proa.kubelet._pod_status import TERMINAL_PHASES
@@ -35,7 +35,7 @@ class Evictor:
     def __init__(
         self,
         settings: KubeletSettings,
-        observe: Callable[[], Machine],
+        observe: Callable[[], HostFacts],
         pressure: Pressure,
         images: Images,
         workers: Callable[[], list[PodWorker]],

@@ -12,7 +12,7 @@ from typing import Self
 from proa.app import Health, Metrics, http, logs
 from proa.kube import Api, Client, Config
 from proa.kube.models.core_v1 import Pod, Service
-from proa.kubelet import _certificates, _machine, _node, _node_certificates, _pressure, _shutdown
+from proa.kubelet import _certificates, _host_facts, _node, _node_certificates, _pressure, _shutdown
 from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._bindles import Bindles
@@ -108,7 +108,7 @@ class Kubelet:
         if settings.stop_pods_on_exit:
             parts.push_async_callback(sandboxes.shutdown)
         recorder = await parts.enter_async_context(Recorder(client, "kubelet", settings.name))
-        machine = await asyncio.to_thread(_machine.observe, settings.data_dir)
+        machine = await asyncio.to_thread(_host_facts.observe, settings.data_dir)
         known_services = await parts.enter_async_context(Reflector(Api(client, Service)))
         services = Services(
             client=client,
@@ -136,7 +136,7 @@ class Kubelet:
         )
         evictor = Evictor(
             settings,
-            lambda: _machine.observe(settings.data_dir),
+            lambda: _host_facts.observe(settings.data_dir),
             pressure,
             images,
             pods.workers,

@@ -25,7 +25,7 @@ from proa.kube.models.core_v1 import (
 )
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kubelet import _pressure
-from proa.kubelet._machine import Machine
+from proa.kubelet._host_facts import HostFacts
 from proa.kubelet._settings import KubeletSettings, parse_taint
 
 ARCHITECTURE: Final = "wasm32-wasi"
@@ -50,7 +50,7 @@ def labels(settings: KubeletSettings) -> dict[str, str]:
     }
 
 
-def capacity(machine: Machine, max_pods: int) -> dict[str, Quantity]:
+def capacity(machine: HostFacts, max_pods: int) -> dict[str, Quantity]:
     """What the machine has to give."""
     return {
         "cpu": Quantity(machine.cpus),
@@ -63,7 +63,7 @@ def capacity(machine: Machine, max_pods: int) -> dict[str, Quantity]:
 def status(
     settings: KubeletSettings,
     port: int,
-    machine: Machine,
+    machine: HostFacts,
     previous: NodeStatus,
     now: datetime,
     pressing: Collection[str] = (),
@@ -142,7 +142,7 @@ def _condition(kind: str, holds: bool, what: str, no_pressure: str | None = None
     )
 
 
-def _system_info(machine: Machine) -> NodeSystemInfo:
+def _system_info(machine: HostFacts) -> NodeSystemInfo:
     return NodeSystemInfo(
         architecture=ARCHITECTURE,
         operating_system=OPERATING_SYSTEM,

@@ -16,7 +16,7 @@ from proa.kube.models import MicroTime, now
 from proa.kube.models.coordination_v1 import Lease, LeaseSpec
 from proa.kube.models.core_v1 import Node, NodeStatus
 from proa.kube.models.meta_v1 import ObjectMeta, OwnerReference
-from proa.kubelet import _machine, _node
+from proa.kubelet import _host_facts, _node
 from proa.kubelet._pressure import Pressure
 from proa.kubelet._settings import KubeletSettings
 
@@ -100,7 +100,7 @@ class NodeAgent:
             await asyncio.sleep(pause)
 
     async def _report(self, node: Node) -> None:
-        machine = await asyncio.to_thread(_machine.observe, self._data_dir)
+        machine = await asyncio.to_thread(_host_facts.observe, self._data_dir)
         pressing = self._pressure.conditions
         wanted = _node.status(
             self._settings, self._port, machine, node.status, now(), pressing, self.not_ready

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Pod
-from proa.kubelet._machine import Machine
+from proa.kubelet._host_facts import HostFacts
 
 CRITICAL: Final = 2_000_000_000
 """The priority from which on a pod is never evicted: `system-cluster-critical`."""
@@ -22,8 +22,8 @@ _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
 class _Signal(NamedTuple):
     resource: str
     condition: str
-    available: Callable[[Machine], int]
-    capacity: Callable[[Machine], int]
+    available: Callable[[HostFacts], int]
+    capacity: Callable[[HostFacts], int]
 
 
 _SIGNALS: Final[Mapping[str, _Signal]] = {
@@ -62,7 +62,7 @@ def problems(thresholds: Mapping[str, str]) -> Iterator[str]:
                 yield f"{signal}: {least!r} is neither a quantity nor a percentage"
 
 
-def shortages(machine: Machine, thresholds: Mapping[str, str]) -> list[Shortage]:
+def shortages(machine: HostFacts, thresholds: Mapping[str, str]) -> list[Shortage]:
     """What a machine has less of than the thresholds say. What it cannot tell it is not short of."""
     found = []
     for name, least in thresholds.items():
@@ -94,7 +94,7 @@ class Pressure:
         self._clock = clock
         self._seen_at: dict[str, float] = {}
 
-    def look(self, machine: Machine) -> list[Shortage]:
+    def look(self, machine: HostFacts) -> list[Shortage]:
         """Note what the machine is short of now, and return it."""
         found = shortages(machine, self._thresholds)
         self._seen_at |= {one.condition: self._clock() for one in found}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proa.kube.models import now
-from proa.kubelet._machine import Machine, parse_meminfo
+from proa.kubelet._host_facts import HostFacts, parse_meminfo
 from proa.kubelet._pod import PodWorker
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -126,7 +126,7 @@ def resource_metrics(node: Usage, pods: Iterable[PodUsage]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(name: str, machine: Machine, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
+def summary(name: str, machine: HostFacts, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
     """The document of `/stats/summary`. Pure but for the time."""
     moment = _text(now())
     disk = {
