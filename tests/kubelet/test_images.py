@@ -5,7 +5,9 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from proa.kube import Api
 from proa.kube.models.core_v1 import LocalObjectReference, Secret
 from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kubelet import KubeletSettings
+from proa.kubelet._image_collection import ImageCollector
 from proa.kubelet._images import Images
 from proa.kubelet._pull_secrets import of_secret
+from proa.kubelet._sandbox_host import SandboxHost
 from proa.oci import BlobStore, Credentials, Reference, Registry, RegistryClient, push_module
 from proa.oci.testing import EMPTY_MODULE, RunningRegistry, running_registry, sign_image
 
@@ -115,8 +120,77 @@ async def test_what_nobody_uses_makes_room_and_the_rest_stays(tmp_path: Path) ->
         assert removed == 1
         found = [await images.find(reference) is not None for reference in references]
         assert found == [False, True, True]
+        # Manifest, config and module went together; looking at the others did not make them young.
         blobs = BlobStore(tmp_path / "images").directory / "blobs" / "sha256"
-        assert sum(path.stat().st_size == len(EMPTY_MODULE) + 64 for path in blobs.iterdir()) == 2
+        assert len(list(blobs.iterdir())) == 6
+        os.utime(link(tmp_path, "young"), (0, 0))
+        assert await images.collect({digests[1]}, lambda: False, least_age=60) == 1
+        # What is in use was used just now.
+        assert link(tmp_path, "used").stat().st_mtime > 0
+        assert await images.collect(set(), lambda: False, least_age=60) == 0
+
+
+def link(directory: Path, name: str) -> Path:
+    """Where the store notes what an image's name means."""
+    return next(path for path in (directory / "images" / "links").iterdir() if name in path.read_text())
+
+
+class Collected:
+    """A node whose disk is as full as the test says."""
+
+    def __init__(self, directory: Path, images: Images, **settings: Any) -> None:
+        self.use = 0
+        self.told: list[str] = []
+        self.cache = directory / "modules"
+        node: Any = SimpleNamespace(event=lambda reason, *_: self.told.append(reason))
+        self.collector = ImageCollector(
+            KubeletSettings(**settings),
+            lambda: SimpleNamespace(disk=100, disk_available=100 - self.use),  # type: ignore[arg-type, return-value]
+            images,
+            SandboxHost(directory / "sandboxes", self.cache),
+            list,
+            node,
+        )
+
+    def compiled(self, digest: str) -> Path:
+        path = self.cache / "engine" / f"{digest.rpartition(':')[2]}.cwasm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.with_suffix(".sha256").touch()
+        os.utime(path, (0, 0))
+        return path
+
+
+async def test_what_was_compiled_goes_with_its_image(tmp_path: Path) -> None:
+    async with running_registry(tmp_path / "registry") as registry, RegistryClient() as client:
+        images = Images(tmp_path / "images", client)
+        node = Collected(tmp_path, images, image_gc_high_threshold_percent=90)
+        image = await images.pull(await pushed(registry, client, tmp_path, "one"))
+        kept, orphan = node.compiled(image.digest), node.compiled("sha256:" + "0" * 64)
+        node.use = 89
+        await node.collector.collect()
+        assert orphan.exists()
+        node.use = 90
+        await node.collector.collect()
+        assert not orphan.exists()
+        assert kept.exists()
+        assert node.told == ["FreeDiskSpaceFailed"]
+        os.utime(link(tmp_path, "one"), (0, 0))
+        await node.collector.collect()
+        assert not list(node.cache.rglob("*.*"))
+
+
+async def test_an_image_that_is_unused_for_too_long_goes_in_any_case(tmp_path: Path) -> None:
+    async with running_registry(tmp_path / "registry") as registry, RegistryClient() as client:
+        images = Images(tmp_path / "images", client)
+        node = Collected(tmp_path, images, image_maximum_gc_age=timedelta(hours=1))
+        reference = await pushed(registry, client, tmp_path, "one")
+        await images.pull(reference)
+        await node.collector.collect()
+        assert await images.find(reference) is not None
+        os.utime(link(tmp_path, "one"), (0, 0))
+        await node.collector.collect()
+        assert await images.find(reference) is None
 
 
 async def pushed(registry: RunningRegistry, client: RegistryClient, directory: Path, name: str) -> Reference:

@@ -15,6 +15,7 @@ from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._host_facts import HostFacts
 from proa.kubelet._images import pull_policy
 from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._pressure import Pressure
 from proa.kubelet._sandbox_host import SandboxName
 
 GIB = 1024**3
@@ -84,7 +85,12 @@ def test_pressure_is_reported_with_the_time_it_began() -> None:
     first = _node.status(SETTINGS, 1, MACHINE, NodeStatus(), NOW)
     pressed = dataclasses.replace(MACHINE, memory_available=0, disk_available=GIB, processes=32000)
     later = NOW + timedelta(minutes=1)
-    second = _node.status(SETTINGS, 1, pressed, first, later)
+    pressure = Pressure(SETTINGS.thresholds)
+    pressure.look(pressed)
+    second = _node.status(SETTINGS, 1, pressed, first, later, pressure.conditions)
+    assert _node.changes(first, second) == [
+        "NodeHasInsufficientMemory", "NodeHasDiskPressure", "NodeHasInsufficientPID",
+    ]  # fmt: skip
     assert conditions(second) == {
         "MemoryPressure": "True", "DiskPressure": "True", "PIDPressure": "True", "Ready": "True",
     }  # fmt: skip
@@ -128,7 +134,10 @@ clusterDNS: [10.96.0.10]
 containerLogMaxSize: 20Mi
 evictionHard: {memory.available: 200Mi}
 imageGCHighThresholdPercent: 90
+evictionSoft: {memory.available: 10%}
+evictionSoftGracePeriod: {memory.available: 1m30s}
 imageMinimumGCAge: 5m
+imageMaximumGCAge: 0s
 maxPods: 50
 registerWithTaints: [{key: wasm, value: "yes", effect: NoSchedule}]
 serverTLSBootstrap: true
@@ -147,6 +156,7 @@ def test_kubernetes_own_configuration_file_is_read_and_a_flag_wins(tmp_path: Pat
     assert (chosen.bind, chosen.max_pods, chosen.taints) == ("10.0.0.7", 7, ("wasm=yes:NoSchedule",))
     assert chosen.client_ca_file == Path("/etc/kubernetes/pki/ca.crt")
     assert chosen.eviction_hard == {"memory.available": "200Mi"}
+    assert [one.grace for one in chosen.thresholds] == [0, 90]
     assert (chosen.image_gc_high_threshold_percent, chosen.server_tls_bootstrap) == (90, True)
     assert chosen.image_minimum_gc_age == timedelta(minutes=1)
     assert chosen.shutdown_grace_period == timedelta(seconds=30)

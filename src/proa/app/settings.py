@@ -14,7 +14,7 @@ Declare them as a dataclass::
 
 `data_dir` is then `--data-dir`, `PROA_DATA_DIR`, and `data_dir` or `dataDir` in a YAML file. Types: `str`,
 `int`, `float`, `bool` (`--x`, `--no-x`), `Path`, enums, `Literal`, `Secret`, `timedelta` ("1m30s"),
-`tuple[T, ...]` (a repeated flag; commas in the environment), `dict[str, str]` (`key=value`), and `T | None`.
+`tuple[T, ...]` (a repeated flag; commas in the environment), `dict[str, T]` (`key=value`), and `T | None`.
 
 A class that also reads files of another shape has a static method `translate_document`, which is given what
 stands in a file and returns it by the settings' names.
