@@ -1,5 +1,6 @@
 """Images: of registries that want to know who asks, signed ones, and making room."""
 
+import asyncio
 import base64
 import json
 import os
@@ -19,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from proa.kube import Api
 from proa.kube.models.core_v1 import LocalObjectReference, Secret
 from proa.kube.models.meta_v1 import ObjectMeta
-from proa.kubelet import KubeletSettings
+from proa.kubelet import KubeletError, KubeletSettings
+from proa.kubelet._credential_providers import CredentialProviders
 from proa.kubelet._image_collection import ImageCollector
 from proa.kubelet._images import Images
 from proa.kubelet._pull_secrets import of_secret
@@ -87,6 +89,101 @@ async def test_a_credential_helper_of_the_node_is_asked(
             await cluster.run("say", "x", image=image)
             await cluster.until_phase("Succeeded")
         assert (tmp_path / "asked").read_text().splitlines()[0] == registry
+
+
+PROVIDERS = """
+apiVersion: kubelet.config.k8s.io/v1
+kind: CredentialProviderConfig
+providers:
+  - name: cloud
+    apiVersion: credentialprovider.kubelet.k8s.io/v1
+    matchImages: ["127.*.0.1:PORT/private"]
+    defaultCacheDuration: 1h
+    args: [get]
+    env: [{name: ACCOUNT, value: someone}]
+"""
+
+
+def provider(directory: Path, *, cache_key: str = "Registry", code: int = 0) -> None:
+    """A program that notes what it is asked, and says who we are."""
+    answer = {
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1", "kind": "CredentialProviderResponse",
+        "cacheKeyType": cache_key, "auth": {"127.0.0.*:PORT": {"username": "ACCOUNT", "password": "secret"}},
+    }  # fmt: skip
+    script = f"""#!/bin/sh
+read request
+echo "$1 $request" >> {directory}/asked
+cat {directory}/answer | sed "s/ACCOUNT/$ACCOUNT/; s/PORT/$(cat {directory}/port)/"
+exit {code}
+"""
+    (directory / "answer").write_text(json.dumps(answer))
+    (directory / "cloud").write_text(script)
+    (directory / "cloud").chmod(0o755)
+
+
+async def test_a_credential_provider_of_the_node_is_asked_once(
+    cluster: Cluster, guest: Path, tmp_path: Path
+) -> None:
+    async with private_image(tmp_path / "private", guest) as image:
+        port = image.partition("/")[0].partition(":")[2]
+        provider(tmp_path)
+        (tmp_path / "port").write_text(port)
+        (tmp_path / "providers.yaml").write_text(PROVIDERS.replace("PORT", port))
+        async with cluster.kubelet(
+            image_credential_provider_config=tmp_path / "providers.yaml",
+            image_credential_provider_bin_dir=tmp_path,
+        ):
+            for name in ("first", "second"):
+                await cluster.run("say", "x", image=image, name=name, image_pull_policy="Always")
+                await cluster.until_phase("Succeeded", name)
+        (asked,) = (tmp_path / "asked").read_text().splitlines()
+        argument, _, request = asked.partition(" ")
+        assert argument == "get"
+        assert json.loads(request) == {
+            "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+            "kind": "CredentialProviderRequest",
+            "image": image.removesuffix(":1"),
+        }
+
+
+async def test_what_a_provider_says_is_kept_by_its_key_and_no_longer_than_it_allows(tmp_path: Path) -> None:
+    provider(tmp_path, cache_key="Image")
+    (tmp_path / "port").write_text("1")
+    (tmp_path / "providers.yaml").write_text(PROVIDERS.replace("PORT", "1").replace("1h", "0s"))
+    providers = await asyncio.to_thread(CredentialProviders.load, tmp_path / "providers.yaml", tmp_path)
+    reference = Reference.parse("127.0.0.1:1/private/x:1")
+    assert [await providers.find(reference), await providers.find(reference)] == [WHO, WHO]
+    assert len((tmp_path / "asked").read_text().splitlines()) == 2
+    (tmp_path / "providers.yaml").write_text(PROVIDERS.replace("PORT", "1"))
+    providers = await asyncio.to_thread(CredentialProviders.load, tmp_path / "providers.yaml", tmp_path)
+    assert [await providers.find(reference), await providers.find(reference)] == [WHO, WHO]
+    assert await providers.find(Reference.parse("127.0.0.1:1/private/y:1")) == WHO
+    assert len((tmp_path / "asked").read_text().splitlines()) == 4
+    assert await providers.find(Reference.parse("127.0.0.1:1/public:1")) is None
+    assert len((tmp_path / "asked").read_text().splitlines()) == 4
+
+
+async def test_a_provider_that_fails_is_no_reason_not_to_try(tmp_path: Path) -> None:
+    provider(tmp_path, code=3)
+    (tmp_path / "port").write_text("1")
+    (tmp_path / "providers.yaml").write_text(PROVIDERS.replace("PORT", "1"))
+    providers = await asyncio.to_thread(CredentialProviders.load, tmp_path / "providers.yaml", tmp_path)
+    assert await providers.find(Reference.parse("127.0.0.1:1/private:1")) is None
+
+
+def test_all_that_is_wrong_with_providers_is_told_at_once(tmp_path: Path) -> None:
+    wrong = """
+      - {name: ../x, apiVersion: v1, matchImages: [a], defaultCacheDuration: 1h}
+      - {name: gone, apiVersion: credentialprovider.kubelet.k8s.io/v1, defaultCacheDuration: soon}
+    """
+    (tmp_path / "providers.yaml").write_text(PROVIDERS.partition("  - name")[0] + wrong)
+    with pytest.raises(KubeletError) as caught:
+        CredentialProviders.load(tmp_path / "providers.yaml", tmp_path)
+    for word in ("'../x' is no name", "apiVersion 'v1'", "gone: there is no", "matchImages", "a duration"):
+        assert word in str(caught.value)
+    (tmp_path / "providers.yaml").write_text("kind: Pod")
+    with pytest.raises(KubeletError, match="no CredentialProviderConfig"):
+        CredentialProviders.load(tmp_path / "providers.yaml", tmp_path)
 
 
 async def test_an_image_that_is_not_signed_is_refused_until_it_is(cluster: Cluster, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, cast, get_type_hints, overload
 
-from proa.app._convert import Converter, converter_for
+from proa.app._convert import Converter, converter_for, parse_duration
 from proa.app.errors import ProaError
 from proa.app.secret import MASK, Secret
 
@@ -42,6 +42,7 @@ __all__ = [
     "add_arguments",
     "describe",
     "load",
+    "parse_duration",
     "resolve",
     "setting",
 ]

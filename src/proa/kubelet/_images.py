@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from proa.kube.models.core_v1 import Container
 from proa.kubelet._bindles import SCHEME, BindleReference, Bindles
+from proa.kubelet._credential_providers import CredentialProviders
 from proa.oci import (
     BlobStore,
     Credentials,
@@ -22,6 +23,7 @@ from proa.oci import (
     image_blobs,
     pull_module,
 )
+from proa.oci.credentials import find
 from proa.oci.signatures import is_note
 
 DEFAULT_TAG: Final = "latest"
@@ -44,6 +46,7 @@ class Images:
         client: How registries are reached.
         bindles: How bindles are, if they are.
         docker_config: Who the node is at registries where the pod does not say.
+        providers: The same, by programs, which are asked first.
         policy: Which images of registries may be run; None for all. Bindles have signatures of their own.
         parallel: How many are pulled at a time; 0 for any number.
     """
@@ -55,6 +58,7 @@ class Images:
         *,
         bindles: Bindles | None = None,
         docker_config: DockerConfig | None = None,
+        providers: CredentialProviders | None = None,
         policy: SignaturePolicy | None = None,
         parallel: int = 0,
     ) -> None:
@@ -62,6 +66,7 @@ class Images:
         self._client = client
         self._bindles = bindles
         self._docker_config = docker_config
+        self._providers = providers
         self._policy = policy
         self._turns = asyncio.Semaphore(parallel) if parallel else contextlib.nullcontext()
 
@@ -177,11 +182,17 @@ class Images:
         self, reference: Reference, credentials: Mapping[str, Credentials]
     ) -> RegistryClient:
         known = dict(credentials)
-        if self._docker_config is not None:
-            own = await self._docker_config.find(reference.registry, reference.repository)
+        if find(known, reference.registry, reference.repository) is None:
+            own = await self._own_credentials(reference)
             if own is not None:
-                known.setdefault(reference.registry, own)
+                known[reference.registry] = own
         return self._client.using(known) if known else self._client
+
+    async def _own_credentials(self, reference: Reference) -> Credentials | None:
+        own = await self._providers.find(reference) if self._providers is not None else None
+        if own is None and self._docker_config is not None:
+            own = await self._docker_config.find(reference.registry, reference.repository)
+        return own
 
 
 def parse_image(text: str) -> ImageReference:

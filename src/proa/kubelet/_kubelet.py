@@ -18,6 +18,7 @@ from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._admission import Refusal
 from proa.kubelet._bindles import Bindles
+from proa.kubelet._credential_providers import CredentialProviders
 from proa.kubelet._eviction import Evictor
 from proa.kubelet._host_facts import HostFacts
 from proa.kubelet._image_collection import ImageCollector
@@ -105,6 +106,7 @@ class Kubelet:
             await parts.enter_async_context(registries),
             bindles=await parts.enter_async_context(Bindles.open(settings)),
             docker_config=DockerConfig(settings.docker_config) if settings.docker_config else None,
+            providers=await asyncio.to_thread(_credential_providers, settings),
             policy=await SignaturePolicy.load(keys) if keys else None,
             parallel=settings.max_parallel_image_pulls,
         )
@@ -215,6 +217,14 @@ async def _background(work: Iterable[Coroutine[None, None, None]]) -> AsyncItera
         yield
         for task in tasks:
             task.cancel()
+
+
+def _credential_providers(settings: KubeletSettings) -> CredentialProviders | None:
+    configuration, programs = (
+        settings.image_credential_provider_config,
+        settings.image_credential_provider_bin_dir,
+    )
+    return CredentialProviders.load(configuration, programs) if configuration and programs else None
 
 
 def _private_directory(path: Path) -> None:

@@ -69,6 +69,10 @@ class KubeletSettings(NodeRoomSettings):
     docker_config: Path | None = setting(
         None, help="Docker configuration with credentials and helpers for images of pods that bring none"
     )
+    image_credential_provider_config: Path | None = setting(
+        None, help="CredentialProviderConfig, or a directory of them: programs that know such credentials"
+    )
+    image_credential_provider_bin_dir: Path | None = setting(None, help="directory of these programs")
     image_signature_keys: tuple[Path, ...] = setting(
         (), help="public keys (PEM); images that none of them has signed (cosign) are refused"
     )
@@ -105,6 +109,13 @@ class KubeletSettings(NodeRoomSettings):
             yield f"container_log_max_size: {self.container_log_max_size!r} is no quantity such as 10Mi"
         yield from self._wrong_certificates()
         yield from self.wrong_room()
+        if (self.image_credential_provider_config is None) != (
+            self.image_credential_provider_bin_dir is None
+        ):
+            yield (
+                "image_credential_provider_config, image_credential_provider_bin_dir:"
+                " both or none must be given"
+            )
         if self.max_parallel_image_pulls < 0:
             yield f"max_parallel_image_pulls: {self.max_parallel_image_pulls} is negative"
         yield from self._wrong_network()
