@@ -167,7 +167,9 @@ class Kubelet:
         work = [pods.run(), evictor.run(), collector.run()]
         if settings.static_pod_path is not None:
             every = settings.file_check_frequency.total_seconds()
-            work.append(StaticPods(client, pods, settings.static_pod_path, settings.name, every).run())
+            work.append(
+                StaticPods(client, pods, settings.static_pod_path, settings.name, every, events).run()
+            )
         await parts.enter_async_context(_background(work))
         await agent.register()
         certificates = self._certificates(client, context)
