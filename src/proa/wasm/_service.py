@@ -17,6 +17,7 @@ import msgspec
 from proa.wasm import _compiler, _guest
 from proa.wasm import _protocol as protocol
 from proa.wasm._children import Children, End
+from proa.wasm._commands import Commands
 from proa.wasm._engine import Runtime, cache_entry
 from proa.wasm._process import Body, Stdio
 from proa.wasm.spec import CompiledModule, ExitReason, ModuleTerms, SandboxExit
@@ -61,6 +62,7 @@ class Service:
 
     def __init__(self, runtime: Runtime, children: Children, send: Send) -> None:
         self._runtime = runtime
+        self._commands = Commands(runtime)
         self._children = children
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
@@ -167,7 +169,8 @@ class Service:
         if spec.server:
             serve = _load(spec.server)
             return lambda report: _guest.serve(serve, self._runtime, spec, report)
-        return lambda report: _guest.run(self._runtime, spec, report)
+        command = self._commands.find(spec)
+        return lambda report: _guest.run(self._runtime, spec, command, report)
 
     def _ended(self, sandbox_id: str, end: End) -> None:
         sandbox = self._sandboxes[sandbox_id]
