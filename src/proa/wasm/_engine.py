@@ -1,6 +1,5 @@
 """The engine, configured once, and where the machine code that it makes is kept."""
 
-import hashlib
 import platform
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -12,7 +11,6 @@ from proa.wasm._memory import GuestMemory
 
 # Copy-on-write images of initial memory exclude the allocation of `_memory`, and the code depends on them.
 _SETTINGS: Final = {"cranelift_opt_level": "speed", "memory_init_cow": False}
-_IDENTITY: Final = hashlib.sha256(repr((sorted(_SETTINGS.items()), platform.machine())).encode()).hexdigest()
 
 
 def _release() -> str:
@@ -21,7 +19,9 @@ def _release() -> str:
     return installed[-1].stem if installed else "wasmtime"  # The engine refuses the code of other versions.
 
 
-_COMPATIBLE: Final = f"{_release()}-{_IDENTITY[:12]}"
+_COMPATIBLE: Final = ",".join(
+    [_release(), platform.machine(), *(f"{name}={value}" for name, value in _SETTINGS.items())]
+)
 
 
 class GuestExit(Exception):  # noqa: N818 - no error: it is how a guest leaves

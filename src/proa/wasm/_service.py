@@ -1,7 +1,6 @@
 """What the zygote does for its client: requests in, children forked, replies out."""
 
 import contextlib
-import hashlib
 import os
 import signal
 from collections import deque
@@ -11,6 +10,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -285,8 +285,8 @@ def _identity(path: Path) -> _Identity:
 
 def _certificate(job: _Job) -> Path:
     entry, terms = job
-    key = hashlib.sha256(msgspec.json.encode(terms)).hexdigest()
-    return entry.with_name(f"{entry.stem}.{key[:16]}.json")
+    key = "+".join(quote(str(term), safe="") for term in (terms.http, *terms.exports))
+    return entry.with_name(f"{entry.stem}.{key}.json")
 
 
 def _certify(job: _Job, identity: _Identity, module: CompiledModule) -> None:
