@@ -32,5 +32,5 @@ async def _controller_manager(app: App, chosen: ControllerManagerSettings) -> No
     client = await app.start("client", Client(config))
     told = f"The controllers work at {config.server}"
     await work_as_leader(
-        app, client, chosen, "kube-controller-manager", lambda: ControllerManager(client), told
+        app, client, chosen, "kube-controller-manager", lambda: ControllerManager(client, quotas=True), told
     )
