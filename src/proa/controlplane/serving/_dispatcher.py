@@ -124,7 +124,7 @@ class Dispatcher:
             return _responses.refusal(error)
         except StorageError as error:
             self._log.error("a write failed", error=str(error))
-            return _responses.refusal(internal())
+            return _responses.refusal(internal(f"the change could not be stored: {error}"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # noqa: BLE001 - a bug must not take the server down, nor show itself to the client
