@@ -1,7 +1,7 @@
 """Whether a pod may begin on this node, by Kubernetes' rules. Pure."""
 
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Pod, Toleration
@@ -33,12 +33,20 @@ def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     return Refusal("Evicted", f"The node had condition: [{', '.join(sorted(conditions))}]. ")
 
 
-def beyond_room(pod: Pod, others: Collection[Amounts], allocatable: Mapping[str, Quantity]) -> Refusal | None:
-    """Whether the node has too little left beside what other pods ask for, of anything that it has at all."""
+class Asking(Protocol):
+    """A pod on the node, by what it asks for."""
+
+    @property
+    def asked(self) -> Amounts:
+        """How much of what."""
+
+
+def beyond_room(pod: Pod, others: Collection[Asking], allocatable: Mapping[str, Quantity]) -> Refusal | None:
+    """Whether the node has too little left beside other pods, of anything that it has at all."""
     room = amounts(allocatable)
     wanted = requests(pod) + Amounts({"pods": 1})
     for resource in sorted(wanted.keys() & room.keys()):
-        used = len(others) if resource == "pods" else sum(other.get(resource, 0) for other in others)
+        used = len(others) if resource == "pods" else sum(other.asked.get(resource, 0) for other in others)
         if used + wanted[resource] > room[resource]:
             counts = f"{resource}, requested: {wanted[resource]}, used: {used}, capacity: {room[resource]}"
             message = f"Pod was rejected: Node didn't have enough resource: {counts}"
