@@ -172,3 +172,12 @@ async def test_a_log_has_options(
         assert response.status == code
         if code == 422:
             assert fields(await response.json()) == wrong
+
+
+@pytest.mark.parametrize("field", ["kind", "apiVersion"])
+async def test_what_is_applied_says_what_it_is(admin: aiohttp.ClientSession, field: str) -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    path = f"{MAPS}/a?fieldManager=m"
+    assert (await ask(admin, "PATCH", path, config, "application/apply-patch+yaml"))[0] == 200
+    del config[field]
+    assert (await ask(admin, "PATCH", path, config, "application/apply-patch+yaml"))[0] == 400

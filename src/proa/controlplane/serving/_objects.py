@@ -11,6 +11,8 @@ from proa.controlplane._errors import (
     StatusError,
     bad_request,
     expired,
+    invalid,
+    invalid_value,
     not_found,
     resource_version_too_large,
     unprocessable_patch,
@@ -91,7 +93,7 @@ class ObjectService:
 
     async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
         data, document = await _bodies.read_object(call.request, resource.kind)
-        check_kind(resource, document)
+        check_kind(resource, document, told=resource.is_custom)
         if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
             return document, _check_duplicates(resource, data, options)
         return document, []
@@ -124,7 +126,7 @@ class ObjectService:
         info, resource = call.info, call.resource
         options = write_options(call, "PatchOptions", applies=True)
         config = await _bodies.read_configuration(call.request)
-        check_kind(resource, config)
+        check_kind(resource, config, told=True)
         try:
             outcome = await self._registry.apply(
                 resource, info.namespace, info.name, config, options, info.subresource
@@ -213,16 +215,25 @@ def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
     return Options.parse(call.info.query, kind, agent, applies=applies)
 
 
-def check_kind(resource: Resource, document: Document) -> None:
-    """Refuses a body that says that it is something else.
+def check_kind(resource: Resource, document: Document, *, told: bool = False) -> None:
+    """Refuses a body that says that it is something else, or nothing where it has to be `told`.
 
     Raises:
-        StatusError: 400.
+        StatusError: 400; 422 for custom resources of another kind.
     """
+    missing = [name for name in ("kind", "apiVersion") if told and not document.get(name)]
+    if missing:
+        why = f"it does not say its {missing[0]}"
+        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {why}")
     kind = document.get("kind") or resource.kind
     version = document.get("apiVersion") or resource.api_version
     if kind == resource.kind and version == resource.api_version:
         return
+    if resource.is_custom and version == resource.api_version:
+        name = (document.get("metadata") or {}).get("name", "")
+        raise invalid(
+            resource.qualified_kind, name, [invalid_value("kind", kind, f"must be {resource.kind}")]
+        )
     if version != resource.api_version:
         said = f'{kind} in version "{version}" cannot be handled as a {resource.kind}'
         message = f"{said}: it is not {resource.api_version}"
