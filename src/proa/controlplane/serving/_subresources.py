@@ -144,7 +144,7 @@ class SubresourceService:
                 message = "Cannot evict pod as it would violate the pod's disruption budget."
                 raise StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": 10})
 
-    async def finalize(self, call: Call) -> web.Response:
+    async def finalize(self, call: Call) -> web.StreamResponse:
         """A namespace's own finalizers changed."""
         info = call.info
         data = await _bodies.read(call.request)
