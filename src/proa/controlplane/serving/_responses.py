@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -76,10 +76,26 @@ def json_bytes(body: bytes, status: int = 200, warnings: list[str] | None = None
     if not warnings:
         return Plain(body, status)
     response = web.Response(body=body, status=status, headers=_JSON)
-    for warning in warnings:
+    for warning in _short_enough(warnings):
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{escaped}"')
     return response
+
+
+MAX_WARNINGS, MAX_WARNING = 4096, 256
+"""Characters that all warnings, and one of them, may have where they are many: Kubernetes' bounds."""
+
+
+def _short_enough(warnings: list[str]) -> Iterator[str]:
+    """Warnings as they fit into an answer's headers."""
+    many = sum(map(len, warnings)) > MAX_WARNINGS
+    left = MAX_WARNINGS
+    for warning in warnings:
+        told = warning[:MAX_WARNING] if many else warning
+        left -= len(told)
+        if left < 0:
+            return
+        yield told
 
 
 def json_pieces(pieces: Sequence[bytes]) -> web.Response:
