@@ -11,7 +11,15 @@ from aiohttp import web
 
 from proa.controlplane import protobuf
 from proa.controlplane._errors import StatusError, bad_request, quoted, unsupported_media_type
-from proa.controlplane._json import UnreadableError, decode, decode_yaml
+from proa.controlplane._json import (
+    MAX_VALUES,
+    TooManyValuesError,
+    UnreadableError,
+    check_values,
+    decode,
+    decode_yaml,
+    may_hold_too_many,
+)
 from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
 
 MAX_BODY = 3 * 1024 * 1024
@@ -19,11 +27,13 @@ JSON = "application/json"
 YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 INLINE = 32 * 1024
 """Bytes up to which a body of any type is decoded without a thread."""
+MOST_TOLD = 100
+"""How many duplicate fields clients are told of, as with Kubernetes."""
 _SLOW = YAML | {protobuf.MEDIA_TYPE}
 
 
 async def read(request: web.BaseRequest) -> bytes:
-    """The body, if it is not too large.
+    """The body, if it is not too large, in bytes or (of JSON) in values.
 
     Raises:
         StatusError: 413.
@@ -31,10 +41,19 @@ async def read(request: web.BaseRequest) -> bytes:
     if not request.body_exists:
         return b""
     try:
-        return await request.read()
+        data = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
-        message = f"Request entity too large: limit is {MAX_BODY}"
-        raise StatusError(413, "RequestEntityTooLarge", message, {}) from error
+        raise _too_large(f"limit is {MAX_BODY}") from error
+    if may_hold_too_many(data) and content_type(request) not in _SLOW:
+        try:
+            await asyncio.to_thread(check_values, data)
+        except TooManyValuesError as error:
+            raise _too_large(f"limit is {MAX_VALUES} values") from error
+    return data
+
+
+def _too_large(why: str) -> StatusError:
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {why}", {})
 
 
 def content_type(request: web.BaseRequest) -> str:
@@ -141,13 +160,13 @@ def parse_configuration(data: bytes) -> dict[str, Any]:
 
 
 def duplicate_fields(data: bytes) -> list[str]:
-    """The names of fields that occur twice in one object of a JSON text."""
+    """The names of fields that occur twice in one object of a JSON text, as far as anybody reads."""
     found: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in pairs:
-            if key in result:
+            if key in result and len(found) < MOST_TOLD:
                 found.append(key)
             result[key] = value
         return result

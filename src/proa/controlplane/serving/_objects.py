@@ -44,7 +44,7 @@ class ObjectService:
         self._registry = registry
         self._store: Store = registry.store
 
-    async def get(self, call: Call) -> web.Response:
+    async def get(self, call: Call) -> web.StreamResponse:
         """One object."""
         info, resource = call.info, call.resource
         wanted = revision_number(info.query.get("resourceVersion", ""))
@@ -83,7 +83,7 @@ class ObjectService:
             )
             raise expired(why, make_token(INCONSISTENT, options.after)) from None
 
-    async def create(self, call: Call) -> web.Response:
+    async def create(self, call: Call) -> web.StreamResponse:
         """A new object."""
         info, resource = call.info, call.resource
         options = write_options(call, "CreateOptions")
@@ -98,19 +98,19 @@ class ObjectService:
             return document, _check_duplicates(resource, data, options)
         return document, []
 
-    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.Response:
+    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.StreamResponse:
         form = negotiate(call.request.headers.get("Accept", ""), call.info.query.get("includeObject", ""))
         body = form.one(call.resource, outcome.tail)
         return _responses.json_bytes(body, 201 if outcome.created else 200, [*warnings, *outcome.warnings])
 
-    async def update(self, call: Call) -> web.Response:
+    async def update(self, call: Call) -> web.StreamResponse:
         """An object replaced."""
         options = write_options(call, "UpdateOptions")
         document, warnings = await self._read(call, call.resource, options)
         outcome = await self._change(call, lambda _: document, options)
         return self._answer(call, outcome, warnings)
 
-    async def patch(self, call: Call) -> web.Response:
+    async def patch(self, call: Call) -> web.StreamResponse:
         """An object changed."""
         if _bodies.content_type(call.request) == APPLY_PATCH:
             return await self.apply(call)
@@ -121,7 +121,7 @@ class ObjectService:
         except MistypedError as error:
             raise error.of_patch() from error
 
-    async def apply(self, call: Call) -> web.Response:
+    async def apply(self, call: Call) -> web.StreamResponse:
         """A configuration applied by the server."""
         info, resource = call.info, call.resource
         options = write_options(call, "PatchOptions", applies=True)
@@ -173,7 +173,7 @@ class ObjectService:
         merges = media_type != JSON_PATCH and type(patch) is dict
         return change, patch.keys() if merges else None
 
-    async def delete(self, call: Call) -> web.Response:
+    async def delete(self, call: Call) -> web.StreamResponse:
         """An object deleted, or marked as to be deleted."""
         info, resource = call.info, call.resource
         options = await self._delete_options(call)

@@ -98,7 +98,7 @@ class PathService:
             return _responses.json(self._discovery.core_versions(self._address()))
         return _responses.json(self._discovery.group_list())
 
-    async def _issuer_path(self, parts: list[str]) -> web.Response | None:
+    async def _issuer_path(self, parts: list[str]) -> web.StreamResponse | None:
         if parts == [".well-known", "openid-configuration"]:
             return _responses.json(self._issuer_document())
         if parts == ["openid", "v1", "jwks"]:
@@ -116,7 +116,7 @@ class PathService:
             "id_token_signing_alg_values_supported": ["ES256"],
         }
 
-    def _openapi(self, rest: list[str]) -> web.Response | None:
+    def _openapi(self, rest: list[str]) -> web.StreamResponse | None:
         match rest:
             case ["v2"]:
                 return _responses.json_bytes(openapi_v2(self._catalogue))
@@ -128,7 +128,7 @@ class PathService:
                 return self._openapi_v3(group, version)
         return None
 
-    def _openapi_v3(self, group: str, version: str) -> web.Response | None:
+    def _openapi_v3(self, group: str, version: str) -> web.StreamResponse | None:
         if self._catalogue.served(group, version) is None:
             return None
         return _responses.json_bytes(openapi_v3(self._catalogue, group, version))
@@ -138,7 +138,7 @@ class PathService:
         return _responses.text(report.text(verbose="verbose" in call.info.query), 200 if report.ok else 500)
 
 
-def _or_nothing(document: Document | None) -> web.Response | None:
+def _or_nothing(document: Document | None) -> web.StreamResponse | None:
     return None if document is None else _responses.json(document)
 
 
