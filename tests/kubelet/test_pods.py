@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from proa.kube import Api, Client, Config, Merge, WatchEvent
+from proa.kube import Api, Client, Config, Merge, Strategic, WatchEvent
 from proa.kube.models import Quantity
 from proa.kube.models.authentication_v1 import SelfSubjectReview
 from proa.kube.models.coordination_v1 import Lease
@@ -335,6 +335,26 @@ async def test_the_image_of_a_running_pod_can_be_mended(node: Cluster) -> None:
     image = {"spec": {"containers": [{"name": "main", "image": node.image, "args": ["say", "x"]}]}}
     await node.pods.patch("pod", Merge(image))
     await node.until_phase("Succeeded")
+
+
+async def test_another_image_restarts_a_running_container_whatever_its_policy(node: Cluster) -> None:
+    await node.run("forever", "")
+    running = await node.until_phase("Running")
+    image = f"{node.image}@{running.status.container_statuses[0].image_id.rpartition('@')[2]}"
+    await node.pods.patch("pod", Strategic({"spec": {"containers": [{"name": "main", "image": image}]}}))
+    again = await node.until(lambda pod: pod.status.container_statuses[0].restart_count == 1)
+    (status,) = again.status.container_statuses
+    assert (status.image, status.state.running is not None) == (image, True)
+    assert status.last_state.terminated.exit_code == 137
+    assert "definition changed, will be restarted" in await node.until_event("Killing")
+
+
+async def test_a_deadline_may_be_brought_forward(node: Cluster) -> None:
+    await node.run("forever", "", active_deadline_seconds=3600)
+    await node.until_phase("Running")
+    await node.pods.patch("pod", Merge({"spec": {"activeDeadlineSeconds": 1}}))
+    failed = await node.until_phase("Failed")
+    assert failed.status.reason == "DeadlineExceeded"
 
 
 async def test_what_is_ignored_is_said(node: Cluster) -> None:

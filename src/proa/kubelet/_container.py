@@ -64,6 +64,7 @@ class Container:
         self._restart_timer = RestartTimer(pauses.restart)
         self._spec = spec
         self._stop_at: float | None = None
+        self._redefined = False
         directory = context.directory.path / spec.name
         self.stdin = StandardInput(directory / "stdin", once=bool(spec.stdin_once)) if spec.stdin else None
         self._started = asyncio.Event()
@@ -154,6 +155,13 @@ class Container:
         """Wait until an instance of it runs and has started."""
         await self._started.wait()
 
+    async def until_redefined(self) -> None:
+        """Wait until its image is not that of the instance that runs: then another is to be started."""
+        if self.init and not self.is_sidecar:
+            await asyncio.Event().wait()  # It has one task, and is not given another.
+        await self.context.latest.until(lambda _: self.spec.image != self.status.image)
+        self._redefined = True
+
     def is_stopping(self, seconds: float) -> None:
         """The pod ends it within so many seconds: it is not restarted."""
         self._stop_at = asyncio.get_running_loop().time() + seconds
@@ -178,7 +186,11 @@ class Container:
         if own_words:
             end = replace(end, message=own_words)
         once = self.init and not self.is_sidecar
-        await self.set(_container_status.terminated(self.status, end, init=once))
+        ended = _container_status.terminated(self.status, end, init=once)
+        if self._redefined:
+            # By some policies an end is for good, and an API server refuses that anything follows it.
+            ended = _container_status.waiting(ended, _container_status.CREATING)
+        await self.set(ended)
 
     def use_image(self, reference: ImageReference, image: PulledModule) -> None:
         """The next instance is of this image."""
@@ -189,6 +201,10 @@ class Container:
         """When it is to be started again after it ended so; None for never."""
         if self._stop_at is not None:
             return None
+        if self._redefined:
+            # Whatever its policy and its past: this was not its own doing.
+            self._redefined, self._restart_timer = False, RestartTimer(self.context.services.pauses.restart)
+            return now()
         policy = restart_policy(self.context.pod.spec, self.spec, init=self.init)
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None

@@ -254,12 +254,19 @@ class PodWorker:
             guard.cancel()
 
     async def _guard_deadline(self) -> None:
-        seconds = self.context.pod.spec.active_deadline_seconds
-        if seconds is not None:
-            end = self._facts.started_at + timedelta(seconds=seconds)
-            await asyncio.sleep(max(0.0, (end - now()).total_seconds()))
-            message = "Pod was active on the node longer than the specified deadline"
-            self.condemn(Sentence("DeadlineExceeded", message, self.context.grace_period))
+        async for pod in self.context.latest:
+            seconds = pod.spec.active_deadline_seconds
+            left = None if seconds is None else self._facts.started_at + timedelta(seconds=seconds) - now()
+            changed = self.context.latest.until(
+                lambda pod, seconds=seconds: pod.spec.active_deadline_seconds != seconds  # type: ignore[misc]
+            )
+            try:
+                async with asyncio.timeout(None if left is None else max(0.0, left.total_seconds())):
+                    await changed
+            except TimeoutError:
+                break
+        message = "Pod was active on the node longer than the specified deadline"
+        self.condemn(Sentence("DeadlineExceeded", message, self.context.grace_period))
 
     async def _guard_storage(self) -> None:
         if limits := _storage.limits(self.context.pod.spec, self.context.directory):

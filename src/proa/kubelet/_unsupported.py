@@ -16,7 +16,15 @@ def ignored(spec: PodSpec) -> list[str]:
         for container in [*spec.init_containers, *spec.containers]
         for field in _ignored_of(container)
     ]
-    return found + [name for name, given in [("hostNetwork", spec.host_network)] if given]
+    whole = {
+        "hostNetwork": spec.host_network,
+        "hostPID": spec.host_pid,
+        "hostIPC": spec.host_ipc,
+        "hostAliases": spec.host_aliases,
+        "resourceClaims": spec.resource_claims,
+        "ephemeralContainers": spec.ephemeral_containers,
+    }
+    return found + [name for name, given in whole.items() if given]
 
 
 def _ignored_of(container: Container) -> Iterator[str]:
@@ -29,6 +37,7 @@ def _ignored_of(container: Container) -> Iterator[str]:
         "preStop": _refused_hook(lifecycle.pre_stop),
         "tty": container.tty,
         "volumeDevices": container.volume_devices,
+        "hostPort": any(port.host_port for port in container.ports),
     }
     return (name for name, value in given.items() if value)
 
