@@ -371,3 +371,13 @@ async def test_pods_beyond_the_limit_are_refused(cluster: Cluster) -> None:
         refused = await cluster.until_phase("Failed", "two")
         assert refused.status.reason == "OutOfpods"
         assert "requested: 1, used: 1, capacity: 1" in refused.status.message
+
+
+async def test_a_pod_that_asks_for_too_much_is_refused_and_takes_nothing(node: Cluster) -> None:
+    for name, amount in (("big", "100000"), ("small", "1m")):
+        asked = ResourceRequirements(requests={"cpu": Quantity(amount)})
+        await node.run("say", "x", name=name, resources=asked)
+    refused = await node.until_phase("Failed", "big")
+    assert (refused.status.reason, refused.status.container_statuses) == ("OutOfcpu", [])
+    await node.until_phase("Succeeded", "small")
+    assert (await node.pods.get("big")).status == refused.status

@@ -73,6 +73,7 @@ class PodWorker:
             pod_ip=ip,
             started_at=known.start_time or now(),
             finished=over,
+            rejected=over and not known.container_statuses,
             reason=known.reason if over else None,
             message=known.message if over else None,
         )
@@ -174,6 +175,12 @@ class PodWorker:
         self.context.mounted.set()
         self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
         self._explain_waiting("")
+
+    def reject(self, refusal: Refusal) -> None:
+        """The node does not take it."""
+        self._facts = dataclasses.replace(
+            self._facts, rejected=True, reason=refusal.reason, message=refusal.message
+        )
 
     def explain(self, reason: str, message: str, *, disrupted: bool = False) -> None:
         """The pod as a whole fails, for this reason; `disrupted` when the node needs its place."""
