@@ -361,6 +361,9 @@ async def test_what_is_ignored_is_said(node: Cluster) -> None:
     await node.run("say", "x", tty=True)
     await node.until_phase("Succeeded")
     await node.until_event("Unsupported", having="tty of main")
+    debugger = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": node.image}]}}
+    await node.pods.patch("pod", Strategic(debugger), subresource="ephemeralcontainers")
+    await node.until_event("Unsupported", having="no ephemeral containers: debugger")
 
 
 async def test_pods_beyond_the_limit_are_refused(cluster: Cluster) -> None:

@@ -87,8 +87,12 @@ class PodWorker:
 
     def update(self, pod: Pod) -> None:
         """The server has a newer version of the pod."""
-        before = self.context.pod.metadata
+        before, old = self.context.pod.metadata, self.context.pod.spec
         self.context.latest.set(pod)
+        if added := [one.name for one in pod.spec.ephemeral_containers[len(old.ephemeral_containers) :]]:
+            self.context.event(
+                "Unsupported", f"Proa runs no ephemeral containers: {', '.join(added)}", "Warning"
+            )
         if (before.labels, before.annotations) != (pod.metadata.labels, pod.metadata.annotations):
             self.context.volumes_changed.set()
         self._writer.observe(pod)

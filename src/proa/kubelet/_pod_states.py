@@ -44,7 +44,9 @@ class Admitting(State["PodWorker"]):
         if worker.refusal is not None:
             return Rejected(worker.refusal)
         if not worker.has_started() and (fields := _unsupported.ignored(pod.value.spec)):
-            worker.context.event("Unsupported", f"Proa ignores for now: {', '.join(fields)}", "Warning")
+            worker.context.event(
+                "Unsupported", f"Proa ignores what a guest cannot do: {', '.join(fields)}", "Warning"
+            )
         return Mounting()
 
 
