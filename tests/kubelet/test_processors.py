@@ -1,6 +1,7 @@
 """Shares of processor time: by control groups where there are any, else by rank."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import ResourceRequirements
+from proa.kubelet import _usage
+from proa.kubelet._process_tree import tree
 from proa.kubelet._processors import Processors, quota, rank, weight
 
 Cluster = Any
@@ -50,6 +53,28 @@ def test_without_control_groups_a_guest_gets_a_rank(sleeper: int, tmp_path: Path
     processors.give("pod/main/0", sleeper, resources("100m"))
     assert os.getpriority(os.PRIO_PROCESS, sleeper) == 5
     processors.forget("pod/main/0")
+
+
+@pytest.fixture
+def family() -> Iterator[int]:
+    """A process that has started another."""
+    process = subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo started; wait"], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"started\n"
+    yield process.pid
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_what_a_server_has_started_counts_with_it(family: int, tmp_path: Path) -> None:
+    usage = _usage.of_process(family)
+    assert usage is not None
+    assert usage.processes == 2
+    Processors.find(tmp_path, tmp_path / "none").give("pod/main/0", family, resources("100m"))
+    assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in tree(family)] == [5, 5]
+    assert [*tree(2**22 + 1)] == [2**22 + 1]
 
 
 def test_a_delegated_control_group_is_divided_and_guests_get_their_own(sleeper: int, tmp_path: Path) -> None:
