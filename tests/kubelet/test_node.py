@@ -153,6 +153,7 @@ def test_kubernetes_own_configuration_file_is_read_and_a_flag_wins(tmp_path: Pat
     chosen = app_settings.load(
         KubeletSettings, arguments=["--image-minimum-gc-age", "1m"], environ={"PROA_MAX_PODS": "7"}, file=file
     )
+    assert chosen.cluster_dns == ("10.96.0.10",)
     assert (chosen.bind, chosen.max_pods, chosen.taints) == ("10.0.0.7", 7, ("wasm=yes:NoSchedule",))
     assert chosen.client_ca_file == Path("/etc/kubernetes/pki/ca.crt")
     assert chosen.eviction_hard == {"memory.available": "200Mi"}

@@ -244,7 +244,7 @@ class Container:
             memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
             user=guest_user(context.pod.spec, spec),
-            outbound=outbound(context.pod.metadata.annotations),
+            outbound=outbound(context.pod, context.services.dns),
         )
 
     def _termination_message(self, exit_code: int) -> str:
@@ -260,7 +260,7 @@ class Container:
     async def compile(self, image: PulledModule) -> CompiledModule:
         """Compile the image's module; errors as of `Sandboxes.compile`, and ContainerConfigError."""
         context = self.context
-        terms = ModuleTerms(http=outbound(context.pod.metadata.annotations) is not None)
+        terms = ModuleTerms(http=outbound(context.pod, context.services.dns) is not None)
         return await context.services.sandboxes.compile(image.path, image.digest.rpartition(":")[2], terms)
 
     async def start(self, module: CompiledModule) -> Sandbox:

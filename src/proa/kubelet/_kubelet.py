@@ -18,6 +18,7 @@ from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._admission import Refusal
 from proa.kubelet._bindles import Bindles
+from proa.kubelet._cluster_dns import ClusterDns
 from proa.kubelet._credential_providers import CredentialProviders
 from proa.kubelet._eviction import Evictor
 from proa.kubelet._host_facts import HostFacts
@@ -128,6 +129,7 @@ class Kubelet:
             log_limits=LogLimits(settings.log_bytes, settings.container_log_max_files),
             processors=await asyncio.to_thread(Processors.find),
             known_services=known_services.store,
+            dns=ClusterDns(servers=settings.cluster_dns, domain=settings.cluster_domain),
             watches=await parts.enter_async_context(ReferenceWatches.open(client)),
         )
         addresses = PodAddresses(settings.pod_cidr)

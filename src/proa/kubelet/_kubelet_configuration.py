@@ -17,6 +17,7 @@ KIND: Final = "KubeletConfiguration"
 
 _RENAMED: Final[Mapping[str, str]] = {
     "address": "bind",
+    "clusterDNS": "cluster_dns",
     "imageGCHighThresholdPercent": "image_gc_high_threshold_percent",
     "imageGCLowThresholdPercent": "image_gc_low_threshold_percent",
     "imageMaximumGCAge": "image_maximum_gc_age",
@@ -25,8 +26,8 @@ _RENAMED: Final[Mapping[str, str]] = {
     "serverTLSBootstrap": "server_tls_bootstrap",
 }
 _MEANINGLESS: Final = """
-    apiVersion kind allowedUnsafeSysctls authorization cgroupDriver cgroupRoot cgroupsPerQOS clusterDNS
-    clusterDomain configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers
+    apiVersion kind allowedUnsafeSysctls authorization cgroupDriver cgroupRoot cgroupsPerQOS
+    configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers
     containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod
     cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod crashLoopBackOff
     enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers

@@ -13,6 +13,7 @@ from proa.app.settings import Secret, setting
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Taint
 from proa.kubelet import _kubelet_configuration
+from proa.kubelet._cluster_dns import parse_server
 from proa.kubelet._node_room_settings import NodeRoomSettings
 
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -60,6 +61,10 @@ class KubeletSettings(NodeRoomSettings):
         "", help="address of the node that is told to the cluster; by default that of bind"
     )
     pod_cidr: str = setting("127.66.0.0/16", help="range that pods get their addresses from")
+    cluster_dns: tuple[str, ...] = setting(
+        (), help="name server that guests' requests ask first: ADDRESS or ADDRESS:PORT"
+    )
+    cluster_domain: str = setting("cluster.local", help="what the cluster's names end with")
     max_pods: int = setting(110, help="most pods that run at a time")
     node_labels: dict[str, str] = setting({}, help="further labels of the node")
     taints: tuple[str, ...] = setting((), help="taints that the node registers with: key=value:Effect")
@@ -140,6 +145,11 @@ class KubeletSettings(NodeRoomSettings):
                 yield f"pod_cidr: {self.pod_cidr} has too few addresses for {self.max_pods} pods"
         except ValueError as error:
             yield f"pod_cidr: {error}"
+        for server in self.cluster_dns:
+            try:
+                parse_server(server)
+            except ValueError as error:
+                yield f"cluster_dns: {error}"
 
     @staticmethod
     def translate_document(document: Mapping[str, Any]) -> dict[str, Any]:

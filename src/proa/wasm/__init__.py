@@ -6,7 +6,8 @@ zygote, not to the program that asked for them: they outlive it, and its success
 
 - `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
-- `ModuleTerms`: what a module must be; `Outbound`: where its HTTP requests may go.
+- `ModuleTerms`: what a module must be; `Outbound`: where its HTTP requests may go;
+  `NameServer`: who knows the names in them.
 - `WorkerSpec`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
 - `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do, and
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         ExitReason,
         ModuleTerms,
         Mount,
+        NameServer,
         Outbound,
         SandboxExit,
         SandboxSpec,
@@ -57,6 +59,7 @@ else:  # The zygote imports this package and must stay small.
                 "ExitReason",
                 "ModuleTerms",
                 "Mount",
+                "NameServer",
                 "Outbound",
                 "SandboxExit",
                 "SandboxSpec",
@@ -71,6 +74,7 @@ __all__ = [
     "InvalidModuleError",
     "ModuleTerms",
     "Mount",
+    "NameServer",
     "Outbound",
     "Sandbox",
     "SandboxError",
