@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import ResourceRequirements
-from proa.kubelet import _usage
+from proa.kube.models.core_v1 import Container, Pod, PodSpec, ResourceRequirements
+from proa.kubelet import _usage, _victims
 from proa.kubelet._process_tree import tree
 from proa.kubelet._processors import Processors, quota, rank, weight
 
@@ -75,6 +75,33 @@ def test_what_a_server_has_started_counts_with_it(family: int, tmp_path: Path) -
     Processors.find(tmp_path, tmp_path / "none").give("pod/main/0", family, resources("100m"))
     assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in tree(family)] == [5, 5]
     assert [*tree(2**22 + 1)] == [2**22 + 1]
+
+
+def test_guests_go_by_their_quality_of_service_when_memory_ends() -> None:
+    def pod(requests: dict[str, str], limits: dict[str, str]) -> Pod:
+        given = ResourceRequirements(
+            requests={name: Quantity(amount) for name, amount in requests.items()},
+            limits={name: Quantity(amount) for name, amount in limits.items()},
+        )
+        return Pod(spec=PodSpec(containers=[Container(name="c", resources=given)]))
+
+    def score(requests: dict[str, str], limits: dict[str, str], priority: int = 0) -> int:
+        made = pod(requests, limits)
+        made.spec.priority = priority
+        return _victims.score(made, made.spec.containers[0], 1000)
+
+    assert score({}, {}) == 1000
+    assert score({}, {}, 2_000_001_000) == -997
+    assert score({}, {"cpu": "1", "memory": "100"}) == -997
+    assert score({"cpu": "1"}, {"cpu": "1", "memory": "100"}) == -997
+    assert [score({"memory": asked}, {}) for asked in ("250", "1", "1000")] == [750, 999, 3]
+    assert score({"cpu": "1"}, {}) == 999
+
+
+def test_a_mark_is_what_the_kernel_has(family: int) -> None:
+    _victims.mark(family, 900)
+    found = [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in tree(family)]
+    assert found == ["900\n", "900\n"]
 
 
 def test_a_delegated_control_group_is_divided_and_guests_get_their_own(sleeper: int, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from proa.kube.models import now
 from proa.kube.models.core_v1 import Container as ContainerSpec
-from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus
+from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus, PodSpec
 from proa.kubelet import (
     _container_status,
     _environment,
@@ -22,6 +22,7 @@ from proa.kubelet import (
     _pull_secrets,
     _references,
     _termination_message,
+    _victims,
     _wagi,
 )
 from proa.kubelet._actions import Target
@@ -241,7 +242,7 @@ class Container:
             args=(*command, *(expand(word, environment) for word in spec.args)),
             env=environment,
             mounts=(*mounts, own_mount) if own_mount else mounts,
-            memory_limit=_memory_limit(spec),
+            memory_limit=_memory_limit(context.pod.spec, spec),
             working_dir=spec.working_dir,
             user=guest_user(context.pod.spec, spec),
             outbound=outbound(context.pod, context.services.dns),
@@ -276,10 +277,14 @@ class Container:
         finally:
             os.close(stdin)
 
-    async def give_processors(self, sandbox: Sandbox) -> None:
-        """Give an instance its share of processor time."""
-        processors = self.context.services.processors
-        await asyncio.to_thread(processors.give, sandbox.id, sandbox.pid, self.spec.resources)
+    async def give_share(self, sandbox: Sandbox) -> None:
+        """Give an instance its share of processor time, and its place among those who go when memory ends."""
+        await asyncio.to_thread(self._give, sandbox.id, sandbox.pid)
+
+    def _give(self, group: str, pid: int) -> None:
+        services, pod = self.context.services, self.context.pod
+        services.processors.give(group, pid, self.spec.resources)
+        _victims.mark(pid, _victims.score(pod, self.spec, int(services.allocatable["memory"].value)))
 
     async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
         """Run the module that this container runs with other arguments, in a sandbox of that name.
@@ -299,8 +304,7 @@ class Container:
         sandbox = await services.sandboxes.start(own, stdin)
         if running := self.sandboxes():
             # It shares what the container has, and adds nothing to it.
-            processors = services.processors
-            await asyncio.to_thread(processors.give, running[-1].id, sandbox.pid, self.spec.resources)
+            await asyncio.to_thread(self._give, running[-1].id, sandbox.pid)
         return sandbox
 
     async def end_command(self, sandbox: Sandbox) -> None:
@@ -317,8 +321,10 @@ class Container:
             self._started.clear()
 
 
-def _memory_limit(spec: ContainerSpec) -> int | None:
+def _memory_limit(pod: PodSpec, spec: ContainerSpec) -> int | None:
     limit = spec.resources.limits.get("memory")
+    if limit is None and pod.resources is not None:
+        limit = pod.resources.limits.get("memory")  # None of its containers has more than all together.
     try:
         return int(limit) if limit else None
     except ValueError as error:
