@@ -57,6 +57,8 @@ class StatusError(Exception):
         self.message = message
         self.details = details
         self.metadata: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        """What the client is warned of besides."""
 
     def to_document(self) -> dict[str, Any]:
         """The refusal as a `Status` object."""

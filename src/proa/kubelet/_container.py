@@ -280,7 +280,12 @@ class Container:
         module = await self.compile(image)
         spec = await self.sandbox_spec(module)
         own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
-        return await services.sandboxes.start(own, stdin)
+        sandbox = await services.sandboxes.start(own, stdin)
+        if running := self.sandboxes():
+            # It shares what the container has, and adds nothing to it.
+            processors = services.processors
+            await asyncio.to_thread(processors.give, running[-1].id, sandbox.pid, self.spec.resources)
+        return sandbox
 
     async def end_command(self, sandbox: Sandbox) -> None:
         """End what `start_command` started, and forget it."""

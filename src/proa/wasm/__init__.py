@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from proa._lazy import lazy
 
 if TYPE_CHECKING:
+    from proa.wasm._module_cache import remove_modules
     from proa.wasm.errors import (
         InvalidModuleError,
         SandboxError,
@@ -44,6 +45,7 @@ else:  # The zygote imports this package and must stay small.
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            "_module_cache": ("remove_modules",),
             "errors": (
                 "InvalidModuleError",
                 "SandboxError",
@@ -83,4 +85,5 @@ __all__ = [
     "WasmError",
     "WorkerSpec",
     "ZygoteLostError",
+    "remove_modules",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -12,11 +12,12 @@ from proa.controlplane._errors import (
     bad_request,
     expired,
     not_found,
+    resource_version_too_large,
     unprocessable_patch,
     unsupported_media_type,
 )
 from proa.controlplane._json import Document, UnreadableError, decode
-from proa.controlplane.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from proa.controlplane.patch import MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge_patch
 from proa.controlplane.registry import Options, Registry, Resource
 from proa.controlplane.registry._options import DeleteOptions
 from proa.controlplane.registry._outcome import MistypedError, Outcome, undecodable
@@ -25,7 +26,7 @@ from proa.controlplane.storage import CompactedError, Store, Stored
 
 from . import _bodies, _responses
 from ._dispatcher import Call
-from ._listing import INCONSISTENT, ListOptions, Page, make_token, select
+from ._listing import INCONSISTENT, ListOptions, Page, make_token, revision_number, select
 from ._representation import negotiate
 
 JSON_PATCH = "application/json-patch+json"
@@ -44,6 +45,9 @@ class ObjectService:
     async def get(self, call: Call) -> web.Response:
         """One object."""
         info, resource = call.info, call.resource
+        wanted = revision_number(info.query.get("resourceVersion", ""))
+        if wanted > self._store.revision:
+            raise resource_version_too_large(wanted, self._store.revision)
         stored = self._store.get(self._registry.key(resource, info.namespace, info.name))
         if stored is None:
             raise not_found(resource.qualified, info.name)
@@ -109,9 +113,9 @@ class ObjectService:
         if _bodies.content_type(call.request) == APPLY_PATCH:
             return await self.apply(call)
         options = write_options(call, "PatchOptions")
-        change = await self.read_patch(call, call.resource)
+        change, about = await self._read_patch(call, call.resource)
         try:
-            return self._answer(call, await self._change(call, change, options))
+            return self._answer(call, await self._change(call, change, options, about))
         except MistypedError as error:
             raise error.of_patch() from error
 
@@ -129,14 +133,16 @@ class ObjectService:
             raise error.of_patch() from error
         return self._answer(call, outcome)
 
-    async def _change(self, call: Call, change: Change, options: Options) -> Outcome:
+    async def _change(
+        self, call: Call, change: Change, options: Options, about: Collection[str] | None = None
+    ) -> Outcome:
         info = call.info
         return await self._registry.update(
-            call.resource, info.namespace, info.name, change, options, info.subresource
+            call.resource, info.namespace, info.name, change, options, info.subresource, about=about
         )
 
-    async def read_patch(self, call: Call, resource: Resource) -> Change:
-        """What the request's patch makes of an object.
+    async def _read_patch(self, call: Call, resource: Resource) -> tuple[Change, Collection[str] | None]:
+        """What the request's patch makes of an object, and which parts of it the patch is about, if it says.
 
         Raises:
             StatusError: 400 the patch cannot be read, 415 its type is not one that we know. The change
@@ -150,6 +156,9 @@ class ObjectService:
             patch = decode(await _bodies.read(call.request))
         except UnreadableError as error:
             raise bad_request(f"error decoding patch: {error}") from error
+        if type(patch) is list and len(patch) > MAX_OPERATIONS:
+            message = f"the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+            raise StatusError(413, "RequestEntityTooLarge", message, {})
 
         def change(old: Document) -> Any:
             current = {"kind": resource.kind, "apiVersion": resource.api_version, **old}
@@ -159,14 +168,15 @@ class ObjectService:
                 raise _refused_patch(error) from error
             return _checked_result(resource, changed)
 
-        return change
+        merges = media_type != JSON_PATCH and type(patch) is dict
+        return change, patch.keys() if merges else None
 
     async def delete(self, call: Call) -> web.Response:
         """An object deleted, or marked as to be deleted."""
         info, resource = call.info, call.resource
         options = await self._delete_options(call)
         outcome = await self._registry.delete(resource, info.namespace, info.name, options)
-        if outcome.removed and not resource.strategy.graceful:
+        if outcome.removed and not resource.strategy.returns_deleted:
             return _responses.json(_deleted(resource, info.name, outcome.uid))
         return self._answer(call, outcome)
 
