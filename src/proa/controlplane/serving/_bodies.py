@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -125,11 +126,17 @@ def typed(document: dict[str, Any], group: str, kind: str) -> dict[str, Any]:
     """
     name = type_of_kind(group, "v1", kind) or ""
     try:
-        return Conformer(name)(document)
+        return _conformer(name)(document)
     except NonconformingError:
         mistyped = problems(name, document).mistyped
         why = mistyped[0] if mistyped else "it does not have the type's form"
         raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
+
+
+@cache
+def _conformer(type_name: str) -> Conformer:
+    """What makes bodies of a type conform: made once, for that costs more than to use it."""
+    return Conformer(type_name)
 
 
 async def read_configuration(request: web.BaseRequest) -> dict[str, Any]:
