@@ -94,9 +94,10 @@ class ObjectService:
     async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
         data, document = await _bodies.read_object(call.request, resource.kind)
         check_kind(resource, document, told=resource.is_custom)
-        if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
-            return document, _check_duplicates(resource, data, options)
-        return document, []
+        plain = _bodies.content_type(call.request) in {"", _bodies.JSON}
+        if not plain or options.field_validation == "Ignore" or _bodies.is_compact(data, document):
+            return document, []
+        return document, _check_duplicates(resource, data, options)
 
     def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.StreamResponse:
         form = negotiate(call.request.headers.get("Accept", ""), call.info.query.get("includeObject", ""))
