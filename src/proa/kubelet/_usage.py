@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from proa.kube.models import now
-from proa.kubelet._machine import Machine, parse_meminfo
+from proa.kubelet._host_facts import HostFacts, parse_meminfo
 from proa.kubelet._pod import PodWorker
+from proa.kubelet._process_tree import tree
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NANOSECONDS: Final = 1_000_000_000
@@ -21,10 +22,18 @@ _NANOSECONDS: Final = 1_000_000_000
 
 @dataclass(frozen=True)
 class Usage:
-    """Processor time in seconds since the start, and private memory in bytes."""
+    """Processor time in seconds since the start, private memory in bytes, and the number of processes."""
 
     cpu_seconds: float
     memory: int
+    processes: int = 1
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.cpu_seconds + other.cpu_seconds,
+            self.memory + other.memory,
+            self.processes + other.processes,
+        )
 
 
 @dataclass(frozen=True)
@@ -49,21 +58,33 @@ class PodUsage:
     @property
     def total(self) -> Usage:
         """All of them together."""
-        return Usage(
-            sum(container.usage.cpu_seconds for container in self.containers),
-            sum(container.usage.memory for container in self.containers),
-        )
+        return sum((container.usage for container in self.containers), _NOTHING)
+
+
+_NOTHING: Final = Usage(0.0, 0, 0)
 
 
 def of_process(pid: int) -> Usage | None:
-    """What a process uses; None when it is gone. Blocks for a moment."""
-    try:
-        times = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """What a process and those that it has started use; None when it is gone. Blocks for a moment."""
+    own, *others = [_of_one(each) for each in tree(pid)]
+    return sum((other for other in others if other is not None), own) if own is not None else None
+
+
+def _of_one(pid: int) -> Usage | None:
+    times = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    memory = parse_meminfo(_text(f"/proc/{pid}/smaps_rollup"))
+    if not times or not memory:
         return None
     private = memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
-    return Usage((int(times[11]) + int(times[12])) / _TICKS, private)
+    # Its own, and that of children which have ended.
+    return Usage(sum(map(int, times[11:15])) / _TICKS, private)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def of_node() -> Usage:
@@ -126,9 +147,9 @@ def resource_metrics(node: Usage, pods: Iterable[PodUsage]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(name: str, machine: Machine, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
+def summary(name: str, machine: HostFacts, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
     """The document of `/stats/summary`. Pure but for the time."""
-    moment = _text(now())
+    moment = _time(now())
     disk = {
         "time": moment,
         "availableBytes": machine.disk_available,
@@ -142,9 +163,9 @@ def summary(name: str, machine: Machine, node: Usage, pods: Iterable[PodUsage]) 
         "pods": [
             {
                 "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-                "startTime": _text(pod.started_at),
+                "startTime": _time(pod.started_at),
                 "containers": [
-                    {"name": one.name, "startTime": _text(one.started_at), **_stats(one.usage, moment)}
+                    {"name": one.name, "startTime": _time(one.started_at), **_stats(one.usage, moment)}
                     for one in pod.containers
                 ],
                 **_stats(pod.total, moment),
@@ -173,5 +194,5 @@ def _pairs(pod: PodUsage, container: str | None) -> Iterator[tuple[str, str]]:
     yield "pod", pod.name
 
 
-def _text(moment: datetime) -> str:
+def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -100,7 +100,7 @@ def settle_identity(resource: Resource, new: Document, old: Document, key: Key) 
             its kind needs one.
     """
     metadata = new["metadata"]
-    check_name(metadata.setdefault("name", key.name), key.name)
+    check_name(metadata.get("name", ""), key.name)
     if resource.namespaced and metadata.setdefault("namespace", key.namespace) != key.namespace:
         raise errors.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"

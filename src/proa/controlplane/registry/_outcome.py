@@ -34,11 +34,15 @@ class MistypedError(errors.StatusError):
 
 
 def check_name(given: str, wanted: str) -> None:
-    """Refuses an object that is named otherwise than its path.
+    """Refuses an object that is named otherwise than its path, or not at all.
 
     Raises:
         StatusError: 400.
     """
+    if not given:
+        raise errors.bad_request(
+            f"the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+        )
     if given != wanted:
         raise errors.bad_request(
             f"the name of the object ({given}) does not match the name on the URL ({wanted})"

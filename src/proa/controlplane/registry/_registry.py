@@ -115,17 +115,34 @@ class Registry:
         metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
-        await self._admission.mutate(review)
-        new = self._admitted(review)
-        await work(check, resource, new, None)
-        await self._admission.convert(review)
-        await self._admission.validate(review)
+        new = await self._admit(review, work)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
             raise errors.already_exists(resource.qualified, key.name)
         if options.dry_run:
             return Outcome(tail_of(new), metadata["uid"], created=True, warnings=warnings)
         stored = await self.store.put(key, new)
         return Outcome(stored.tail, stored.uid, created=True, warnings=warnings)
+
+    async def _admit(self, review: Review, work: _Work) -> Document:
+        """The object as it is to be stored, if nobody has anything against it.
+
+        Raises:
+            StatusError: Somebody has; it has the warnings, too.
+        """
+        try:
+            await self._admission.mutate(review)
+            new, old, resource = self._admitted(review), review.old, review.resource
+            await work(check, resource, new, old, review.subresource)
+            if not review.subresource:
+                review.warnings += resource.strategy.warn(new)
+                if old is not None and resource.strategy.generation and counts(resource, new, old):
+                    new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+            await self._admission.convert(review)
+            await self._admission.validate(review)
+        except errors.StatusError as error:
+            error.warnings += review.warnings
+            raise
+        return new
 
     def _admitted(self, review: Review) -> Document:
         """The object after admission has changed it."""
@@ -261,18 +278,11 @@ class Registry:
     ) -> Outcome | None:
         """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
-        whole = not subresource
         new, warnings = await work(_settle, resource, changed, old, key, options, subresource)
         await work(own, new, old)
         new, old = stored_form(resource, new), stored_form(resource, old)
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
-        await self._admission.mutate(review)
-        new = self._admitted(review)
-        await work(check, resource, new, old, subresource)
-        if resource.strategy.generation and whole and counts(resource, new, old):
-            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        await self._admission.convert(review)
-        await self._admission.validate(review)
+        new = await self._admit(review, work)
         if self.store.latest(key) is not current:
             return None
         return await self._write(key, new, old, current, options, warnings)
@@ -294,10 +304,7 @@ class Registry:
         own_updated(resource, after, before, options, "status", timestamp())
         new = old.successor(after)
         review = Review("UPDATE", resource, *current.key[1:], new, old, options, "status")
-        await self._admission.mutate(review)
-        admitted = self._admitted(review)
-        check(resource, admitted, old, "status")
-        await self._admission.validate(review)
+        admitted = await self._admit(review, _Work(resource, large=False))
         if self.store.latest(current.key) is not current:
             return None
         return await self._write(current.key, admitted, old, current, options, review.warnings)
@@ -343,12 +350,22 @@ class Registry:
             current = self.latest(resource, namespace, name)
             check_preconditions(resource, current, options)
             old = current.document()
-            await self._admission.validate(Review("DELETE", resource, *current.key[1:], None, old, options))
+            review = Review("DELETE", resource, *current.key[1:], None, old, options)
+            await self._validate_deletion(review)
             if self.store.latest(current.key) is current:
                 break
         new = current.document()
         changed = mark_deleted(resource, new, options)
-        return await self._finish_delete(resource, current, old, new, options, changed=changed)
+        outcome = await self._finish_delete(resource, current, old, new, options, changed=changed)
+        outcome.warnings += review.warnings
+        return outcome
+
+    async def _validate_deletion(self, review: Review) -> None:
+        try:
+            await self._admission.validate(review)
+        except errors.StatusError as error:
+            error.warnings += review.warnings
+            raise
 
     async def _finish_delete(
         self,

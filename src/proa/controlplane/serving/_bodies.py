@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from aiohttp import web
 
 from proa.controlplane import protobuf
-from proa.controlplane._errors import StatusError, bad_request, unsupported_media_type
+from proa.controlplane._errors import StatusError, bad_request, quoted, unsupported_media_type
 from proa.controlplane._json import (
     MAX_VALUES,
     TooManyValuesError,
@@ -20,6 +21,7 @@ from proa.controlplane._json import (
     decode_yaml,
     may_hold_too_many,
 )
+from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
 
 MAX_BODY = 3 * 1024 * 1024
 JSON = "application/json"
@@ -102,6 +104,39 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
             f"the object provided is unrecognized (must be of type {kind}): it is not an object"
         )
     return value
+
+
+async def read_typed(request: web.BaseRequest, group: str, kind: str) -> dict[str, Any]:
+    """The body as an object of a type that is not stored.
+
+    Raises:
+        StatusError: 400, 413 or 415.
+    """
+    _, document = await read_object(request, kind)
+    if document.get("kind", kind) != kind:
+        raise bad_request(f"{quoted(document['kind'])} cannot be handled as a {kind}")
+    return typed(document, group, kind)
+
+
+def typed(document: dict[str, Any], group: str, kind: str) -> dict[str, Any]:
+    """A body as its type has it.
+
+    Raises:
+        StatusError: 400, a value has the wrong type.
+    """
+    name = type_of_kind(group, "v1", kind) or ""
+    try:
+        return _conformer(name)(document)
+    except NonconformingError:
+        mistyped = problems(name, document).mistyped
+        why = mistyped[0] if mistyped else "it does not have the type's form"
+        raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
+
+
+@cache
+def _conformer(type_name: str) -> Conformer:
+    """What makes bodies of a type conform: made once, for that costs more than to use it."""
+    return Conformer(type_name)
 
 
 async def read_configuration(request: web.BaseRequest) -> dict[str, Any]:

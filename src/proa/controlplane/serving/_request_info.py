@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from proa.controlplane.registry._options import is_set
+
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _VERBS = {
     "POST": "create",
@@ -53,7 +55,9 @@ _REMEMBERED_BYTES = 256
 
 def _parse(method: str, target: str) -> RequestInfo:
     path, _, query_text = target.partition("?")
-    query = dict(parse_qsl(query_text, keep_blank_values=True)) if query_text else {}
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(query_text, keep_blank_values=True) if query_text else ():
+        query.setdefault(name, value)  # Of values given twice the first one counts.
     verb = _VERBS.get(method, method.lower())
     parts = path.split("/")
     if "%" in path:
@@ -85,7 +89,7 @@ def _resource(
         namespace, parts = parts[1], parts[2:]
     plural, name, subresource = (*parts, "", "")[:3]
     rest = "/".join(parts[3:])
-    if query.get("watch") in {"1", "true"} and verb == "get" and not subresource:
+    if is_set(query, "watch") and verb == "get" and not subresource:
         verb = "watch"
         if name:
             query = query | {"fieldSelector": f"metadata.name={name}"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -16,6 +16,8 @@ from proa.controlplane._json import encode
 
 from ._pieces import Pieces
 
+CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+"""A Status that says that it was done, where nothing is left to show."""
 FEW = 100
 """Pieces up to which a body is put together before it is sent."""
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
@@ -37,14 +39,17 @@ class Plain(web.StreamResponse):
         """Always."""
         return True
 
-    @staticmethod
-    def suits(request: web.BaseRequest) -> bool:
+    def suits(self, request: web.BaseRequest) -> bool:
         """Whether a request can be answered so."""
+        if self.headers:
+            return False
         return request.keep_alive and request.version == HttpVersion11 and request.method != "HEAD"
 
     def full(self) -> web.Response:
         """The same answer as aiohttp usually has it, to be changed."""
-        return web.Response(body=self.content, status=self.status, headers=_JSON)
+        response = web.Response(body=self.content, status=self.status, headers=_JSON)
+        response.headers.extend(self.headers)
+        return response
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Sends it."""
@@ -76,10 +81,16 @@ def json_bytes(body: bytes, status: int = 200, warnings: list[str] | None = None
     if not warnings:
         return Plain(body, status)
     response = web.Response(body=body, status=status, headers=_JSON)
-    for warning in _short_enough(warnings):
-        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{escaped}"')
+    warn(response, warnings)
     return response
+
+
+def warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
+    """Adds warnings to an answer, each once; together they stay within what a client reads of headers."""
+    for warning in _short_enough(list(dict.fromkeys(warnings))):
+        plain = "".join(character if character.isprintable() else " " for character in warning)
+        escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{escaped}"')
 
 
 MAX_WARNINGS, MAX_WARNING = 4096, 256
@@ -87,7 +98,6 @@ MAX_WARNINGS, MAX_WARNING = 4096, 256
 
 
 def _short_enough(warnings: list[str]) -> Iterator[str]:
-    """Warnings as they fit into an answer's headers."""
     many = sum(map(len, warnings)) > MAX_WARNINGS
     left = MAX_WARNINGS
     for warning in warnings:
@@ -121,4 +131,6 @@ def refusal(error: StatusError) -> web.Response:
     retry = (error.details or {}).get("retryAfterSeconds")
     if retry:
         headers["Retry-After"] = str(retry)
-    return json(error.to_document(), error.code, headers)
+    response = json(error.to_document(), error.code, headers)
+    warn(response, error.warnings)
+    return response

@@ -16,12 +16,13 @@ from aiohttp import web
 
 from proa.app import Metrics
 from proa.controlplane._errors import Cause, expired, forbidden, resource_version_too_large
-from proa.controlplane.registry._options import invalid_options
+from proa.controlplane.registry._options import integer, invalid_options, is_set
 from proa.controlplane.storage import CompactedError, Event, Store, Stored
 
+from . import _responses
 from ._channel import WRITE_BYTES, Channel, Watcher
 from ._dispatcher import Call
-from ._listing import ListOptions, natural, revision_number
+from ._listing import ListOptions, revision_number
 from ._representation import negotiate
 from ._view import Frames, View
 
@@ -104,17 +105,17 @@ class WatchService:
         """A stream of changes."""
         info, resource = call.info, call.resource
         form = negotiate(call.request.headers.get("Accept", ""), info.query.get("includeObject", ""))
-        options = ListOptions.parse({**info.query, "limit": ""}, resource)
+        options = ListOptions.parse({**info.query, "limit": ""}, resource, watches=True)
         sends_initial = _sends_initial_events(info.query, options)
         start = self._start(options)
-        timeout = natural(info.query, "timeoutSeconds") or MIN_TIMEOUT * random.uniform(1, 2)  # noqa: S311
+        timeout = integer(info.query, "timeoutSeconds") or MIN_TIMEOUT * random.uniform(1, 2)  # noqa: S311
         selectors = info.query.get("labelSelector", ""), info.query.get("fieldSelector", "")
         channel = self._channel(View(resource, info.namespace, options, form, selectors))
-        bookmarks = info.query.get("allowWatchBookmarks") in {"1", "true"}
+        bookmarks = is_set(info.query, "allowWatchBookmarks")
         watcher = Watcher(channel, call.request, bookmarks=bookmarks)
         try:
             first = self._first(watcher, start, sends_initial=sends_initial)
-            return await self._stream(call.request, watcher, first, timeout)
+            return await self._stream(call, watcher, first, timeout)
         finally:
             self._leave(watcher)
 
@@ -145,7 +146,7 @@ class WatchService:
 
     async def _stream(
         self,
-        request: web.BaseRequest,
+        call: Call,
         watcher: Watcher,
         first: Iterator[bytes],
         timeout: float,
@@ -154,6 +155,9 @@ class WatchService:
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
         response.enable_chunked_encoding()
+        if call.resource.deprecation:
+            _responses.warn(response, [call.resource.deprecation])
+        request = call.request
         await response.prepare(request)
         if request.transport is not None:  # by default half a megabyte may wait, encrypted for each client
             request.transport.set_write_buffer_limits(WRITE_BYTES)
@@ -203,4 +207,4 @@ def _sends_initial_events(query: Mapping[str, str], options: ListOptions) -> boo
         causes.append(forbidden("resourceVersionMatch", why))
     if causes:
         raise invalid_options("ListOptions", causes)
-    return wanted in {"1", "true"}
+    return is_set(query, "sendInitialEvents")
