@@ -37,6 +37,8 @@ class Options:
     manager: str = "kube-apiserver"
     """Who owns the fields that are written: what the client says, or else the program that it is."""
     force: bool = False
+    large: bool = False
+    """Whether the body is so large that it is worked on in a thread, for others not to wait."""
 
     @classmethod
     def parse(cls, query: Mapping[str, str], kind: str, agent: str = "", *, applies: bool = False) -> Options:

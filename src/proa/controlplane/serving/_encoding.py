@@ -26,7 +26,7 @@ INLINE = 64 * 1024
 async def encoded(response: web.StreamResponse, request: web.BaseRequest) -> web.StreamResponse:
     """The answer as the request accepts it; streams are left as they are."""
     if isinstance(response, Plain):
-        if _as_it_is(response.content, request):
+        if _as_it_is(response, request):
             return response
         response = response.full()
     if not isinstance(response, web.Response) or not response.body:
@@ -44,13 +44,13 @@ async def encoded(response: web.StreamResponse, request: web.BaseRequest) -> web
     return response
 
 
-def _as_it_is(content: bytes, request: web.BaseRequest) -> bool:
+def _as_it_is(response: Plain, request: web.BaseRequest) -> bool:
     accept = request.headers.get("Accept", "")
     return (
-        len(content) < GZIP_FROM
+        len(response.content) < GZIP_FROM
         and "yaml" not in accept
         and "pretty=" not in request.raw_path
-        and Plain.suits(request)
+        and response.suits(request)
     )
 
 

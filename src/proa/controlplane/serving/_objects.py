@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -213,7 +214,10 @@ def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
         StatusError: 422, they are wrong.
     """
     agent = call.request.headers.get("User-Agent", "")
-    return Options.parse(call.info.query, kind, agent, applies=applies)
+    options = Options.parse(call.info.query, kind, agent, applies=applies)
+    size = call.request.content_length
+    small = size is not None and size <= _bodies.INLINE
+    return options if small else replace(options, large=True)
 
 
 def check_kind(resource: Resource, document: Document, *, told: bool = False) -> None:

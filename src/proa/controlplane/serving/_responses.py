@@ -39,14 +39,17 @@ class Plain(web.StreamResponse):
         """Always."""
         return True
 
-    @staticmethod
-    def suits(request: web.BaseRequest) -> bool:
+    def suits(self, request: web.BaseRequest) -> bool:
         """Whether a request can be answered so."""
+        if self.headers:
+            return False
         return request.keep_alive and request.version == HttpVersion11 and request.method != "HEAD"
 
     def full(self) -> web.Response:
         """The same answer as aiohttp usually has it, to be changed."""
-        return web.Response(body=self.content, status=self.status, headers=_JSON)
+        response = web.Response(body=self.content, status=self.status, headers=_JSON)
+        response.headers.extend(self.headers)
+        return response
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Sends it."""
