@@ -117,11 +117,28 @@ def test_conditions_of_others_stay() -> None:
 
 def test_every_problem_of_the_settings_is_told_at_once() -> None:
     arguments = ["--node-name", "Bad_Name", "--port", "99999", "--taints", "x", "--pod-cidr", "1.2.3.0/30"]
+    arguments += [
+        "--node-labels",
+        "node-restriction.kubernetes.io/x=y",
+        "--eviction-soft",
+        "nodefs.available=1%",
+    ]
+    arguments += ["--node-labels", "topology.kubernetes.io/zone=here", "--system-reserved", "disk=1"]
+    arguments += [
+        "--image-credential-provider-config",
+        "x",
+        "--shutdown-grace-period-by-pod-priority",
+        "high=1s",
+    ]
     with pytest.raises(app_settings.SettingsError) as caught:
         app_settings.load(KubeletSettings, arguments=arguments, environ={"PROA_MAX_PODS": "0"})
     text = str(caught.value)
-    for word in ("Bad_Name", "99999", "taints", "max_pods"):
+    for word in (
+        "Bad_Name", "99999", "taints", "max_pods", "itself node-restriction", "eviction_soft_grace_period",
+        "disk is none of", "both or none", "'high' is no priority",
+    ):  # fmt: skip
         assert word in text
+    assert "zone" not in text
 
 
 CONFIGURATION = """

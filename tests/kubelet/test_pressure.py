@@ -214,7 +214,7 @@ async def test_short_of_memory_the_node_evicts_one_pod_and_says_so(
         refused = await cluster.until(lambda pod: pod.status.phase == "Failed", "late")
         assert (refused.status.reason, refused.status.message) == (
             "Evicted",
-            "The node had condition: [MemoryPressure]. ",
+            "Pod was rejected: The node had condition: [MemoryPressure]. ",
         )
         await cluster.until_event("EvictionThresholdMet", "reclaim memory", name="node-1")
         await cluster.until_event("NodeHasSufficientMemory", name="node-1")

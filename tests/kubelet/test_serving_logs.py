@@ -171,4 +171,4 @@ async def test_what_pods_and_the_node_use_is_told(cluster: Cluster) -> None:
         assert (pod["podRef"]["name"], pod["containers"][0]["name"]) == ("pod", "main")
         assert pod["memory"]["workingSetBytes"] >= 32 << 20
         _, text = await ask(kubelet, "/configz", admin)
-        assert json.loads(text)["kubeletconfig"]["node_name"] == "node-1"
+        assert json.loads(text)["kubeletconfig"]["nodeName"] == "node-1"

@@ -30,7 +30,9 @@ def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     tolerates = any(map(_tolerates_short_memory, pod.spec.tolerations))
     if conditions == {"MemoryPressure"} and (tolerates or not is_best_effort(pod)):
         return None
-    return Refusal("Evicted", f"The node had condition: [{', '.join(sorted(conditions))}]. ")
+    return Refusal(
+        "Evicted", f"Pod was rejected: The node had condition: [{', '.join(sorted(conditions))}]. "
+    )
 
 
 class Asking(Protocol):

@@ -114,7 +114,7 @@ class Creating(State[Container]):
         try:
             module = await compiled(container.compile(self.image), container)
             sandbox = await container.start(module)
-            await container.give_processors(sandbox)
+            await container.give_share(sandbox)
         except (ContainerConfigError, KubeError, OSError) as error:
             return CreateFailed("CreateContainerConfigError", str(error))
         except InvalidModuleError as error:

@@ -136,6 +136,7 @@ class Kubelet:
         transition = settings.eviction_pressure_transition_period.total_seconds()
         pressure = Pressure(settings.thresholds, transition)
         events = NodeEvents(recorder, settings.name)
+        events.event("Starting", "Starting kubelet.")
         pods = Pods(
             services,
             settings.name,

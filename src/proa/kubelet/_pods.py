@@ -199,8 +199,12 @@ class Pods:
     def _refusal(self, pod: Pod) -> Refusal | None:
         if pod.status.start_time is not None:
             return None
-        active = [one for one in self._workers.values() if one.status.phase not in TERMINAL_PHASES]
-        return self._refuse(pod, [worker.context for worker in active])
+        active = [
+            worker.context
+            for worker in self._workers.values()
+            if worker.refusal is None and worker.status.phase not in TERMINAL_PHASES
+        ]
+        return self._refuse(pod, active)
 
     async def _supervise(self, uid: str) -> None:
         """Run a worker to its end. A bug in one pod's worker is that pod's trouble and no other's."""

@@ -24,6 +24,14 @@ _TAINT: Final = re.compile(
 )
 
 
+_KUBERNETES: Final = re.compile(r"([a-z0-9.-]+\.)?(kubernetes|k8s)\.io/.*")
+_ALLOWED: Final = re.compile(
+    r"([a-z0-9.-]+\.)?(kubelet|node)\.kubernetes\.io/.*"
+    r"|(beta\.)?kubernetes\.io/(arch|os|hostname|instance-type)"
+    r"|(topology|failure-domain\.beta)\.kubernetes\.io/(region|zone)"
+)
+
+
 def default_node_name() -> str:
     """The machine's name, as a node may be called."""
     return socket.gethostname().lower()
@@ -124,9 +132,14 @@ class KubeletSettings(NodeRoomSettings):
         if self.max_parallel_image_pulls < 0:
             yield f"max_parallel_image_pulls: {self.max_parallel_image_pulls} is negative"
         yield from self._wrong_network()
+        yield from self._wrong_registration()
+
+    def _wrong_registration(self) -> Iterator[str]:
         for key, value in self.node_labels.items():
             if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
                 yield f"node_labels: {key}={value} is no label"
+            elif not _is_for_nodes(key):
+                yield f"node_labels: an API server does not let a node give itself {key}"
         for taint in self.taints:
             if not _TAINT.fullmatch(taint):
                 yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
@@ -175,6 +188,11 @@ class KubeletSettings(NodeRoomSettings):
     def address(self) -> str:
         """The node's address."""
         return self.node_ip or self.bind
+
+
+def _is_for_nodes(label: str) -> bool:
+    """Whether Kubernetes lets a kubelet set a label: of its own names, a few only."""
+    return not _KUBERNETES.fullmatch(label) or _ALLOWED.fullmatch(label) is not None
 
 
 def _is_size(text: str) -> bool:

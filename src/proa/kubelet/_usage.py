@@ -14,6 +14,7 @@ from typing import Any, Final
 from proa.kube.models import now
 from proa.kubelet._host_facts import HostFacts, parse_meminfo
 from proa.kubelet._pod import PodWorker
+from proa.kubelet._process_tree import tree
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NANOSECONDS: Final = 1_000_000_000
@@ -65,11 +66,8 @@ _NOTHING: Final = Usage(0.0, 0, 0)
 
 def of_process(pid: int) -> Usage | None:
     """What a process and those that it has started use; None when it is gone. Blocks for a moment."""
-    own = _of_one(pid)
-    if own is None:
-        return None
-    children = (of_process(int(child)) for child in _text(f"/proc/{pid}/task/{pid}/children").split())
-    return sum((child for child in children if child is not None), own)
+    own, *others = [_of_one(each) for each in tree(pid)]
+    return sum((other for other in others if other is not None), own) if own is not None else None
 
 
 def _of_one(pid: int) -> Usage | None:

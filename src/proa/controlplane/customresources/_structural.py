@@ -15,7 +15,7 @@ from proa.controlplane.cel import Budget, EvaluationError, RuleError, compile_ru
 from proa.controlplane.registry._names import dns_1035_label, dns_subdomain
 
 from ._json_path import InvalidPathError, fields, parse
-from ._rules import REASONS, VARIABLES, is_transition, source_of
+from ._rules import REASONS, VARIABLES, is_transition, source_of, typed_by
 from ._values import validate
 
 SCOPES = ("Cluster", "Namespaced")
@@ -317,7 +317,7 @@ def _validate_rules(schema: Document, field: str, cost: int) -> Iterator[Cause]:
         ):
             try:
                 if source is not None:
-                    compile_rule(source, VARIABLES, result)
+                    compile_rule(source, VARIABLES, result, typed_by(schema))
             except RuleError as error:
                 yield invalid_value(f"{where}.{name}", rule[name], f"compilation failed: {error}")
         if rule.get("optionalOldSelf") and not is_transition(rule):

@@ -30,7 +30,7 @@ from proa.controlplane.security import (
     impersonates,
     request_at_hand,
 )
-from proa.controlplane.storage._store import StorageError
+from proa.controlplane.storage._store import MAX_OBJECT, StorageError, TooLargeError
 
 from . import _responses
 from ._audit import AuditLog
@@ -122,6 +122,9 @@ class Dispatcher:
             return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)
+        except TooLargeError:
+            message = f"Request entity too large: an object has at most {MAX_OBJECT} bytes"
+            return _responses.refusal(StatusError(413, "RequestEntityTooLarge", message, {}))
         except StorageError as error:
             self._log.error("a write failed", error=str(error))
             return _responses.refusal(internal(f"the change could not be stored: {error}"))
