@@ -26,6 +26,7 @@ from proa.controlplane.security import (
     Authenticator,
     Authoriser,
     User,
+    audit_notes,
     impersonated,
     impersonates,
     request_at_hand,
@@ -108,6 +109,7 @@ class Dispatcher:
         """The answer to a request; a refusal and a bug are answers, too."""
         began, received = time.perf_counter(), datetime.now(UTC)
         info = parse(request.method, request.raw_path)
+        audit_notes.set(None)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
         if self._audit is not None:

@@ -26,6 +26,7 @@ from . import (
     _others,
     _placement,
     _pods,
+    _policies,
     _quotas,
     _rbac,
     _security,
@@ -39,7 +40,7 @@ __all__ = ["AFTERWARDS", "RULES"]
 
 _MODULES = (
     _apps, _autoscaling, _batch, _containers, _core, _endpoints, _meta, _networking, _others, _placement,
-    _pods, _quotas, _rbac, _security, _services, _storage, _volumes, _webhooks,
+    _pods, _policies, _quotas, _rbac, _security, _services, _storage, _volumes, _webhooks,
 )  # fmt: skip
 
 
