@@ -34,6 +34,7 @@ from proa.kubelet._pods import Pods
 from proa.kubelet._pressure import Pressure
 from proa.kubelet._processors import Processors
 from proa.kubelet._reference_watches import ReferenceWatches
+from proa.kubelet._restarts import crash_loop
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
@@ -81,7 +82,7 @@ class Kubelet:
         self.health = health or Health()
         self.metrics = metrics or Metrics()
         self._config = config
-        self._pauses = pauses or Pauses()
+        self._pauses = pauses or Pauses(restart=crash_loop(settings.max_container_restart_period))
         self._shutting_down = False
         self._running = contextlib.AsyncExitStack()
 
