@@ -29,7 +29,7 @@ from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
 from proa.kubelet._node_certificates import Wanted
 from proa.kubelet._node_events import NodeEvents
-from proa.kubelet._pod_context import Pauses, Services
+from proa.kubelet._pod_context import Pauses, PodContext, Services
 from proa.kubelet._pods import Pods
 from proa.kubelet._pressure import Pressure
 from proa.kubelet._processors import Processors
@@ -190,7 +190,7 @@ class Kubelet:
         _log.info("kubelet ready", node=settings.name, port=self.port, pods=len(pods.workers()))
 
     def _refusal(
-        self, pod: Pod, others: list[Pod], pressure: Pressure, allocatable: Mapping[str, Quantity]
+        self, pod: Pod, others: list[PodContext], pressure: Pressure, allocatable: Mapping[str, Quantity]
     ) -> Refusal | None:
         if self._shutting_down:
             return _admission.SHUTTING_DOWN
