@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,12 +59,23 @@ class PodUsage:
 def of_process(pid: int) -> Usage | None:
     """What a process uses; None when it is gone. Blocks for a moment."""
     try:
-        times = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        memory = _private_memory(pid, fields[19], ticks, fields[7], fields[9])
     except (OSError, ValueError):
         return None
-    private = memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
-    return Usage((int(times[11]) + int(times[12])) / _TICKS, private)
+    return Usage(ticks / _TICKS, memory)
+
+
+@lru_cache(maxsize=4096)
+def _private_memory(pid: int, _began: str, _ticks: int, _minor: str, _major: str) -> int:
+    """The private memory of a process that has this start, processor time and these numbers of page faults.
+
+    To add it up the kernel walks through all of the process's pages: it is not asked again of a process that
+    did nothing since the last time, as most do.
+    """
+    memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
+    return memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
 
 
 def of_node() -> Usage:
