@@ -46,6 +46,21 @@ def test_the_condition_decides_the_taints_and_those_of_others_stay(ready: str, k
     assert keys(tainted(node(ready, own, *stale), NOW)) == expected
 
 
+def test_pressure_and_a_cordon_keep_new_pods_away() -> None:
+    pressed = node("True")
+    pressed.status.conditions += [
+        NodeCondition(type="MemoryPressure", status="True"),
+        NodeCondition(type="DiskPressure", status="False"),
+        NodeCondition(type="PIDPressure", status="Unknown"),
+    ]
+    assert keys(tainted(pressed, NOW)) == {("memory-pressure", "NoSchedule")}
+    pressed.spec.unschedulable = True
+    pressed.spec.taints = tainted(pressed, NOW)
+    assert keys(pressed.spec.taints) == {("memory-pressure", "NoSchedule"), ("unschedulable", "NoSchedule")}
+    pressed.status.conditions, pressed.spec.unschedulable = [pressed.status.conditions[0]], False
+    assert tainted(pressed, NOW) == []
+
+
 def test_taints_that_are_right_already_stay_as_they_are() -> None:
     once = tainted(node("False"), NOW)
     assert tainted(node("False", *once), datetime(2027, 1, 1, tzinfo=UTC)) == once

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,57 @@ def test_a_delegated_control_group_is_divided_and_guests_get_their_own(sleeper: 
     assert (group / "cpu.max").read_text() == "150000 100000"
     assert (group / "cpu.weight").read_text() == "20"
     assert (group / "cgroup.procs").read_text() == str(sleeper)
+
+
+@pytest.fixture
+def delegated(sleeper: int) -> Iterator[Path]:
+    """A real control group that may be divided, with the sleeper in it; skips where there is none."""
+    root, own = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    here = root / next((line[4:].strip() for line in own.splitlines() if line.startswith("0::")), "")
+    group = here / f"proa-test-{os.getpid()}"
+    if not (here / "cgroup.procs").exists():
+        pytest.skip("needs control groups of version 2")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"needs leave to make a control group: {error}")
+    try:
+        if "cpu" not in (group / "cgroup.controllers").read_text(encoding="utf-8").split():
+            pytest.skip("needs the cpu controller")
+        try:
+            (group / "cgroup.procs").write_text(str(sleeper))
+        except OSError as error:
+            pytest.skip(f"needs leave to move a process: {error}")
+        yield group
+        (here / "cgroup.procs").write_text(str(sleeper))
+    finally:
+        for left in (*group.glob("*/*/"), *group.glob("*/"), group):
+            left.rmdir()
+
+
+def test_the_kernel_takes_what_a_guest_is_given(delegated: Path, sleeper: int, tmp_path: Path) -> None:
+    (tmp_path / "own").write_text(f"0::/{delegated.name}\n")
+    processors = Processors.find(delegated.parent, tmp_path / "own")
+    assert processors.has_groups
+    assert (delegated / "kubelet" / "cgroup.procs").read_text().split() == [str(sleeper)]
+    processors.give("pod/main/0", sleeper, resources("500m", "1500m"))
+    group = delegated / "guests" / "pod_main_0"
+    assert (group / "cgroup.procs").read_text().split() == [str(sleeper)]
+    assert (group / "cpu.max").read_text().split() == ["150000", "100000"]
+    processors.forget("pod/main/0")
+    assert group.exists(), "somebody still lives in it"
+
+
+def test_groups_of_guests_that_are_gone_are_removed_at_the_next_start(tmp_path: Path) -> None:
+    service = tmp_path / "proa.service"
+    (service / "guests" / "pod_main_0").mkdir(parents=True)
+    (service / "kubelet").mkdir()
+    for name in ("", "kubelet"):
+        (service / name / "cgroup.procs").write_text("")
+    (service / "cgroup.controllers").write_text("cpu\n")
+    (tmp_path / "own").write_text("0::/proa.service\n")
+    assert Processors.find(tmp_path, tmp_path / "own").has_groups
+    assert not (service / "guests" / "pod_main_0").exists()
 
 
 async def test_a_guest_that_asks_for_little_ranks_behind_one_that_asks_for_more(node: Cluster) -> None:

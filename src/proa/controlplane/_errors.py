@@ -57,6 +57,8 @@ class StatusError(Exception):
         self.message = message
         self.details = details
         self.metadata: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        """What the client is warned of besides."""
 
     def to_document(self) -> dict[str, Any]:
         """The refusal as a `Status` object."""
@@ -154,11 +156,10 @@ def resource_version_too_large(wanted: int, current: int) -> StatusError:
     return StatusError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})
 
 
-def internal() -> StatusError:
-    """500: a bug of ours, or a full disk; the log has the rest."""
-    message = "Internal error occurred: the server's log says what went wrong"
-    causes = [{"message": "the server's log says what went wrong"}]
-    return StatusError(500, "InternalError", message, {"causes": causes})
+def internal(why: str = "the server's log says what went wrong") -> StatusError:
+    """500: a bug of ours, of which the log has the rest, or what the machine lacks."""
+    message = f"Internal error occurred: {why}"
+    return StatusError(500, "InternalError", message, {"causes": [{"message": why}]})
 
 
 def required(field: str, message: str = "") -> Cause:

@@ -228,7 +228,7 @@ class Container:
             memory_limit=_memory_limit(spec),
             working_dir=spec.working_dir,
             user=guest_user(context.pod.spec, spec),
-            outbound=outbound(context.pod.metadata.annotations),
+            outbound=outbound(context.pod, context.services.dns),
         )
 
     def _termination_message(self, exit_code: int) -> str:
@@ -244,7 +244,7 @@ class Container:
     async def compile(self, image: PulledModule) -> CompiledModule:
         """Compile the image's module; errors as of `Sandboxes.compile`, and ContainerConfigError."""
         context = self.context
-        terms = ModuleTerms(http=outbound(context.pod.metadata.annotations) is not None)
+        terms = ModuleTerms(http=outbound(context.pod, context.services.dns) is not None)
         return await context.services.sandboxes.compile(image.path, image.digest.rpartition(":")[2], terms)
 
     async def start(self, module: CompiledModule) -> Sandbox:
@@ -280,7 +280,12 @@ class Container:
         module = await self.compile(image)
         spec = await self.sandbox_spec(module)
         own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
-        return await services.sandboxes.start(own, stdin)
+        sandbox = await services.sandboxes.start(own, stdin)
+        if running := self.sandboxes():
+            # It shares what the container has, and adds nothing to it.
+            processors = services.processors
+            await asyncio.to_thread(processors.give, running[-1].id, sandbox.pid, self.spec.resources)
+        return sandbox
 
     async def end_command(self, sandbox: Sandbox) -> None:
         """End what `start_command` started, and forget it."""

@@ -13,6 +13,7 @@ from proa.kube.models import now
 from proa.kube.models.core_v1 import Container as ContainerSpec
 from proa.kube.models.core_v1 import ContainerStatus, Pod, PodStatus
 from proa.kubelet import _container_states, _container_status, _storage
+from proa.kubelet._admission import Refusal
 from proa.kubelet._container import Container
 from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
@@ -41,7 +42,7 @@ class PodWorker:
         directory: Where it is kept.
         ip: Its address.
         saved: The status that an earlier kubelet saved; None when there is none.
-        refusal: Why this pod must not run here, as reason and message; None when it may.
+        refusal: Why this pod must not run here; None when it may.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class PodWorker:
         directory: PodDirectory,
         ip: str,
         saved: PodStatus | None,
-        refusal: tuple[str, str] | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         known = saved or pod.status
         self.context = PodContext(

@@ -11,6 +11,7 @@ from proa.kube import Client
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import ObjectReference, Pod, Service
 from proa.kubelet import _service_links
+from proa.kubelet._cluster_dns import ClusterDns
 from proa.kubelet._fields import PodFields
 from proa.kubelet._images import Images
 from proa.kubelet._log_writer import LogLimits
@@ -66,6 +67,7 @@ class Services:
     processors: Processors
     known_services: Store[Service]
     log_limits: LogLimits
+    dns: ClusterDns
 
 
 @dataclass(kw_only=True)

@@ -119,6 +119,9 @@ def _divide(here: Path) -> Path:
         raise PermissionError(f"{here} has no cpu controller")
     for group in (leaf, guests):
         group.mkdir(exist_ok=True)
+    for left in guests.iterdir():
+        with contextlib.suppress(OSError):  # Somebody still lives in it.
+            left.rmdir()
     for pid in (here / "cgroup.procs").read_text(encoding="utf-8").split():
         (leaf / "cgroup.procs").write_text(pid)
     for group in (here, guests):

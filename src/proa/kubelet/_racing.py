@@ -17,4 +17,7 @@ async def first_of(*work: Coroutine[Any, Any, object]) -> set[asyncio.Task[objec
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+    for task in tasks - done:
+        if not task.cancelled():
+            task.exception()  # It was not waited for any more.
     return done

@@ -6,13 +6,21 @@ name whose it is and which attempt.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeVar
 
 from proa.app import logs
 from proa.app.backoff import Backoff
-from proa.wasm import CompiledModule, ModuleTerms, Sandbox, Sandboxes, SandboxSpec, ZygoteLostError
+from proa.wasm import (
+    CompiledModule,
+    ModuleTerms,
+    Sandbox,
+    Sandboxes,
+    SandboxSpec,
+    ZygoteLostError,
+    remove_modules,
+)
 
 T = TypeVar("T")
 _log = logs.get_logger(__name__)
@@ -63,6 +71,11 @@ class SandboxHost:
     async def compile(self, path: Path, sha256: str, terms: ModuleTerms | None = None) -> CompiledModule:
         """Compile a module or find it in the cache; errors as of `Sandboxes.compile`."""
         return await self._insist(lambda sandboxes: sandboxes.compile(path, sha256, terms))
+
+    async def remove_modules(self, kept: Collection[str], least_age: float) -> int:
+        """Remove compiled modules but for those of these digests; those that run, run on."""
+        names = {digest.rpartition(":")[2] for digest in kept}
+        return await asyncio.to_thread(remove_modules, self._cache_dir, names, least_age)
 
     async def start(self, spec: SandboxSpec, stdin: int | None = None) -> Sandbox:
         """Start a sandbox, or give the one that has this id already; errors as of `Sandboxes.start`."""

@@ -19,7 +19,7 @@ from proa import kube
 from proa.app import Health, Metrics
 from proa.app.http import add_operations
 from proa.kube.models.core_v1 import ContainerStatus, PodList
-from proa.kubelet import _exec, _log_reader, _machine, _port_forward, _usage
+from proa.kubelet import _exec, _host_facts, _log_reader, _port_forward, _usage
 from proa.kubelet._access import Access, Handler
 from proa.kubelet._channels import wants
 from proa.kubelet._container import Container
@@ -45,7 +45,7 @@ def application(
 
     async def summary(_request: web.Request) -> web.Response:
         def look() -> dict[str, Any]:
-            machine = _machine.observe(settings.data_dir)
+            machine = _host_facts.observe(settings.data_dir)
             return _usage.summary(settings.name, machine, _usage.of_node(), _usage.of_pods(pods.workers()))
 
         return web.json_response(await asyncio.to_thread(look))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proa.kube.models import now
-from proa.kubelet._machine import Machine, parse_meminfo
+from proa.kubelet._host_facts import HostFacts, parse_meminfo
 from proa.kubelet._pod import PodWorker
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -22,10 +22,18 @@ _NANOSECONDS: Final = 1_000_000_000
 
 @dataclass(frozen=True)
 class Usage:
-    """Processor time in seconds since the start, and private memory in bytes."""
+    """Processor time in seconds since the start, private memory in bytes, and the number of processes."""
 
     cpu_seconds: float
     memory: int
+    processes: int = 1
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.cpu_seconds + other.cpu_seconds,
+            self.memory + other.memory,
+            self.processes + other.processes,
+        )
 
 
 @dataclass(frozen=True)
@@ -50,19 +58,29 @@ class PodUsage:
     @property
     def total(self) -> Usage:
         """All of them together."""
-        return Usage(
-            sum(container.usage.cpu_seconds for container in self.containers),
-            sum(container.usage.memory for container in self.containers),
-        )
+        return sum((container.usage for container in self.containers), _NOTHING)
+
+
+_NOTHING: Final = Usage(0.0, 0, 0)
 
 
 def of_process(pid: int) -> Usage | None:
-    """What a process uses; None when it is gone. Blocks for a moment."""
+    """What a process and those that it has started use; None when it is gone. Blocks for a moment."""
+    own = _of_one(pid)
+    if own is None:
+        return None
+    children = (of_process(int(child)) for child in _text(f"/proc/{pid}/task/{pid}/children").split())
+    return sum((child for child in children if child is not None), own)
+
+
+def _of_one(pid: int) -> Usage | None:
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if not fields:
+        return None
+    ticks = sum(map(int, fields[11:15]))  # Its own, and those of children which have ended.
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        ticks = int(fields[11]) + int(fields[12])
         memory = _private_memory(pid, fields[19], ticks, fields[7], fields[9])
-    except (OSError, ValueError):
+    except OSError:
         return None
     return Usage(ticks / _TICKS, memory)
 
@@ -75,7 +93,16 @@ def _private_memory(pid: int, _began: str, _ticks: int, _minor: str, _major: str
     did nothing since the last time, as most do.
     """
     memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
+    if not memory:
+        raise ProcessLookupError(f"process {pid} has ended")
     return memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def of_node() -> Usage:
@@ -138,9 +165,9 @@ def resource_metrics(node: Usage, pods: Iterable[PodUsage]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(name: str, machine: Machine, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
+def summary(name: str, machine: HostFacts, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
     """The document of `/stats/summary`. Pure but for the time."""
-    moment = _text(now())
+    moment = _time(now())
     disk = {
         "time": moment,
         "availableBytes": machine.disk_available,
@@ -154,9 +181,9 @@ def summary(name: str, machine: Machine, node: Usage, pods: Iterable[PodUsage]) 
         "pods": [
             {
                 "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-                "startTime": _text(pod.started_at),
+                "startTime": _time(pod.started_at),
                 "containers": [
-                    {"name": one.name, "startTime": _text(one.started_at), **_stats(one.usage, moment)}
+                    {"name": one.name, "startTime": _time(one.started_at), **_stats(one.usage, moment)}
                     for one in pod.containers
                 ],
                 **_stats(pod.total, moment),
@@ -185,5 +212,5 @@ def _pairs(pod: PodUsage, container: str | None) -> Iterator[tuple[str, str]]:
     yield "pod", pod.name
 
 
-def _text(moment: datetime) -> str:
+def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

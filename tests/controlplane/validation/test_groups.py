@@ -309,8 +309,8 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ),
     (
         "persistentvolumeclaims",
-        claim(dataSource={"kind": "Snapshot", "name": ""}),
-        ["Invalid spec.dataSource", "Required spec.dataSource.name"],
+        claim(dataSource={"kind": "PersistentVolumeClaim", "name": ""}),
+        ["Required spec.dataSource.name", "Required spec.dataSourceRef.name"],
     ),
     (
         "storageclasses.storage.k8s.io",

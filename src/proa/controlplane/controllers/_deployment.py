@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from proa.controlplane.controllers._adoption import by_controller, candidates, claim
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._deployment_plan import Plan, limits_of, plan, sort
 from proa.controlplane.controllers._deployment_status import Sets, deadline, status_of
 from proa.controlplane.controllers._pods import controller_of, is_active
@@ -131,7 +132,7 @@ class DeploymentController:
         if not same(wanted, deployment.status):
             with suppress(ConflictError, NotFoundError):
                 await self._deployments_api.replace_status(msgspec.structs.replace(deployment, status=wanted))
-        return Action(deadline(deployment, wanted, at))
+        return Action(look_in(deadline(deployment, wanted, at)))
 
     def _tell_scaled(self, deployment: Deployment, replica_set: ReplicaSet, before: int, size: int) -> None:
         direction = "up" if size > before else "down"

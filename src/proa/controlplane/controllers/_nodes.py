@@ -24,6 +24,15 @@ QUARANTINE_SECONDS = 40.0
 LEASES = "kube-node-lease"
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+"""Conditions that keep new pods away, and the taints that do so."""
+
 WATCHED = {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}
 
 
@@ -44,16 +53,21 @@ def silenced(node: Node, at: datetime) -> Sequence[NodeCondition]:
 
 
 def tainted(node: Node, at: datetime) -> list[Taint]:
-    """Return the taints that the node should have by its condition Ready; those of others stay."""
-    ready = next((one.status for one in node.status.conditions if one.type == "Ready"), "Unknown")
-    key = {"True": None, "False": NOT_READY}.get(ready, UNREACHABLE)
+    """Return the taints that the node should have by its conditions and cordon; those of others stay."""
+    statuses = {condition.type: condition.status for condition in node.status.conditions}
+    silence = {"True": None, "False": NOT_READY}.get(statuses.get("Ready", "Unknown"), UNREACHABLE)
+    wanted = [(key, "NoSchedule") for kind, key in PRESSURES.items() if statuses.get(kind) == "True"]
+    if silence is not None:
+        wanted += [(silence, "NoSchedule"), (silence, "NoExecute")]
+    if node.spec.unschedulable:
+        wanted.append((UNSCHEDULABLE, "NoSchedule"))
+    ours = {NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURES.values()}
     kept = [
-        taint for taint in node.spec.taints if taint.key not in {NOT_READY, UNREACHABLE} or taint.key == key
+        taint for taint in node.spec.taints if taint.key not in ours or (taint.key, taint.effect) in wanted
     ]
-    present = {taint.effect for taint in kept if taint.key == key}
-    wanted = () if key is None else ("NoSchedule", "NoExecute")
+    present = {(taint.key, taint.effect) for taint in kept}
     return kept + [
-        Taint(key=key, effect=effect, time_added=at) for effect in wanted if key and effect not in present
+        Taint(key=key, effect=effect, time_added=at) for key, effect in wanted if (key, effect) not in present
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from proa.controlplane.controllers._adoption import candidates, claim, concerned
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
 from proa.controlplane.controllers._pods import COLLECT, countable
@@ -51,7 +52,7 @@ class ReplicaSetController:
             raise failure
         if again is None and self._pods.pending(ref):
             again = PATIENCE
-        return Action(again)
+        return Action(look_in(again))
 
     async def _owned(self, replica_set: ReplicaSet) -> list[Pod]:
         found = candidates(replica_set, self._pods.by_controller)

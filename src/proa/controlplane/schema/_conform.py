@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from proa.controlplane._json import Document
-from proa.controlplane._quantities import is_quantity
+from proa.controlplane._quantities import canonical, is_quantity
 
-from ._constants import CONSTANTS, POINTERS, TIMES, short
+from ._constants import CONSTANTS, NULLS, POINTERS, short
 from ._defaults import RULES
 from ._definitions import definitions, zero_omitted
 from ._scalars import reader
@@ -90,7 +90,7 @@ class Conformer:
             for key, value in schema["properties"].items()
             if "default" in value and not (key in omitted and value["default"] == _zero(value))
         ]
-        implied += [(key, lambda: None) for key in TIMES.get(short(name), ())]
+        implied += [(key, lambda: None) for key in NULLS.get(short(name), ())]
         constants = list(CONSTANTS.get(short(name), {}).items())
         rule = RULES.get(short(name))
 
@@ -209,7 +209,10 @@ def _read(accepted: frozenset[type], read: Convert) -> Convert:
 def _quantity(value: Any) -> Any:
     if type(value) not in _QUANTITY_TYPES or not is_quantity(value):
         raise NonconformingError
-    return str(value)
+    try:
+        return canonical(str(value))
+    except ValueError:  # beyond all bounds
+        raise NonconformingError from None
 
 
 _QUANTITY_TYPES = frozenset({str, int, float})

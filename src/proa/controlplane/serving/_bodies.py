@@ -10,8 +10,9 @@ from typing import Any
 from aiohttp import web
 
 from proa.controlplane import protobuf
-from proa.controlplane._errors import StatusError, bad_request, unsupported_media_type
+from proa.controlplane._errors import StatusError, bad_request, quoted, unsupported_media_type
 from proa.controlplane._json import UnreadableError, decode, decode_yaml
+from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
 
 MAX_BODY = 3 * 1024 * 1024
 JSON = "application/json"
@@ -83,6 +84,33 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
             f"the object provided is unrecognized (must be of type {kind}): it is not an object"
         )
     return value
+
+
+async def read_typed(request: web.BaseRequest, group: str, kind: str) -> dict[str, Any]:
+    """The body as an object of a type that is not stored.
+
+    Raises:
+        StatusError: 400, 413 or 415.
+    """
+    _, document = await read_object(request, kind)
+    if document.get("kind", kind) != kind:
+        raise bad_request(f"{quoted(document['kind'])} cannot be handled as a {kind}")
+    return typed(document, group, kind)
+
+
+def typed(document: dict[str, Any], group: str, kind: str) -> dict[str, Any]:
+    """A body as its type has it.
+
+    Raises:
+        StatusError: 400, a value has the wrong type.
+    """
+    name = type_of_kind(group, "v1", kind) or ""
+    try:
+        return Conformer(name)(document)
+    except NonconformingError:
+        mistyped = problems(name, document).mistyped
+        why = mistyped[0] if mistyped else "it does not have the type's form"
+        raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
 
 
 async def read_configuration(request: web.BaseRequest) -> dict[str, Any]:

@@ -106,11 +106,12 @@ class Dispatcher:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
-        began, received = time.perf_counter(), datetime.now(UTC)
+        began = time.perf_counter()
+        received = datetime.now(UTC) if self._audit is not None else None
         info = parse(request.method, request.raw_path)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
-        if self._audit is not None:
+        if self._audit is not None and received is not None:
             self._audit.record(request, received, answer.status)
         return await encoded(answer, request)
 
@@ -123,7 +124,7 @@ class Dispatcher:
             return _responses.refusal(error)
         except StorageError as error:
             self._log.error("a write failed", error=str(error))
-            return _responses.refusal(internal())
+            return _responses.refusal(internal(f"the change could not be stored: {error}"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # noqa: BLE001 - a bug must not take the server down, nor show itself to the client
@@ -146,7 +147,20 @@ class Dispatcher:
         if resource is None:
             raise no_resource()
         call.resource = resource
-        return await self._find(call)(call)
+        if not resource.deprecation:
+            return await self._find(call)(call)
+        return await self._answer_warning(call)
+
+    async def _answer_warning(self, call: Call) -> web.StreamResponse:
+        """The answer to a request about what is deprecated."""
+        try:
+            answer = await self._find(call)(call)
+        except StatusError as error:
+            error.warnings.insert(0, call.resource.deprecation)
+            raise
+        if not answer.prepared:  # a watch has said it at its beginning
+            _responses.warn(answer, [call.resource.deprecation])
+        return answer
 
     def _authenticate(self, request: web.BaseRequest) -> User:
         transport = request.transport

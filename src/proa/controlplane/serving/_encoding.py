@@ -26,11 +26,11 @@ async def encoded(response: web.StreamResponse, request: web.BaseRequest) -> web
     """The answer as the request accepts it; streams are left as they are."""
     if not isinstance(response, web.Response) or not response.body:
         return response
-    accept, form = request.headers.get("Accept", ""), response.content_type
-    if "yaml" in accept and form == "application/json" and prefers_yaml(accept):
+    accept = request.headers.get("Accept", "")
+    if "yaml" in accept and prefers_yaml(accept) and response.content_type == "application/json":
         response.body = await _run(_yaml, response.body)
         response.headers["Content-Type"] = "application/yaml"
-    elif "pretty=" in request.path_qs and form == "application/json":
+    elif "pretty=" in request.raw_path and response.content_type == "application/json":
         response.body = await _run(_indented, response.body)
     if _size(response.body) >= GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
         response.body = await _run(_gzip, response.body)

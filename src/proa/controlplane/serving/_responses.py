@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +12,10 @@ from proa.controlplane._json import encode
 
 from ._pieces import Pieces
 
+CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+"""A Status that says that it was done, where nothing is left to show."""
+MOST_WARNINGS = 4096
+"""Characters of all the warnings of an answer."""
 FEW = 100
 """Pieces up to which a body is put together before it is sent."""
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
@@ -20,10 +24,20 @@ _JSON = {"Content-Type": "application/json", "Cache-Control": "no-cache, private
 def json_bytes(body: bytes, status: int = 200, warnings: list[str] | None = None) -> web.Response:
     """An answer with a JSON body that is already encoded."""
     response = web.Response(body=body, status=status, headers=_JSON)
-    for warning in warnings or ():
-        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{escaped}"')
+    if warnings:
+        warn(response, warnings)
     return response
+
+
+def warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
+    """Adds warnings to an answer, each once; together they stay within what a client reads of headers."""
+    left = MOST_WARNINGS
+    for warning in dict.fromkeys(warnings):
+        plain = "".join(character if character.isprintable() else " " for character in warning[:left])
+        escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+        if plain:
+            response.headers.add("Warning", f'299 - "{escaped}"')
+        left -= len(plain)
 
 
 def json_pieces(pieces: Sequence[bytes]) -> web.Response:
@@ -49,4 +63,6 @@ def refusal(error: StatusError) -> web.Response:
     retry = (error.details or {}).get("retryAfterSeconds")
     if retry:
         headers["Retry-After"] = str(retry)
-    return json(error.to_document(), error.code, headers)
+    response = json(error.to_document(), error.code, headers)
+    warn(response, error.warnings)
+    return response

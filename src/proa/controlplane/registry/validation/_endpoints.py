@@ -48,7 +48,11 @@ def _endpoint_address(address: Any, path: str) -> list[Cause]:
 
 def _slice(value: Any, path: str) -> list[Cause]:
     del path
-    kind, endpoints, ports = value.get("addressType", ""), value.get("endpoints", ()), value.get("ports", ())
+    kind, endpoints, ports = (
+        value.get("addressType", ""),
+        value.get("endpoints") or (),
+        value.get("ports") or (),
+    )
     known = ("FQDN", "IPv4", "IPv6")
     found = one_of(*known)(kind, "addressType") if kind else [required("addressType")]
     if len(endpoints) > 1000:
