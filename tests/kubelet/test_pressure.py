@@ -237,7 +237,7 @@ async def test_who_goes_for_a_soft_threshold_has_time_for_a_hook(cluster: Cluste
         eviction_soft_grace_period={"memory.available": timedelta(0)},
         eviction_max_pod_grace_period=1,
     ):
-        endless = LifecycleHandler(sleep=SleepAction(seconds=600))
+        endless = LifecycleHandler(sleep=SleepAction(seconds=30))
         await cluster.run("forever", "", lifecycle=Lifecycle(pre_stop=endless))
         await cluster.until_phase("Running")
         short.append("a test")
