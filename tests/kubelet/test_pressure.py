@@ -9,7 +9,17 @@ import pytest
 
 from proa.kube import Api
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, ResourceRequirements, Toleration
+from proa.kube.models.core_v1 import (
+    Container,
+    Lifecycle,
+    LifecycleHandler,
+    Node,
+    Pod,
+    PodSpec,
+    ResourceRequirements,
+    SleepAction,
+    Toleration,
+)
 from proa.kubelet import (
     KubeletSettings,
     _admission,
@@ -218,6 +228,22 @@ async def test_short_of_memory_the_node_evicts_one_pod_and_says_so(
         )
         await cluster.until_event("EvictionThresholdMet", "reclaim memory", name="node-1")
         await cluster.until_event("NodeHasSufficientMemory", name="node-1")
+
+
+async def test_who_goes_for_a_soft_threshold_has_time_for_a_hook(cluster: Cluster, short: list[str]) -> None:
+    soft = {"memory.available": "1Mi"}
+    async with cluster.kubelet(
+        eviction_soft=soft,
+        eviction_soft_grace_period={"memory.available": timedelta(0)},
+        eviction_max_pod_grace_period=1,
+    ):
+        endless = LifecycleHandler(sleep=SleepAction(seconds=30))
+        await cluster.run("forever", "", lifecycle=Lifecycle(pre_stop=endless))
+        await cluster.until_phase("Running")
+        short.append("a test")
+        evicted = await cluster.until_phase("Failed")
+        assert evicted.status.reason == "Evicted"
+        assert "grace period of 1 s" in await cluster.until_event("FailedPreStopHook")
 
 
 async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(
