@@ -33,6 +33,7 @@ class Execution:
         result: How it ended; None while it runs.
         failure: Why it was given up, if it was.
         program: What is run, for those who learn how long that takes.
+        is_adopted: Whether it was begun at the front.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Execution:
         self.result: Result | None = None
         self.failure: HandlerError | None = None
         self.program = program
+        self.is_adopted = False
         self.message = message
         self.stdin = stdin
         self.seconds = seconds

@@ -19,9 +19,9 @@ import uvloop
 
 from proa.wagi import _executor
 from proa.wagi.errors import HandlerError
-from proa.wagi.gateway import serve
 from proa.wagi.handlers import Handler, Limits
 from proa.wagi.protocol import Request
+from proa.wagi.serving import serve
 from proa.wasm import SandboxError, SandboxSpec, WorkerSpec
 from proa.wasm._engine import Runtime
 from proa.wasm._process import Stdio, fork
@@ -61,7 +61,7 @@ async def _serve(forks: "_Forks", spec: SandboxSpec, listener: socket.socket, re
         forks,
         listener=listener,
         executors=_MOST_EXECUTORS,
-        spare=1,
+        spare=0,
         observer=reporter,
         healthz=False,
         shutdown_timeout=_SHUTDOWN_SECONDS,
@@ -141,6 +141,8 @@ class _Forks:
 
 class _Reporter:
     """Writes what happens to requests as lines: `<id of the request> <what>`. Never waits for who reads."""
+
+    follows_answers = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
