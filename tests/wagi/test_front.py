@@ -155,6 +155,19 @@ async def test_what_takes_about_as_long_as_the_front_waits_is_answered_once(site
     assert not site.witness.failures
 
 
+async def test_what_a_guest_printed_before_it_hung_is_sent_and_nothing_that_others_printed(
+    site: Site,
+) -> None:
+    async with _clients(site, 1) as [client]:
+        for _ in range(3):
+            assert await client.get("/limited?print&60000") == (200, b"x" * 60_000)
+        client.send("/limited?stall")
+        assert b"xx" not in await client.reader.readuntil(b"first\n")
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            assert await client.reader.readuntil(b"x") is None
+    assert [failure.reason for failure in site.witness.failures] == ["deadline"]
+
+
 async def test_a_client_that_goes_takes_its_guest_with_it(site: Site) -> None:
     async with _client(site.url) as client:
         client.send("/?sleep&1000")

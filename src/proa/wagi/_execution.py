@@ -20,6 +20,8 @@ AHEAD: Final = 8 * 1024 * 1024
 
 _PUNCH: Final = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 
+_STDOUT: Final = 1
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
@@ -108,7 +110,7 @@ class Execution:
         if self._file is None:
             self._file = _open_output(executor.sandbox.pid)
         if self._file is not None:
-            size = os.fstat(self._file).st_size
+            size = executor.position(_STDOUT)  # The file may be longer, from runs before.
             executor.collect()
             if self.result is None and size > self.size:
                 self.size = size

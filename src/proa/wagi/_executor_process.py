@@ -236,6 +236,13 @@ class ExecutorProcess:
             self._signal(signal.SIGKILL)
             self.pool.on_death(self)
 
+    def position(self, descriptor: int) -> int:
+        """Return where in one of its files it is; 0 if that cannot be told."""
+        try:
+            return int(_read(self.sandbox.pid, f"fdinfo/{descriptor}").split()[1])
+        except (OSError, IndexError, ValueError):
+            return 0
+
     def used(self) -> int:
         """Return how many nanoseconds of processor time it has had."""
         return int(_processor_seconds(self.sandbox.pid) * 1e9)

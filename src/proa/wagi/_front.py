@@ -39,7 +39,17 @@ from proa.wagi._front_messages import (
     decode_order,
 )
 from proa.wagi._guests import Guests
-from proa.wagi._messages import NUMBER_BYTES, Result, close_all, encode, encode_into, receive, send, too_much
+from proa.wagi._messages import (
+    NUMBER_BYTES,
+    Invocation,
+    Result,
+    close_all,
+    encode,
+    encode_into,
+    receive,
+    send,
+    too_much,
+)
 from proa.wagi.errors import HandlerError
 from proa.wagi.handlers import Handler, decode_handlers
 from proa.wagi.invocations import invocation
@@ -58,6 +68,8 @@ QUIET_SECONDS: Final = 1.0
 """After so long without a request nobody looks at the board any more."""
 
 _FEW: Final = 8
+_WORTH_KNOWING: Final = 2048
+_MOST_KNOWN: Final = 128
 _FRAME: Final = 4
 
 
@@ -79,13 +91,12 @@ class _Target(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """A request that is about to be answered here."""
+    """What there is to do for a request."""
 
-    connection: _Connection
-    data: bytes
     plain: _plain.Plain
     matched: Matched
     target: _Target
+    invocation: Invocation
 
 
 class Front:
@@ -110,6 +121,7 @@ class Front:
         self._routes: RouteTable[_Target] = RouteTable([])
         self._generation = 0
         self._avoided: frozenset[str] = frozenset()
+        self._known: dict[tuple[bytes, str], _Job] = {}
         self._connections: dict[int, _Connection] = {}
         self._stands = True
         self._is_released = False
@@ -172,6 +184,7 @@ class Front:
     def _obey(self, order: Order) -> None:
         if isinstance(order, Avoid):
             self._avoided = frozenset(order.programs)
+            self._known.clear()
         elif isinstance(order, Release):
             self._is_released = True
 
@@ -190,6 +203,7 @@ class Front:
             ]
         )
         self._generation = order.generation
+        self._known.clear()
 
     def _say(self, word: Word, file: int | None = None) -> None:
         send(self._control, encode(word), file)
@@ -219,8 +233,8 @@ class Front:
             self._part(connection, Closed(connection.number))
             return None
         data = board.received(length)
-        if job := self._job(connection, data):
-            return self._answer(job)
+        if job := self._known.get((data, connection.remote)) or self._job(data, connection.remote):
+            return self._answer(connection, data, job)
         self._part(connection, HandOver(connection.number, data))
         return None
 
@@ -232,8 +246,9 @@ class Front:
         connection.socket.close()
         self._board.turn_to(0)
 
-    def _job(self, connection: _Connection, data: bytes) -> _Job | None:
-        plain = _plain.read_request(data, connection.remote)
+    def _job(self, data: bytes, remote: str) -> _Job | None:
+        """Find out what to do, and remember it: the same clients ask the same again and again."""
+        plain = _plain.read_request(data, remote)
         if plain is None:
             return None
         path = plain.request.path
@@ -245,24 +260,39 @@ class Front:
         is_long = limit is not None and len(plain.body) > limit
         if is_long or target.program in self._avoided or not is_for_the_front(target.handler):
             return None
-        return _Job(connection, data, plain, matched, target)
-
-    def _answer(self, job: _Job) -> Result | None:
-        """Run the guest; return its result if that is what is waited for now, rather than the response."""
-        invoked = invocation(
-            job.plain.request, job.matched, job.target.handler, self._order.hostname, job.plain.body
+        job = _Job(
+            plain,
+            matched,
+            target,
+            invocation(plain.request, matched, target.handler, self._order.hostname, plain.body),
         )
+        if len(data) <= _WORTH_KNOWING:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[data, remote] = job
+        return job
+
+    def _answer(self, connection: _Connection, data: bytes, job: _Job) -> Result | None:
+        """Run the guest; return its result if that is what is waited for now, rather than the response."""
         used = self._guests.begin()
         since = time.monotonic_ns()
         self._show_life(since)
         self._board.enter(since, used, self._generation, job.target.place)
-        result = self._guests.run(invoked, (), lambda size: self._die(job, since, size))
+
+        def exceeded(size: int) -> None:
+            """Have the gateway refuse the request, and end this process with a guest that cannot go on."""
+            end, _ = self._guests.collect(too_much(size))
+            seconds = (time.monotonic_ns() - since) / 1e9
+            self._say(Done(connection.number, data, self._generation, job.target.place, seconds, end))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        result = self._guests.run(job.invocation, (), exceeded)
         self._board.leave()
         taken = time.monotonic_ns() - since
         if taken > LATE_NS and not self._is_still_mine(job.target, is_slow=self._guests.is_slow()):
             return result
         result, file = self._guests.collect(result)
-        self._respond(job, result, file, taken / 1e9)
+        self._respond(connection, data, job, result, file, taken / 1e9)
         return None
 
     def _show_life(self, now: int) -> None:
@@ -270,13 +300,21 @@ class Front:
             self._say(Awake())
         self._seen = now
 
-    def _respond(self, job: _Job, result: Result, file: int | None, seconds: float) -> None:
-        connection = job.connection
+    def _respond(
+        self,
+        connection: _Connection,
+        data: bytes,
+        job: _Job,
+        result: Result,
+        file: int | None,
+        seconds: float,
+    ) -> None:
         self._requests += 1
         request_id = job.plain.request_id or f"{self._order.prefix}-{self._requests}"
         response = None if file is not None else _response(result, request_id)
         if response is None:
-            self._part(connection, self._done(job, result, seconds), file)
+            done = Done(connection.number, data, self._generation, job.target.place, seconds, result)
+            self._part(connection, done, file)
             if file is not None:
                 self._guests.renew()
             return
@@ -290,10 +328,13 @@ class Front:
                 length,
                 result.errors,
                 request_id,
-                job.data if self._order.with_requests else b"",
+                data if self._order.with_requests else b"",
                 connection.remote,
             )
         )
+        self._send(connection, content)
+
+    def _send(self, connection: _Connection, content: bytes) -> None:
         try:
             sent = connection.socket.send(content)
         except BlockingIOError:
@@ -304,15 +345,6 @@ class Front:
         if sent < len(content):
             self._part(connection, Rest(connection.number, content[sent:]))
         self._board.turn_to(0)
-
-    def _done(self, job: _Job, result: Result, seconds: float) -> Done:
-        return Done(job.connection.number, job.data, self._generation, job.target.place, seconds, result)
-
-    def _die(self, job: _Job, since: int, size: int) -> None:
-        """Have the gateway refuse a request, and end this process with the guest that cannot go on."""
-        result, _ = self._guests.collect(too_much(size))
-        self._say(self._done(job, result, (time.monotonic_ns() - since) / 1e9))
-        os.kill(os.getpid(), signal.SIGKILL)
 
     def _report(self, record: Record) -> None:
         encode_into(record, self._frame, _FRAME)

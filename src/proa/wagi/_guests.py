@@ -47,10 +47,15 @@ class _Output:
         """How much has been printed."""
         return os.lseek(self._stream, 0, os.SEEK_CUR)
 
-    def take(self, length: int) -> bytes:
-        """Return what was printed first, and make the file empty."""
-        content = os.pread(self._stream, length, 0)
-        os.ftruncate(self._stream, 0)
+    def take(self, size: int, limit: int) -> bytes:
+        """Return what was printed, cut to a limit, and have the next guest print over it.
+
+        The file keeps its length if that is no more, which saves much: what of it counts is before the
+        position.
+        """
+        content = os.pread(self._stream, min(size, limit), 0)
+        if size > limit:
+            os.ftruncate(self._stream, 0)
         os.lseek(self._stream, 0, os.SEEK_SET)
         return content
 
@@ -116,13 +121,13 @@ class Guests:
 
         What is too long for a message stays in a file, whose descriptor comes with the result; `renew` then.
         """
-        size = self._stdout.size()
-        errors = self._stderr.take(_MAX_ERRORS) if self._stderr.size() else b""
+        size, errors_size = self._stdout.size(), self._stderr.size()
+        errors = self._stderr.take(errors_size, _MAX_ERRORS) if errors_size else b""
         if size > INLINE_OUTPUT:
             return msgspec.structs.replace(result, size=size, errors=errors), _STDOUT
         if not size and not errors:
             return result, None
-        output = self._stdout.take(size) if size else b""
+        output = self._stdout.take(size, INLINE_OUTPUT) if size else b""
         return msgspec.structs.replace(result, size=size, output=output, errors=errors), None
 
     def renew(self) -> None:
