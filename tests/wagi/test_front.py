@@ -177,6 +177,13 @@ async def test_a_client_that_goes_takes_its_guest_with_it(site: Site) -> None:
         assert await client.get() == _HELLO
 
 
+async def test_a_connection_is_closed_when_its_client_wants_that(site: Site) -> None:
+    for _ in range(3):
+        async with _client(site.url) as client:
+            client.send("/", "Connection: close\r\n")
+            assert (await client.reader.read()).endswith(b"\r\n\r\nhello world\n")
+
+
 async def test_a_client_that_never_reads_keeps_nobody_waiting(site: Site) -> None:
     async with _clients(site, 2) as [silent, other]:
         transport = silent.writer.transport

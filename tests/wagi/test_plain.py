@@ -45,17 +45,16 @@ def _requests(draw: Any) -> bytes:
     return b"".join(line + draw(_ends) for line in lines) + rest
 
 
-async def _read_fully(data: bytes) -> tuple[str, str, list[tuple[bytes, bytes]], bytes]:
+async def _read_fully(data: bytes) -> tuple[str, str, list[tuple[bytes, bytes]], bytes, bool]:
     """Read a request as the general server does; fail if that sees an error, less, or more than one."""
     loop = asyncio.get_running_loop()
     parser = HttpRequestParser(BaseProtocol(loop), loop, 2**16)
     [(message, payload)], upgraded, tail = parser.feed_data(data)
     assert not upgraded
     assert not tail
-    assert not message.should_close
     assert not message.chunked
     assert payload.is_eof()
-    return message.method, message.path, [*message.raw_headers], payload.read_nowait()
+    return message.method, message.path, [*message.raw_headers], payload.read_nowait(), message.should_close
 
 
 @settings(max_examples=300, deadline=None)
@@ -64,12 +63,13 @@ def test_what_is_taken_for_plain_is_read_alike_by_the_general_server(data: bytes
     plain = read_request(data, "127.0.0.1")
     if plain is None:
         return
-    method, path, headers, body = asyncio.run(_read_fully(data))
+    method, path, headers, body, is_last = asyncio.run(_read_fully(data))
     request = plain.request
     assert request.method == method
     assert path in {f"{request.path}?{request.query}", request.path, f"{request.path}?"}
     assert [*request.headers] == headers
     assert plain.body == body
+    assert plain.is_last == is_last
     assert request.content_length == len(body)
 
 
@@ -95,7 +95,7 @@ def test_a_plain_request_is_read() -> None:
         _HEAD.replace(b"X-Y: z", b"Content-Length: 3"),
         _HEAD.replace(b"X-Y: z", b"Transfer-Encoding: chunked"),
         _HEAD.replace(b"X-Y: z", b"Expect: 100-continue"),
-        _HEAD.replace(b"X-Y: z", b"Connection: close"),
+        _HEAD.replace(b"X-Y: z", b"Connection: close, te"),
         _HEAD.replace(b"X-Y: z", b"Upgrade: h2c"),
         _HEAD.replace(b"X-Y: z", b"Content-Encoding: gzip"),
         _HEAD.replace(b"X-Y: z", b"Host: h"),
@@ -132,7 +132,8 @@ _BODY = b"hello"
         b"Content-Type: text/plain\nStatus: 226\n\n",
     ],
 )
-async def test_a_plain_response_is_that_of_the_general_server(head: bytes) -> None:
+@pytest.mark.parametrize("is_last", [False, True])
+async def test_a_plain_response_is_that_of_the_general_server(head: bytes, *, is_last: bool) -> None:
     from aiohttp import web
 
     from proa.app import http
@@ -147,15 +148,20 @@ async def test_a_plain_response_is_that_of_the_general_server(head: bytes) -> No
 
     async def plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        response = write_response(head + _BODY, "id-1")
+        response = write_response(head + _BODY, "id-1", is_last=is_last)
         assert response
         assert response[1] == len(_BODY)
         writer.write(response[2])
         await writer.drain()
         writer.close()
 
+    sent = {"Connection": "close"} if is_last else {}
+
     async def get(url: str) -> tuple[int, str | None, dict[str, list[str]], bytes]:
-        async with ClientSession() as client, client.get(url, allow_redirects=False) as response:
+        async with (
+            ClientSession() as client,
+            client.get(url, headers=sent, allow_redirects=False) as response,
+        ):
             headers = {name.lower(): response.headers.getall(name) for name in response.headers}
             assert headers.pop("date")[0].endswith(" GMT")
             return response.status, response.reason, headers, await response.read()
@@ -179,12 +185,12 @@ async def test_a_plain_response_is_that_of_the_general_server(head: bytes) -> No
     ],
 )
 def test_other_responses_are_left_to_the_general_server(output: bytes) -> None:
-    assert write_response(output, "id") is None
+    assert write_response(output, "id", is_last=False) is None
 
 
 def test_what_is_no_response_is_an_error_as_ever() -> None:
     with pytest.raises(HandlerError, match="no blank line"):
-        write_response(b"hello", "id")
+        write_response(b"hello", "id", is_last=False)
 
 
 def test_a_slow_program_has_to_be_quick_many_times() -> None:

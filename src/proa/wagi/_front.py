@@ -8,6 +8,7 @@ after a long run, and only then, this has to ask whether they are its own still.
 worker has taken them, as that waits for twice as long: `STUCK_NS`, `LATE_NS`.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -311,7 +312,7 @@ class Front:
     ) -> None:
         self._requests += 1
         request_id = job.plain.request_id or f"{self._order.prefix}-{self._requests}"
-        response = None if file is not None else _response(result, request_id)
+        response = None if file is not None else _response(result, request_id, is_last=job.plain.is_last)
         if response is None:
             done = Done(connection.number, data, self._generation, job.target.place, seconds, result)
             self._part(connection, done, file)
@@ -332,9 +333,9 @@ class Front:
                 connection.remote,
             )
         )
-        self._send(connection, content)
+        self._send(connection, content, is_last=job.plain.is_last)
 
-    def _send(self, connection: _Connection, content: bytes) -> None:
+    def _send(self, connection: _Connection, content: bytes, *, is_last: bool) -> None:
         try:
             sent = connection.socket.send(content)
         except BlockingIOError:
@@ -343,8 +344,13 @@ class Front:
             self._part(connection, Closed(connection.number))
             return
         if sent < len(content):
-            self._part(connection, Rest(connection.number, content[sent:]))
-        self._board.turn_to(0)
+            self._part(connection, Rest(connection.number, content[sent:], is_last))
+        elif is_last:
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_WR)
+            self._part(connection, Closed(connection.number))
+        else:
+            self._board.turn_to(0)
 
     def _report(self, record: Record) -> None:
         encode_into(record, self._frame, _FRAME)
@@ -355,10 +361,10 @@ class Front:
             written += os.write(self._reports, frame[written:])
 
 
-def _response(result: Result, request_id: str) -> tuple[int, int, bytes] | None:
+def _response(result: Result, request_id: str, *, is_last: bool) -> tuple[int, int, bytes] | None:
     if result.end != "exited" or result.code:
         return None
     try:
-        return _plain.write_response(result.output, request_id)
+        return _plain.write_response(result.output, request_id, is_last=is_last)
     except HandlerError:
         return None  # The gateway finds out again, and says why.

@@ -132,8 +132,8 @@ class FrontDesk:
                 self._site.serve(self.connections.pop(number), data=data)
             case Done():
                 self._take_done(word, descriptors)
-            case Rest(number, rest):
-                self._site.serve(self.connections.pop(number), rest=rest)
+            case Rest(number, rest, is_last):
+                self._site.serve(self.connections.pop(number), rest=rest, is_last=is_last)
             case Closed(number):
                 self.connections.pop(number).socket.close()
             case Ask(place, is_slow):

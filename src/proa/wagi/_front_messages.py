@@ -113,14 +113,15 @@ class Done(msgspec.Struct, array_like=True, frozen=True, tag=True):
 
 
 class Rest(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """A connection whose client does not take the rest of a response as fast as it is there."""
+    """A connection whose client does not take the rest of a response, perhaps its last, as fast as it comes."""
 
     number: int
     rest: bytes
+    is_last: bool
 
 
 class Closed(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """A connection that its client has closed."""
+    """A connection that its client has closed, or wanted closed."""
 
     number: int
 

@@ -27,23 +27,33 @@ _NOT_HERE: Final = frozenset(
     {b"content-encoding", b"expect", b"http2-settings", b"transfer-encoding", b"upgrade"}
 )
 _SINGLE: Final = (b"host", b"content-length", b"connection", b"content-type")
+_CONNECTIONS: Final = (b"keep-alive", b"close")
 _IDENTIFIER: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
 _OWN: Final = frozenset({"connection", "content-encoding", "date", "server", "x-request-id"})
 _WITHOUT_BODY: Final = frozenset({204, 205, 304})
 
 
 class Plain(NamedTuple):
-    """A request with its body, and the id that its client gave it."""
+    """A request.
+
+    Attributes:
+        request: All but its body.
+        body: The body.
+        request_id: The id that its client gave it.
+        is_last: Whether the client wants the connection closed afterwards.
+    """
 
     request: Request
     body: bytes
     request_id: str | None
+    is_last: bool
 
 
 class _Headers(NamedTuple):
     fields: Sequence[tuple[bytes, bytes]]
     length: int
     request_id: str | None
+    is_last: bool
 
 
 def read_request(data: bytes, remote: str) -> Plain | None:
@@ -67,7 +77,7 @@ def read_request(data: bytes, remote: str) -> Plain | None:
         remote,
         content_length=headers.length,
     )
-    return Plain(request, data[end + 4 :], headers.request_id)
+    return Plain(request, data[end + 4 :], headers.request_id, headers.is_last)
 
 
 @functools.lru_cache(maxsize=512)
@@ -85,19 +95,17 @@ def _read_headers(block: bytes) -> _Headers | None:
         named[lower] = value
         fields.append((name, value))
     length = named.get(b"content-length", b"0")
-    stays = named.get(b"connection", b"keep-alive").lower() == b"keep-alive"
-    if (
-        len(fields) > _MAX_HEADERS
-        or not stays
-        or b"host" not in named
-        or not re.fullmatch(rb"[0-9]{1,6}", length)
-    ):
+    connection = named.get(b"connection", b"keep-alive").lower()
+    if len(fields) > _MAX_HEADERS or b"host" not in named or connection not in _CONNECTIONS:
+        return None
+    if not re.fullmatch(rb"[0-9]{1,6}", length):
         return None
     given = named.get(b"x-request-id", b"")
-    return _Headers(tuple(fields), int(length), given.decode() if _IDENTIFIER.fullmatch(given) else None)
+    request_id = given.decode() if _IDENTIFIER.fullmatch(given) else None
+    return _Headers(tuple(fields), int(length), request_id, connection == b"close")
 
 
-def write_response(output: bytes, request_id: str) -> tuple[int, int, bytes] | None:
+def write_response(output: bytes, request_id: str, *, is_last: bool) -> tuple[int, int, bytes] | None:
     """Make what a handler printed the response that the gateway would make of it.
 
     Returns:
@@ -113,7 +121,8 @@ def write_response(output: bytes, request_id: str) -> tuple[int, int, bytes] | N
     beginning = _beginning(head.status, head.reason, head.headers)
     if beginning is None or (head.content_length is not None and head.content_length != length):
         return None
-    rest = f"X-Request-Id: {request_id}\r\nContent-Length: {length}\r\nDate: {_date()}\r\n\r\n"
+    end = "Connection: close\r\n" if is_last else ""
+    rest = f"X-Request-Id: {request_id}\r\nContent-Length: {length}\r\nDate: {_date()}\r\n{end}\r\n"
     return head.status, length, b"".join((beginning, rest.encode(), output[start:]))
 
 

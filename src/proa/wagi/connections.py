@@ -230,7 +230,13 @@ class Connections:
     # The gateway's
 
     def serve(
-        self, connection: Connection, *, data: bytes = b"", rest: bytes = b"", adopted: Adopted | None = None
+        self,
+        connection: Connection,
+        *,
+        data: bytes = b"",
+        rest: bytes = b"",
+        is_last: bool = False,
+        adopted: Adopted | None = None,
     ) -> None:
         """Give a connection to the gateway.
 
@@ -238,9 +244,11 @@ class Connections:
             connection: The connection.
             data: What has been read of it.
             rest: What is still to be sent before anything else.
+            is_last: Close it after that.
             adopted: What has been begun for the request in `data`.
         """
-        primed = _Primed(self._server(), self._gateway, data, rest, adopted)
+        protocol = _Closing() if is_last else self._server()
+        primed = _Primed(protocol, self._gateway, data, rest, adopted)
         task = self._loop.create_task(self._connect(connection.socket, primed))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
@@ -303,6 +311,13 @@ class _Primed(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_paused = True
+
+
+class _Closing(asyncio.Protocol):
+    """Closes a connection once everything is sent."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 def _end_if_stalled(transport: asyncio.Transport, size: int) -> None:
