@@ -54,6 +54,7 @@ def main_of_pod(runtime: Runtime, spec: SandboxSpec) -> None:
 @contextlib.contextmanager
 def _complaining() -> Iterator[None]:
     """What goes wrong with the executor itself goes where its standard error went at first."""
+    gc.freeze()  # What was inherited stays, and is not to be copied by being looked at.
     gc.enable()
     complaints = os.dup(_STDERR)
     try:

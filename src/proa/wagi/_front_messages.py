@@ -113,7 +113,7 @@ class Done(msgspec.Struct, array_like=True, frozen=True, tag=True):
 
 
 class Rest(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """A connection whose client does not take the rest of a response, perhaps its last, as fast as it comes."""
+    """A connection whose client does not take the rest of a response, perhaps its last, that fast."""
 
     number: int
     rest: bytes

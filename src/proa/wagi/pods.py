@@ -39,6 +39,7 @@ _SHUTDOWN_SECONDS: Final = 3600.0
 def main(runtime: Runtime, spec: SandboxSpec) -> None:
     """Serve until SIGTERM."""
     forks = _Forks(runtime, spec)
+    gc.freeze()  # What was inherited stays, and is not to be copied by being looked at.
     gc.enable()
     with socket.socket(fileno=os.dup(0)) as listener, _Reporter(os.dup(2)) as reporter:
         listener.setblocking(False)
