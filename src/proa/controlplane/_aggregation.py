@@ -51,7 +51,7 @@ class RoleAggregator(Housekeeper):
             roles = [stored.document() for stored in self._registry.store.scan(STORAGE)]
             for role in roles:
                 rules = aggregated(role, roles)
-                if rules is not None and rules != role.get("rules", []):
+                if rules is not None and rules != (role.get("rules") or []):
                     await self._write(role["metadata"]["name"], rules)
 
     async def _write(self, name: str, rules: list[Document]) -> None:
@@ -71,7 +71,7 @@ def aggregated(role: Document, roles: list[Document]) -> list[Document] | None:
     found: list[Document] = []
     for one in sorted(roles, key=lambda one: str(one["metadata"]["name"])):
         if one["metadata"]["name"] != role["metadata"]["name"] and _is_selected(rule, one):
-            found += [entry for entry in one.get("rules", ()) if entry not in found]
+            found += [entry for entry in one.get("rules") or () if entry not in found]
     return found
 
 

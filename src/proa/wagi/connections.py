@@ -56,6 +56,7 @@ class Connections:
         self._front: FrontDesk | None = None
         self._desks: list[FrontDesk] = []
         self._is_engaging = False
+        self._is_leaving = False
         self._is_closing = False
         self._homeless: deque[Connection] = deque()
         self._serving: set[asyncio.Task[None]] = set()
@@ -119,6 +120,9 @@ class Connections:
         if self._is_closing:
             self._dismiss(connection)
             return
+        if self._is_leaving:
+            self.serve(connection)
+            return
         if self._front is None and not self._is_engaging:
             self._engage()
         if self._front and len(self._front.connections) < _MOST_AT_FRONT:
@@ -154,7 +158,7 @@ class Connections:
     def _appoint(self, executor: ExecutorProcess | None) -> None:
         """Put an executor to the front; None if there is none to be had."""
         self._is_engaging = False
-        if executor and not self._is_closing:
+        if executor and not self._is_leaving:
             gateway = self._gateway
             order = Appoint(gateway.next_prefix(), gateway.hostname, gateway.healthz, gateway.needs_requests)
             self._front = FrontDesk(executor, order, self)
@@ -190,7 +194,7 @@ class Connections:
         if self._front is desk:
             self._front = None
             self._is_left.set()
-            if not self._is_closing:
+            if not self._is_leaving:
                 self._engage()
 
     def on_closed(self, desk: FrontDesk) -> None:
@@ -259,14 +263,21 @@ class Connections:
         except OSError:
             accepted.close()
 
+    def leave(self) -> None:
+        """Have the gateway serve all connections from now on."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            while self._homeless:
+                self.settle(self._homeless.popleft())
+            if self._front:
+                self.wake()
+                self._front.release()
+
     async def _close(self) -> None:
         self._is_closing = True
         self._loop.remove_reader(self._listener.fileno())
-        while self._homeless:
-            self._dismiss(self._homeless.popleft())
+        self.leave()
         if self._front:
-            self.wake()
-            self._front.release()
             with contextlib.suppress(TimeoutError):  # Then it is killed with all others.
                 async with asyncio.timeout(_RELEASE_SECONDS):
                     await self._is_left.wait()

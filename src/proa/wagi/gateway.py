@@ -46,6 +46,9 @@ class Follower(Protocol):
     def use(self, handlers: Sequence[Handler]) -> None:
         """Serve these from now on."""
 
+    def leave(self) -> None:
+        """Leave everything to the gateway."""
+
     def catch_up(self) -> None:
         """Tell the gateway of everything that has been answered so far."""
 
@@ -87,6 +90,7 @@ class Gateway:
         self._observer = observer or Logger()
         self.healthz = healthz
         self.generation = 0
+        self._is_leaving = False
         self._follower: Follower | None = None
         self._routes: RouteTable[_Route] = RouteTable([])
         self._generations = OrderedDict({0: self._routes})
@@ -117,6 +121,12 @@ class Gateway:
             self._generations.popitem(last=False)
         if self._follower:
             self._follower.use(handlers)
+
+    def leave(self) -> None:
+        """Have each answer from now on end its connection, so that clients ask elsewhere."""
+        self._is_leaving = True
+        if self._follower:
+            self._follower.leave()
 
     def statistics(self) -> Statistics:
         """Return what has been counted so far."""
@@ -203,6 +213,8 @@ class Gateway:
                 response = await self._answer(received, request, matched, target, counter, adopted)
             finally:
                 statistics.running -= 1
+        if self._is_leaving:
+            response.force_close()
         seconds = time.monotonic() - (adopted.began if adopted else began)
         self.catch_up()  # What was answered before is told of before.
         sent = response.body_length

@@ -15,10 +15,55 @@ HOOK = {
     "clientConfig": {"service": {"name": "s", "namespace": "n"}},
     "rules": [{"operations": ["*"]}],
 }
+AT = "spec.containers.0.resources"
 PERCENT = {"type": "Percent", "value": 100, "periodSeconds": 15}
 RETAINED = {"whenDeleted": "Retain", "whenScaled": "Retain"}
 
+
+def container(**requests: str) -> Json:
+    return {"name": "m", "image": "i", "resources": {"requests": requests}}
+
+
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 CASES: list[tuple[str, Json, str, Any]] = [
+    *[
+        ("pods", {"spec": {"containers": [container(memory=given)]}}, f"{AT}.requests.memory", kept)
+        for given, kept in (
+            ("0.5", "500m"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("1e3", "1e3"),
+            ("0m", "0"),
+        )
+    ],
+    (
+        "pods",
+        {
+            "spec": {
+                "containers": [container(cpu="100m", memory="1Gi"), container(cpu="1")],
+                "initContainers": [{**container(cpu="2")}, {**container(cpu="1"), "restartPolicy": "Always"}],
+                "resources": {"limits": {"cpu": "4", "memory": "2Gi", "hugepages-2Mi": "2Mi"}},
+            }
+        },
+        "spec.resources.requests",
+        {"cpu": "2100m", "memory": "1Gi", "hugepages-2Mi": "2Mi"},
+    ),
+    *[
+        (name, document, field, None)
+        for name, document, field in (
+            ("roles.rbac.authorization.k8s.io", {}, "rules"),
+            ("clusterroles.rbac.authorization.k8s.io", {"rules": []}, "rules"),
+            ("endpointslices.discovery.k8s.io", {}, "endpoints"),
+            ("csinodes.storage.k8s.io", {"spec": {"drivers": []}}, "spec.drivers"),
+            ("pods", {"spec": {**POD, "volumes": [{"projected": {}}]}}, "spec.volumes.0.projected.sources"),
+        )
+    ],
+    (
+        "statefulsets.apps",
+        {"spec": {"template": TEMPLATE, "volumeClaimTemplates": [{"spec": CLAIM}]}},
+        "spec.volumeClaimTemplates.0.kind",
+        "PersistentVolumeClaim",
+    ),
     ("pods", {"spec": POD}, "spec.enableServiceLinks", True),
     (
         "pods",

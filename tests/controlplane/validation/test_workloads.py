@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from proa.controlplane.registry.validation._job_status import job_status
+
 Json = dict[str, Any]
 Causes = Callable[..., list[str]]
 LABELS = {"a": "b"}
@@ -279,3 +281,64 @@ def test_a_workloads_counts_add_up(updated: Causes) -> None:
         "Invalid status.observedGeneration",
         "Invalid status.readyReplicas",
     ]
+
+
+BEGAN, ENDED = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+C, S = "Invalid status.conditions", "status"
+
+
+def status(*conditions: str, **more: Any) -> Json:
+    return {"conditions": [{"type": one, "status": "True"} for one in conditions], **more}
+
+
+DONE = status("SuccessCriteriaMet", "Complete", startTime=BEGAN, completionTime=ENDED)
+JOB_STATUSES: list[tuple[Json, Json, Json, list[str]]] = [
+    ({}, {}, DONE, []),
+    ({}, {}, status("FailureTarget", "Failed", startTime=BEGAN), []),
+    ({}, {}, status("Failed"), [C, f"Required {S}.startTime"]),
+    ({}, {}, status("Complete"), [C, f"Required {S}.completionTime", f"Required {S}.startTime"]),
+    ({}, {}, status("SuccessCriteriaMet", "FailureTarget"), [C]),
+    ({}, {}, status("Complete", "Failed", startTime=BEGAN, completionTime=ENDED), [C, C, C]),
+    ({}, {}, status(completionTime=ENDED), [f"Invalid {S}.completionTime"]),
+    ({}, {}, {**DONE, "completionTime": "2025-01-01T00:00:00Z"}, [f"Invalid {S}.completionTime"]),
+    ({}, {}, {**DONE, "active": 1, "terminating": 1}, [f"Invalid {S}.active", f"Invalid {S}.terminating"]),
+    ({}, {}, {"ready": 2, "active": 1, "failed": -1}, [f"Invalid {S}.failed"] * 2 + [f"Invalid {S}.ready"]),
+    ({}, DONE, status(startTime=BEGAN), [C] * 2),
+    ({}, DONE, {**DONE, "completionTime": "2026-01-03T00:00:00Z"}, [f"Invalid {S}.completionTime"]),
+    (
+        {},
+        {"succeeded": 2, "startTime": BEGAN},
+        {"succeeded": 1},
+        [f"Invalid {S}.succeeded", f"Required {S}.startTime"],
+    ),
+    ({"suspend": True}, {"startTime": BEGAN}, {}, []),
+    ({}, {}, {"completedIndexes": "0"}, [f"Invalid {S}.completedIndexes"]),
+    ({}, {}, {"failedIndexes": "0"}, [f"Invalid {S}.failedIndexes"]),
+    (
+        {"completionMode": "Indexed", "completions": 5, "backoffLimitPerIndex": 1},
+        {},
+        {"completedIndexes": "0-2,4", "failedIndexes": "3-4"},
+        [f"Invalid {S}.failedIndexes"],
+    ),
+    (
+        {"completionMode": "Indexed", "completions": 5},
+        {},
+        {"completedIndexes": "0-5"},
+        [f"Invalid {S}.completedIndexes"],
+    ),
+    (
+        {},
+        {},
+        {"uncountedTerminatedPods": {"succeeded": ["a", ""], "failed": ["a"]}},
+        [
+            f"Duplicate {S}.uncountedTerminatedPods.failed[0]",
+            f"Invalid {S}.uncountedTerminatedPods.succeeded[1]",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "before", "after", "expected"), JOB_STATUSES, ids=range(len(JOB_STATUSES)))
+def test_a_jobs_status_makes_sense(spec: Json, before: Json, after: Json, expected: list[str]) -> None:
+    found = job_status({"spec": spec, "status": after}, {"spec": spec, "status": before})
+    assert sorted(f"{one.reason.removeprefix('FieldValue')} {one.field}" for one in found) == sorted(expected)

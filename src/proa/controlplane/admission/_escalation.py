@@ -34,7 +34,7 @@ class EscalationCheck:
             return
         if self._may(user, "escalate", review.resource.plural, review.namespace, review.name):
             return
-        granted = [Rule.parse(rule) for rule in review.new.get("rules", ())]
+        granted = [Rule.parse(rule) for rule in review.new.get("rules") or ()]
         if review.new.get("aggregationRule"):
             granted += _EVERYTHING  # what it will gather is not known yet
         self._demand(review, user, granted)

@@ -28,7 +28,7 @@ class LimitRanger:
 
     def _limits(self, namespace: str) -> list[Document]:
         ranges = [stored.document() for stored in self._store.scan(LIMITS, namespace)]
-        return [limit for one in ranges for limit in one["spec"].get("limits", ())]
+        return [limit for one in ranges for limit in one["spec"].get("limits") or ()]
 
     def put_defaults(self, review: Review) -> None:
         """Gives a new pod's containers the limits and requests that they do not set."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proa.controlplane.security import Authoriser
 from proa.controlplane.storage import Store
 
-from . import _certificates, _priority
+from . import _certificates, _priority, _services
 from ._certificates import CertificateRequests
 from ._chain import Chain, Outside
 from ._classes import Classes
@@ -34,13 +34,15 @@ def admission(
         service_accounts: Whether pods get their service account and its token.
     """
     chain = Chain()
-    _add_mutators(chain, store, service_accounts=service_accounts)
+    addresses = ServiceAddresses(store)
+    _add_mutators(chain, store, addresses, service_accounts=service_accounts)
     requests = CertificateRequests(authoriser)
     chain.mutates(_certificates.STORAGE, requests.mutate)
     for one in outside:
         chain.asks(one)
     chain.validates(_certificates.STORAGE, requests.validate)
     _add_validators(chain, store)
+    chain.validates(_services.STORAGE, addresses.check)
     escalation = EscalationCheck(authoriser)
     for plural in ("roles", "clusterroles"):
         chain.validates(f"{plural}.{_RBAC}", escalation.check_role)
@@ -50,7 +52,7 @@ def admission(
     return chain
 
 
-def _add_mutators(chain: Chain, store: Store, *, service_accounts: bool) -> None:
+def _add_mutators(chain: Chain, store: Store, addresses: ServiceAddresses, *, service_accounts: bool) -> None:
     chain.mutates(None, NamespaceLifecycle(store).check)
     chain.mutates("pods", LimitRanger(store).put_defaults)
     if service_accounts:
@@ -59,7 +61,7 @@ def _add_mutators(chain: Chain, store: Store, *, service_accounts: bool) -> None
     chain.mutates("pods", Priorities(store).resolve)
     chain.mutates("pods", classes.resolve_runtime)
     chain.mutates("persistentvolumeclaims", classes.give_storage_class)
-    chain.mutates("services", ServiceAddresses(store).give)
+    chain.mutates(_services.STORAGE, addresses.give)
 
 
 def _add_validators(chain: Chain, store: Store) -> None:
@@ -69,6 +71,7 @@ def _add_validators(chain: Chain, store: Store) -> None:
     limits, security = LimitRanger(store), PodSecurity(store)
     for storage in ("pods", "persistentvolumeclaims"):
         chain.validates(storage, limits.check)
+    chain.validates("persistentvolumeclaims", Classes(store).check_size)
     chain.validates("pods", security.check_pod)
     for storage in WORKLOADS:
         chain.validates(storage, security.check_workload)

@@ -111,8 +111,8 @@ class WebhookClient:
 
 
 def _ready_address(endpoint_slice: Document, port_name: str) -> tuple[str, int] | None:
-    ports = [one["port"] for one in endpoint_slice.get("ports", ()) if one.get("name", "") == port_name]
-    for endpoint in endpoint_slice.get("endpoints", ()):
+    ports = [one["port"] for one in endpoint_slice.get("ports") or () if one.get("name", "") == port_name]
+    for endpoint in endpoint_slice.get("endpoints") or ():
         if ports and endpoint.get("conditions", {}).get("ready", True) and endpoint.get("addresses"):
             return endpoint["addresses"][0], ports[0]
     return None

@@ -83,6 +83,10 @@ class Catalogue:
         return next((resource for resource in served.values() if resource.kind == kind), None)
 
 
+_DEPRECATIONS = {
+    ("", "v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+    ("", "v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 
 
@@ -122,6 +126,7 @@ def _resource(entry: Document) -> Resource:
         subresources={name: _subresource(name, sub) for name, sub in entry["subresources"].items()},
         conversion=CONVERSIONS.get((group, version, plural)),
         strategy=strategies().get((group, kind), PLAIN),
+        deprecation=_DEPRECATIONS.get((group, version, kind), ""),
         storage=_SHARED_STORAGE.get((group, plural), f"{plural}.{group}" if group else plural),
     )
 

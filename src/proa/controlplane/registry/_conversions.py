@@ -107,7 +107,7 @@ def _autoscaler_from_v2(scaler: Document) -> Document:
     metadata, spec = dict(scaler["metadata"]), dict(scaler["spec"])
     status = dict(scaler.get("status", {}))
     metrics, target = _split(spec.pop("metrics", []), "target")
-    current, used = _split(status.pop("currentMetrics", []), "current")
+    current, used = _split(status.pop("currentMetrics", None) or [], "current")
     if target is not None:
         spec[_UTILISATION] = target
     if used is not None:

@@ -41,6 +41,39 @@ def prepare_pending(document: Document) -> None:
     document["status"] = {"phase": "Pending"}
 
 
+def prepare_claim(claim: Document) -> None:
+    """A claim is born pending; what it is filled from is said in the older field and in the newer one."""
+    prepare_pending(claim)
+    _settle_sources(claim["spec"], in_use=False)
+
+
+def prepare_claim_update(new: Document, old: Document) -> None:
+    """As for a new claim; what was filled from something else once may go on saying so."""
+    _settle_sources(old["spec"], in_use=True)
+    _settle_sources(new["spec"], in_use=bool({"dataSource", "dataSourceRef"} & old["spec"].keys()))
+
+
+def _settle_sources(spec: Document, *, in_use: bool) -> None:
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if (
+        not in_use
+        and source is not None
+        and (source.get("kind"), source.get("apiGroup") or "") not in _CLAIM_SOURCES
+    ):
+        source = spec.pop("dataSource") and None
+    if reference is not None and reference.get("namespace"):
+        if not in_use:
+            del spec["dataSourceRef"]  # other namespaces' sources are an alpha feature
+    elif source is not None and reference is None:
+        spec["dataSourceRef"] = dict(source)
+    elif reference is not None and source is None:
+        spec["dataSource"] = {key: value for key, value in reference.items() if key != "namespace"}
+
+
+_CLAIM_SOURCES = frozenset({("PersistentVolumeClaim", ""), ("VolumeSnapshot", "snapshot.storage.k8s.io")})
+"""What the older field may name: it is dropped if it names anything else."""
+
+
 def prepare_service(service: Document) -> None:
     """A service's one address is the first of its addresses."""
     spec = service["spec"]
@@ -69,11 +102,15 @@ def prepare_service_update(new: Document, old: Document) -> None:
 
 
 _ADDRESSES = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
-_BALANCED = ("allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort")
+_BALANCED = ("allocateLoadBalancerNodePorts", "loadBalancerClass")
 
 
 def _has_node_ports(spec: Document) -> bool:
     return spec.get("type") in {"NodePort", "LoadBalancer"}
+
+
+def _is_checked(spec: Document) -> bool:
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _drop_what_the_type_had(after: Document, before: Document) -> None:
@@ -83,6 +120,8 @@ def _drop_what_the_type_had(after: Document, before: Document) -> None:
         gone += _ADDRESSES
     if before.get("type") == "LoadBalancer" != after.get("type"):
         gone += _BALANCED
+    if _is_checked(before) and not _is_checked(after):
+        gone.append("healthCheckNodePort")
     if _has_node_ports(before) and not _has_node_ports(after):
         gone.append("externalTrafficPolicy")
         ports = {port.get("nodePort") for port in before.get("ports", ())}

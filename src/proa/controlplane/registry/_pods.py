@@ -32,9 +32,14 @@ def _tolerates_absence(toleration: Document, key: str) -> bool:
 
 
 def quality_of_service(spec: Document) -> str:
-    """Guaranteed, Burstable or BestEffort: by whether every container limits what it requests."""
+    """Guaranteed, Burstable or BestEffort: by whether every container, or the pod as a whole if it says
+    anything of that, limits what it requests.
+    """
     containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
     resources = [container.get("resources", {}) for container in containers]
+    whole = spec.get("resources") or {}
+    if whole.get("requests") or whole.get("limits"):
+        resources = [whole]
     if not any(one.get("requests") or one.get("limits") for one in resources):
         return "BestEffort"
     guaranteed = all(

@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 from proa.controlplane._errors import Cause, Qualified
 from proa.controlplane._json import Document, decode, encode
 from proa.controlplane.apply import Shapes, Struct
-from proa.controlplane.schema import Conformer, Problems, definitions, null_times, problems
+from proa.controlplane.schema import Conformer, Problems, definitions, nulls, problems
 
 from ._checks import Checker
 from ._conversions import Conversion
 from ._metadata import ONCE, Rechecks
 from ._names import NameRule, dns_subdomain
+from ._warnings import Warn
 from .validation import AFTERWARDS, RULES
 
 Prepare = Callable[[Document], None]
@@ -34,6 +35,10 @@ def _updated(_new: Document, _old: Document) -> None: ...
 
 
 def _valid(_document: Document) -> list[Cause]:
+    return []
+
+
+def _unremarkable(_document: Document) -> list[str]:
     return []
 
 
@@ -63,6 +68,8 @@ class Strategy:
     """What of the metadata the status subresource cannot change."""
     graceful: bool = False
     """Whether deletion waits for a node (pods)."""
+    returns_deleted: bool = False
+    """Whether a deletion answers with the object, rather than with a Status that names it."""
     rechecks: Rechecks = ONCE
     """How often what an update makes of an object is checked."""
     standard_finalizers: bool = True
@@ -81,10 +88,12 @@ class Strategy:
     """Subresources that write what the rules of the type are about."""
     unconditional: bool = True
     """Whether a PUT need not say which version it replaces."""
+    warn: Warn = _unremarkable
+    """What to warn of about a valid object."""
 
 
 PLAIN = Strategy()
-_SHAPES = Shapes(lambda name: definitions()[name], null_times)
+_SHAPES = Shapes(lambda name: definitions()[name], nulls)
 _SYSTEM = (
     "name",
     "namespace",
@@ -131,6 +140,13 @@ class ScalePaths:
     wanted: tuple[str, ...] = ("spec", "replicas")
     observed: tuple[str, ...] = ("status", "replicas")
     selector: tuple[str, ...] = ("spec", "selector")
+
+    def count(self, document: Document) -> Any:
+        """How many replicas an object wants; None if it doesn't say."""
+        value: Any = document
+        for name in self.wanted:
+            value = value.get(name) if type(value) is dict else None
+        return value
 
 
 @dataclass(frozen=True)
@@ -192,6 +208,12 @@ class Resource:
         """What makes documents of this type conform."""
         assert self.type_name is not None
         return Conformer(self.type_name)
+
+    @cached_property
+    def status_conformer(self) -> Conformer | None:
+        """What makes the status of this type conform; None where more than the type has a say in that."""
+        reference = self.definition.get("properties", {}).get("status", {}).get("$ref")
+        return Conformer(reference) if reference and not self.is_custom and self.conversion is None else None
 
     @property
     def definition(self) -> Document:

@@ -8,6 +8,7 @@ from functools import cache
 from proa.controlplane._json import Document
 
 from . import _core, _immutable, _pods, _workloads
+from . import _warnings as warnings
 from ._metadata import Rechecks
 from ._names import dns_1035_label, dns_label, dns_subdomain, path_segment
 from ._resource import Select, Strategy
@@ -22,8 +23,10 @@ from .validation import _pods as pods
 from .validation import _quotas as quotas
 from .validation import _services as services
 from .validation import _storage as storage
+from .validation._job_status import job_status
 
 _WORKLOAD_STATUS = {"status": apps.workload_status}
+_WORKLOAD = warnings.of_workload("spec", "template")
 _ANEW = Rechecks(whole=1)
 _DOUBLY = Rechecks(fields=2, whole=1)
 _RBAC = Strategy(name_rule=path_segment, rechecks=Rechecks(fields=2, whole=2), creates_on_update=True)
@@ -122,7 +125,10 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         **{("apps", kind): strategy for kind, strategy in _APPS.items()},
         **{("batch", kind): strategy for kind, strategy in _BATCH.items()},
         **{("networking.k8s.io", kind): strategy for kind, strategy in _NETWORKING.items()},
-        **{("storage.k8s.io", kind): strategy for kind, strategy in _STORAGE.items()},
+        **{
+            ("storage.k8s.io", kind): replace(strategy, returns_deleted=kind != "CSIStorageCapacity")
+            for kind, strategy in _STORAGE.items()
+        },
         **{("rbac.authorization.k8s.io", kind): _RBAC for kind in ("Role", "ClusterRole")},
         **{("rbac.authorization.k8s.io", kind): _BINDING for kind in ("RoleBinding", "ClusterRoleBinding")},
         **_OTHERS,
@@ -134,6 +140,7 @@ _CORE = {
     ("", "Pod"): Strategy(
         generation=True,
         graceful=True,
+        returns_deleted=True,
         rechecks=_ANEW,
         fields=_POD_FIELDS,
         prepare_create=_pods.prepare_create,
@@ -145,14 +152,18 @@ _CORE = {
             "resize": pod_updates.resize(_pods.quality_of_service),
         },
         whole_parts=frozenset({"ephemeralcontainers", "resize"}),
+        warn=warnings.of_pod,
     ),
-    ("", "PodTemplate"): Strategy(generation=True),
+    ("", "PodTemplate"): Strategy(
+        generation=True, returns_deleted=True, warn=warnings.of_workload("template", named=False)
+    ),
     ("", "Node"): Strategy(
         keeps_status=True,
         rechecks=_DOUBLY,
         fields={"spec.unschedulable": _unschedulable},
         prepare_create=_core.prepare_node,
         validate_update=core.node_update,
+        warn=warnings.of_node,
         validate_part={"status": lambda new, _old: core.node_amounts(new)},
     ),
     ("", "Namespace"): Strategy(
@@ -164,6 +175,7 @@ _CORE = {
         validate_part={"status": core.namespace_status},
     ),
     ("", "Service"): Strategy(
+        returns_deleted=True,
         rechecks=_ANEW,
         name_rule=dns_1035_label,
         creates_on_update=True,
@@ -172,32 +184,42 @@ _CORE = {
         prepare_update=_core.prepare_service_update,
         validate_update=services.service_update,
         validate_part={"status": services.service_status},
+        warn=warnings.of_service,
     ),
     ("", "Endpoints"): Strategy(rechecks=_ANEW, creates_on_update=True),
-    ("", "ServiceAccount"): Strategy(rechecks=_ANEW),
+    ("", "ServiceAccount"): Strategy(rechecks=_ANEW, returns_deleted=True),
     ("", "ConfigMap"): Strategy(rechecks=_ANEW, validate_update=core.data_update),
     ("", "Secret"): Strategy(rechecks=_ANEW, fields=_fields("type"), validate_update=core.secret_update),
     ("", "Event"): _EVENT,
     ("events.k8s.io", "Event"): _NEW_EVENT,
     ("", "LimitRange"): Strategy(rechecks=Rechecks(updated=0, whole=1), creates_on_update=True),
     ("", "ResourceQuota"): Strategy(
-        validate_update=quotas.quota_update, validate_part={"status": quotas.quota_status}
+        returns_deleted=True,
+        validate_update=quotas.quota_update,
+        validate_part={"status": quotas.quota_status},
     ),
     ("", "PersistentVolume"): Strategy(
+        returns_deleted=True,
         rechecks=Rechecks(updated=0, whole=2, fields=2),
         prepare_create=_core.prepare_pending,
         validate_update=storage.volume_update,
+        warn=warnings.of_volume,
     ),
     ("", "PersistentVolumeClaim"): Strategy(
+        returns_deleted=True,
         rechecks=Rechecks(whole=2, fields=2),
-        prepare_create=_core.prepare_pending,
+        prepare_create=_core.prepare_claim,
+        prepare_update=_core.prepare_claim_update,
         validate_update=storage.claim_update,
+        validate_part={"status": storage.claim_status},
+        warn=warnings.of_claim,
     ),
     ("", "ReplicationController"): Strategy(
         generation=True,
         rechecks=_DOUBLY,
         fields={"status.replicas": _replicas},
         validate_part=_WORKLOAD_STATUS,
+        warn=_WORKLOAD,
     ),
 }
 _APPS = {
@@ -205,6 +227,7 @@ _APPS = {
         generation=True,
         annotations_count=True,
         status_keeps=("labels",),
+        warn=_WORKLOAD,
         validate_update=_immutable.SELECTOR,
         validate_part=_WORKLOAD_STATUS,
     ),
@@ -213,18 +236,21 @@ _APPS = {
         rechecks=_DOUBLY,
         fields={"status.replicas": _replicas},
         validate_update=_immutable.SELECTOR,
+        warn=_WORKLOAD,
         validate_part=_WORKLOAD_STATUS,
     ),
     "StatefulSet": Strategy(
         generation=True,
         name_rule=dns_label,
         validate_update=_immutable.STATEFUL_SET,
+        warn=warnings.of_workload("spec", "template", named=False),
         validate_part=_WORKLOAD_STATUS,
     ),
     "DaemonSet": Strategy(
         generation=True,
         rechecks=_DOUBLY,
         validate_update=_immutable.SELECTOR,
+        warn=_WORKLOAD,
         validate_part=_WORKLOAD_STATUS,
     ),
     "ControllerRevision": Strategy(rechecks=_ANEW, validate_update=_immutable.REVISION),
@@ -236,15 +262,21 @@ _BATCH = {
         fields={"status.successful": _succeeded},
         prepare_create=_workloads.prepare_job,
         validate_update=_workloads.job_update,
-        validate_part={"status": batch.job_status},
+        warn=warnings.of_job,
+        validate_part={"status": job_status},
     ),
-    "CronJob": Strategy(generation=True, validate_new=batch.new_cron_job),
+    "CronJob": Strategy(
+        generation=True,
+        validate_new=batch.new_cron_job,
+        warn=warnings.of_workload("spec", "jobTemplate", "spec", "template"),
+    ),
 }
 _NETWORKING = {
     "Ingress": Strategy(
         generation=True,
         rechecks=_ANEW,
         validate_new=networking.new_ingress,
+        warn=warnings.of_ingress,
         validate_part={"status": networking.ingress_status},
     ),
     "IngressClass": Strategy(generation=True, rechecks=_ANEW, validate_update=_immutable.INGRESS_CLASS),
@@ -287,7 +319,9 @@ _OTHERS = {
         rechecks=Rechecks(updated=0, whole=1),
         validate_update=_immutable.ENDPOINT_SLICE,
     ),
-    ("node.k8s.io", "RuntimeClass"): Strategy(unconditional=False, validate_update=_immutable.RUNTIME_CLASS),
+    ("node.k8s.io", "RuntimeClass"): Strategy(
+        unconditional=False, validate_update=_immutable.RUNTIME_CLASS, warn=warnings.of_runtime_class
+    ),
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _WEBHOOKS,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _WEBHOOKS,
     ("coordination.k8s.io", "Lease"): Strategy(
@@ -312,7 +346,6 @@ _OTHERS = {
 
 
 def _extensions() -> dict[tuple[str, str], Strategy]:
-    from proa.controlplane.admission import _policies as policies
     from proa.controlplane.customresources import _strategy as definitions
 
     return {
@@ -330,12 +363,16 @@ def _extensions() -> dict[tuple[str, str], Strategy]:
             generation=True,
             unconditional=False,
             standard_finalizers=False,
-            validate=policies.validate_policy,
         ),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): Strategy(
             generation=True,
             unconditional=False,
             standard_finalizers=False,
-            validate=policies.validate_binding,
         ),
+        **{
+            ("admissionregistration.k8s.io", kind): Strategy(
+                generation=True, unconditional=False, standard_finalizers=False
+            )
+            for kind in ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
+        },
     }

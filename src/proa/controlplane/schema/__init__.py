@@ -10,7 +10,7 @@ Start reading at `_conform.py`.
 """
 
 from ._conform import Conformer, NonconformingError
-from ._constants import null_times
+from ._constants import nulls
 from ._definitions import definitions, type_of_kind
 from ._problems import Problems, problems
 
@@ -19,7 +19,7 @@ __all__ = [
     "NonconformingError",
     "Problems",
     "definitions",
-    "null_times",
+    "nulls",
     "problems",
     "type_of_kind",
 ]

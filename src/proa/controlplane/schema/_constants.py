@@ -116,6 +116,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "admissionregistration.v1.NamedRuleWithOperations": {"scope": "*"},
     "admissionregistration.v1.ServiceReference": {"port": 443},
     "admissionregistration.v1.ValidatingAdmissionPolicySpec": {"failurePolicy": "Fail"},
+    "admissionregistration.v1.MutatingAdmissionPolicySpec": {"failurePolicy": "Fail"},
     "admissionregistration.v1.MatchResources": {
         "matchPolicy": "Equivalent",
         "namespaceSelector": {},
@@ -133,24 +134,53 @@ CONSTANTS: dict[str, dict[str, Any]] = {
 }
 """Values for fields left out: a type's short name, then field and value. Shared: never changed in place."""
 
-TIMES: dict[str, tuple[str, ...]] = {
+NULLS: dict[str, tuple[str, ...]] = {
     "core.v1.PodCondition": ("lastProbeTime", "lastTransitionTime"),
     "core.v1.NodeCondition": ("lastHeartbeatTime", "lastTransitionTime"),
+    "core.v1.NamespaceCondition": ("lastTransitionTime",),
+    "core.v1.PersistentVolumeClaimCondition": ("lastProbeTime", "lastTransitionTime"),
+    "core.v1.ReplicationControllerCondition": ("lastTransitionTime",),
     "core.v1.Event": ("firstTimestamp", "lastTimestamp", "eventTime"),
+    "core.v1.EventSeries": ("lastObservedTime",),
     "events.v1.Event": ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"),
+    "events.v1.EventSeries": ("lastObservedTime",),
     "apps.v1.DeploymentCondition": ("lastUpdateTime", "lastTransitionTime"),
     "apps.v1.ReplicaSetCondition": ("lastTransitionTime",),
+    "apps.v1.StatefulSetCondition": ("lastTransitionTime",),
+    "apps.v1.DaemonSetCondition": ("lastTransitionTime",),
+    "autoscaling.v2.HorizontalPodAutoscalerCondition": ("lastTransitionTime",),
+    "autoscaling.v2.HorizontalPodAutoscalerStatus": ("currentMetrics",),
     "batch.v1.JobCondition": ("lastProbeTime", "lastTransitionTime"),
+    "certificates.v1.CertificateSigningRequestCondition": ("lastUpdateTime", "lastTransitionTime"),
+    "flowcontrol.v1.FlowSchemaCondition": ("lastTransitionTime",),
+    "flowcontrol.v1.PriorityLevelConfigurationCondition": ("lastTransitionTime",),
+    "flowcontrol.v1.ResourcePolicyRule": ("namespaces",),
+    "storage.v1.VolumeError": ("time",),
+    "storage.v1.CSINodeSpec": ("drivers",),
+    "storage.v1.CSINodeDriver": ("topologyKeys",),
     "core.v1.ContainerStateRunning": ("startedAt",),
     "core.v1.ContainerStateTerminated": ("startedAt", "finishedAt"),
+    "core.v1.ContainerImage": ("names",),
+    "core.v1.LimitRangeSpec": ("limits",),
+    "core.v1.ProjectedVolumeSource": ("sources",),
+    "core.v1.TypedLocalObjectReference": ("apiGroup",),
+    "core.v1.TypedObjectReference": ("apiGroup",),
+    "core.v1.AzureFilePersistentVolumeSource": ("secretNamespace",),
+    "discovery.v1.EndpointSlice": ("endpoints", "ports"),
+    "rbac.v1.Role": ("rules",),
+    "rbac.v1.ClusterRole": ("rules",),
+    "resource.v1.DeviceClaim": ("requests",),
+    "resource.v1.AllocatedDeviceStatus": ("conditions",),
+    "apiregistration.v1.APIServiceCondition": ("lastTransitionTime",),
+    "apiextensions.v1.CustomResourceDefinitionCondition": ("lastTransitionTime",),
     "meta.v1.Condition": ("lastTransitionTime",),
 }
-"""Times that Kubernetes writes as null where they are not set."""
+"""Fields that Kubernetes writes as null where they are not set: times, and lists that it never leaves out."""
 
 
-def null_times(type_name: str) -> tuple[str, ...]:
-    """The times that Kubernetes writes as null in a type where they are not set."""
-    return TIMES.get(short(type_name), ())
+def nulls(type_name: str) -> tuple[str, ...]:
+    """The fields that Kubernetes writes as null in a type where they are not set."""
+    return NULLS.get(short(type_name), ())
 
 
 def short(type_name: str) -> str:

@@ -9,9 +9,10 @@ type's defaults.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from proa.controlplane._json import Document
+from proa.kube.models import Quantity
 
 from ._constants import CONSTANTS
 
@@ -29,6 +30,52 @@ def _pod(pod: Document) -> None:
         _host_ports(spec)
     for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
         requests_from_limits(container.get("resources", {}))
+    if spec.get("resources") is not None:
+        _whole_requests(spec)
+
+
+def _whole_requests(spec: Document) -> None:
+    """What a pod requests as a whole is what its containers request, or else what it is limited to."""
+    resources = spec["resources"]
+    together = _requested(spec.get("containers", ()))
+    starting: dict[str, Quantity] = {}
+    beside: dict[str, Quantity] = {}
+    for container in spec.get("initContainers", ()):
+        own = _requested([container])
+        if container.get("restartPolicy") == "Always":
+            beside = _joined(beside, own, lambda one, other: one + other)
+            own = beside
+        else:
+            own = _joined(beside, own, lambda one, other: one + other)
+        starting = _joined(starting, own, max)
+    whole = _joined(_joined(together, beside, lambda one, other: one + other), starting, max)
+    requests = resources.get("requests", {})
+    asked = {name: str.__str__(amount) for name, amount in whole.items() if name in {"cpu", "memory"}}
+    limits = {name: amount for name, amount in resources.get("limits", {}).items() if _is_whole(name)}
+    if requests or asked or limits:
+        resources["requests"] = limits | asked | requests
+
+
+def _is_whole(name: str) -> bool:
+    return name in {"cpu", "memory"} or name.startswith("hugepages-")
+
+
+def _requested(containers: Iterable[Document]) -> dict[str, Quantity]:
+    found: dict[str, Quantity] = {}
+    for container in containers:
+        own = {
+            name: Quantity(amount)
+            for name, amount in container.get("resources", {}).get("requests", {}).items()
+        }
+        found = _joined(found, own, lambda one, other: one + other)
+    return found
+
+
+def _joined(
+    first: dict[str, Quantity], second: dict[str, Quantity], join: Callable[[Quantity, Quantity], Quantity]
+) -> dict[str, Quantity]:
+    both = first.keys() & second.keys()
+    return {**first, **second, **{name: join(first[name], second[name]) for name in both}}
 
 
 def _namespace(namespace: Document) -> None:
@@ -146,6 +193,8 @@ def _stateful_set(spec: Document) -> None:
     policy = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
     policy.setdefault("whenDeleted", "Retain")
     policy.setdefault("whenScaled", "Retain")
+    for claim in spec.get("volumeClaimTemplates", ()):
+        claim.update(kind="PersistentVolumeClaim", apiVersion="v1")
 
 
 def _behavior(behavior: Document) -> None:

@@ -68,7 +68,7 @@ _KEYS = {
 
 
 def _of_volume(volume: Document, pod: str) -> Iterator[tuple[str, str]]:
-    for source in (volume, *volume.get("projected", {}).get("sources", ())):
+    for source in (volume, *(volume.get("projected", {}).get("sources") or ())):
         if "configMap" in source:
             yield "configmaps", source["configMap"].get("name", "")
         if "secret" in source:

@@ -26,11 +26,12 @@ from proa.controlplane.security import (
     Authenticator,
     Authoriser,
     User,
+    audit_notes,
     impersonated,
     impersonates,
     request_at_hand,
 )
-from proa.controlplane.storage._store import StorageError
+from proa.controlplane.storage._store import MAX_OBJECT, StorageError, TooLargeError
 
 from . import _responses
 from ._audit import AuditLog
@@ -106,11 +107,13 @@ class Dispatcher:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
-        began, received = time.perf_counter(), datetime.now(UTC)
+        began = time.perf_counter()
+        received = datetime.now(UTC) if self._audit is not None else None
         info = parse(request.method, request.raw_path)
+        audit_notes.set(None)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
-        if self._audit is not None:
+        if self._audit is not None and received is not None:
             self._audit.record(request, received, answer.status)
         return await encoded(answer, request)
 
@@ -121,9 +124,12 @@ class Dispatcher:
             return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)
+        except TooLargeError:
+            message = f"Request entity too large: an object has at most {MAX_OBJECT} bytes"
+            return _responses.refusal(StatusError(413, "RequestEntityTooLarge", message, {}))
         except StorageError as error:
             self._log.error("a write failed", error=str(error))
-            return _responses.refusal(internal())
+            return _responses.refusal(internal(f"the change could not be stored: {error}"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # noqa: BLE001 - a bug must not take the server down, nor show itself to the client
@@ -146,7 +152,20 @@ class Dispatcher:
         if resource is None:
             raise no_resource()
         call.resource = resource
-        return await self._find(call)(call)
+        if not resource.deprecation:
+            return await self._find(call)(call)
+        return await self._answer_warning(call)
+
+    async def _answer_warning(self, call: Call) -> web.StreamResponse:
+        """The answer to a request about what is deprecated."""
+        try:
+            answer = await self._find(call)(call)
+        except StatusError as error:
+            error.warnings.insert(0, call.resource.deprecation)
+            raise
+        if not answer.prepared:  # a watch has said it at its beginning
+            _responses.warn(answer, [call.resource.deprecation])
+        return answer
 
     def _authenticate(self, request: web.BaseRequest) -> User:
         transport = request.transport

@@ -19,6 +19,7 @@ from proa.controlplane.registry._checks import Check, one_of
 from proa.controlplane.registry._cron import problem_of, zones
 from proa.controlplane.registry._names import dns_label, qualified_name
 
+from ._indexes import ranges_of
 from ._meta import mismatch, selector_of
 from ._parts import domain_path, each, names, not_negative
 
@@ -215,9 +216,9 @@ def _success_rule(rule: Document, path: str, completions: int) -> list[Cause]:
         found.append(required(path, "at least one of succeededCount or succeededIndexes must be specified"))
     listed = 0
     if text is not None:
-        total = _indexes(text, completions)
-        listed = total or 0
-        if total is None:
+        ranges = ranges_of(text, completions)
+        listed = sum(map(len, ranges or ()))
+        if ranges is None:
             why = "must be increasing indexes and intervals of them, below the number of completions"
             found.append(invalid_value(f"{path}.succeededIndexes", text, why))
     if wanted is not None:
@@ -226,20 +227,6 @@ def _success_rule(rule: Document, path: str, completions: int) -> list[Cause]:
         why = "must be less than or equal to the number of indexes"
         found += [invalid_value(f"{path}.succeededCount", wanted, why) for one in most if wanted > one]
     return found
-
-
-def _indexes(text: str, completions: int) -> int | None:
-    """How many indexes `1,3-5` has; None if it is malformed."""
-    total, last = 0, -1
-    for part in text.split(",") if text else ():
-        ends = part.split("-")
-        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
-            return None
-        first, final = int(ends[0]), int(ends[-1])
-        if first <= last or (len(ends) == 2 and final <= first) or final >= completions:
-            return None
-        total, last = total + final - first + 1, final
-    return total
 
 
 def _cron_job(spec: Any, path: str) -> list[Cause]:
@@ -282,14 +269,6 @@ def new_cron_job(cron_job: Document) -> list[Cause]:
     if len(name) <= 52:
         return []
     return [invalid_value("metadata.name", name, "must be no more than 52 characters")]
-
-
-def job_status(new: Document, old: Document) -> list[Cause]:
-    """Counts of pods."""
-    del old
-    return not_negative(
-        new.get("status") or {}, "status", "active", "succeeded", "failed", "ready", "terminating"
-    )
 
 
 RULES: dict[str, dict[str, tuple[Check, ...]]] = {

@@ -35,7 +35,7 @@ def _role(role: Any, path: str) -> list[Cause]:
     del path
     return [
         cause
-        for index, rule in enumerate(role.get("rules", ()))
+        for index, rule in enumerate(role.get("rules") or ())
         for cause in _rule(rule, f"rules[{index}]", namespaced=True)
     ]
 
@@ -44,7 +44,7 @@ def _cluster_role(role: Any, path: str) -> list[Cause]:
     del path
     found = [
         cause
-        for index, rule in enumerate(role.get("rules", ()))
+        for index, rule in enumerate(role.get("rules") or ())
         for cause in _rule(rule, f"rules[{index}]", namespaced=False)
     ]
     aggregation = role.get("aggregationRule")

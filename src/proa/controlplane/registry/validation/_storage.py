@@ -166,6 +166,46 @@ def _lasting_claim(spec: Document, before: Document, *, bound: bool) -> Document
     return kept
 
 
+_RESIZES = (
+    "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizePending", "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+)  # fmt: skip
+_MODIFICATIONS = ("InProgress", "Infeasible", "Pending")
+
+
+def claim_status(new: Document, old: Document) -> list[Cause]:
+    """What a claim has got, and how it is being resized or modified."""
+    del old
+    status, found = new.get("status") or {}, []
+    for field in ("capacity", "allocatedResources"):
+        for name, amount in status.get(field, {}).items():
+            at = f"status.{field}[{name}]" if field == "capacity" else "status.allocatedResources"
+            if quantity(amount) < 0:
+                found.append(invalid_value(at, str(amount), "must be a valid resource quantity"))
+    statuses = status.get("allocatedResourceStatuses", {})
+    for field, names_ in (
+        ("allocatedResourceStatuses", statuses),
+        ("allocatedResources", status.get("allocatedResources", {})),
+    ):
+        found += [cause for name in names_ for cause in _claimed_resource(name, f"status.{field}")]
+    at = "status.allocatedResourceStatus"
+    found += [not_supported(at, value, _RESIZES) for value in statuses.values() if value not in _RESIZES]
+    modification = status.get("modifyVolumeStatus")
+    if modification is not None:
+        at = "status.modifyVolumeStatus.status"
+        found += one_of(*_MODIFICATIONS)(modification.get("status", ""), at)
+    return found
+
+
+def _claimed_resource(name: str, path: str) -> list[Cause]:
+    found = [invalid_value(path, name, why) for why in qualified_name(name)]
+    if found or name == "storage":
+        return found
+    if "/" not in name or "kubernetes.io/" in name:
+        return [not_supported(path, name, ("storage",))]
+    return []
+
+
 def _provisioner(value: Any, path: str) -> list[Cause]:
     name = value or ""
     return (
@@ -247,7 +287,7 @@ def _csi_node(node: Any, path: str) -> list[Cause]:
         if count < 0:
             why = "must be greater than or equal to 0"
             found.append(invalid_value(f"{at}.allocatable.count", count, why))
-        keys = driver.get("topologyKeys", [])
+        keys = driver.get("topologyKeys") or []
         for index, key in enumerate(keys):
             found += [duplicate(at, key)] if key in keys[:index] else []
             found += names(qualified_name, key, at) + ([] if key else [required(at)])
@@ -257,8 +297,8 @@ def _csi_node(node: Any, path: str) -> list[Cause]:
 def csi_node_update(new: Document, old: Document) -> list[Cause]:
     """A driver on a node stays what it is."""
     found = []
-    for before in old["spec"].get("drivers", ()):
-        for after in new["spec"].get("drivers", ()):
+    for before in old["spec"].get("drivers") or ():
+        for after in new["spec"].get("drivers") or ():
             kept = [{k: v for k, v in one.items() if k != "allocatable"} for one in (before, after)]
             if before["name"] == after["name"] and kept[0] != kept[1]:
                 found.append(invalid_value("spec.drivers", after, "field is immutable"))
@@ -282,6 +322,12 @@ def _csi_driver(spec: Any, path: str) -> list[Cause]:
             found.append(invalid_value(f"{where}.expirationSeconds", seconds, why))
         audiences.add(audience)
     return found
+
+
+def _not_negative(value: Any, path: str) -> list[Cause]:
+    if value is None or quantity(value) >= 0:
+        return []
+    return [invalid_value(path, str(value), "must be greater than or equal to 0")]
 
 
 RULES: dict[str, dict[str, tuple[Check, ...]]] = {
@@ -311,7 +357,11 @@ RULES: dict[str, dict[str, tuple[Check, ...]]] = {
         "fsGroupPolicy": (one_of("File", "None", "ReadWriteOnceWithFSType"),),
         "nodeAllocatableUpdatePeriodSeconds": (at_least(10, "must be at least 10 seconds"),),
     },
-    "storage.v1.CSIStorageCapacity": {"storageClassName": (name_even_empty(dns_subdomain),)},
+    "storage.v1.CSIStorageCapacity": {
+        "storageClassName": (name_even_empty(dns_subdomain),),
+        "capacity": (_not_negative,),
+        "maximumVolumeSize": (_not_negative,),
+    },
     "storage.v1.VolumeAttributesClass": {"driverName": (_provisioner,), "parameters": (need, _parameters)},
 }
 AFTERWARDS: Afterwards = {"core.v1.PersistentVolumeSpec": of_the_first(_SOURCES)}
