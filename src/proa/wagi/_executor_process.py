@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -67,6 +68,7 @@ class ExecutorProcess:
         self.idle_since = pool.now()
         self._used: float | None = None
         self._next_look = 0.0
+        self._has_group_to_lower = False
         self._pidfd = os.pidfd_open(sandbox.pid)
         self._control = control
         self._theirs = theirs
@@ -86,6 +88,8 @@ class ExecutorProcess:
         send(self._control, execution.message, execution.stdin)
         self.adopt(execution)
         execution.started = self.pool.now()  # Or later: see finish.
+        if (comes_to_an_end := self.pool.hogs.get(execution.program)) is not None:
+            self._demote(comes_to_an_end=comes_to_an_end)
 
     def adopt(self, execution: Execution) -> None:
         """Take something for its next run, or for one that it has begun already."""
@@ -151,6 +155,10 @@ class ExecutorProcess:
         self._let_go(execution)
         self.pool.pace.ran(execution.program, is_slow=result.is_slow)
         self.pool.learn(execution.program, now - execution.started)
+        if not result.is_slow:
+            self.pool.hogs.pop(execution.program, None)
+        elif execution.program in self.pool.hogs:
+            self.pool.hogs[execution.program] = True
         if self.pending:
             self.pending[0].started = now
         if execution.is_over:
@@ -198,27 +206,54 @@ class ExecutorProcess:
         elapsed = now - execution.started
         if execution.seconds is not None and elapsed > execution.seconds:
             self.pool.learn(execution.program, elapsed)
+            if self.is_slow:
+                self.pool.hogs[execution.program] = False
             execution.fail(HandlerError(504, "deadline", f"not finished after {execution.seconds:g} s"))
             self.kill()
             return
         execution.watch(self)
         self._pace(execution)
+        if self._has_group_to_lower:
+            self._lower_group()
         if elapsed > self._next_look:
             self._next_look = 2 * elapsed
             self._demote_hog()
 
     def _demote_hog(self) -> None:
-        """Let what computes for long not keep quick handlers waiting for a processor.
-
-        There is no way back without privileges: the process ends with this run.
-        """
+        """Let what computes for long not keep quick handlers waiting for a processor."""
         used = _processor_seconds(self.sandbox.pid)
         if self._used is None:
             self._used = used
         elif used - self._used > _HOG_SECONDS and not self.is_slow:
-            self.is_slow = True
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self.sandbox.pid, _NICENESS)
+            self.pool.hogs.setdefault(self.pending[0].program, True)
+            self._demote(comes_to_an_end=True)
+
+    def _demote(self, *, comes_to_an_end: bool) -> None:
+        """Leave it little of the processors, or what nobody else wants if it hardly comes to an end.
+
+        There is no way back without privileges: the process ends with this run.
+        """
+        self.is_slow = True
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self.sandbox.pid, _NICENESS)
+            if not comes_to_an_end:
+                os.sched_setscheduler(self.sandbox.pid, os.SCHED_IDLE, os.sched_param(0))
+        self._lower_group()
+
+    def _lower_group(self) -> None:
+        """Do the same for the session, within which alone that counts on kernels that group by sessions."""
+        try:
+            descriptor = os.open(f"/proc/{self.sandbox.pid}/autogroup", os.O_WRONLY | os.O_CLOEXEC)
+            os.set_blocking(descriptor, False)  # It never does, and says so.
+        except OSError:
+            return  # A kernel that does not.
+        try:
+            os.write(descriptor, str(_NICENESS).encode())
+            self._has_group_to_lower = False
+        except OSError as error:
+            self._has_group_to_lower = error.errno == errno.EAGAIN  # It has had too many such wishes lately.
+        finally:
+            os.close(descriptor)
 
     def _pace(self, execution: Execution) -> None:
         """Stop a guest that prints faster than its client reads; time while stopped does not count."""

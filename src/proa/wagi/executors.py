@@ -66,6 +66,8 @@ class Executors:
     Attributes:
         limit: The most processes.
         pace: Which programs are slow.
+        hogs: Programs that computed so long last time that they get less of the processors at once, and
+            whether they came to an end.
     """
 
     def __init__(self, nursery: Nursery, limit: int, spare: int) -> None:
@@ -81,6 +83,7 @@ class Executors:
         self._slow: set[str] = set()
         self._engagements: deque[Engage] = deque()
         self.pace = Pace()
+        self.hogs: dict[str, bool] = {}
         self._failures = _FAILING.start()
         self._not_before = 0.0
         self._starting: set[asyncio.Task[None]] = set()
