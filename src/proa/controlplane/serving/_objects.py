@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -44,7 +45,7 @@ class ObjectService:
         self._registry = registry
         self._store: Store = registry.store
 
-    async def get(self, call: Call) -> web.Response:
+    async def get(self, call: Call) -> web.StreamResponse:
         """One object."""
         info, resource = call.info, call.resource
         wanted = revision_number(info.query.get("resourceVersion", ""))
@@ -83,7 +84,7 @@ class ObjectService:
             )
             raise expired(why, make_token(INCONSISTENT, options.after)) from None
 
-    async def create(self, call: Call) -> web.Response:
+    async def create(self, call: Call) -> web.StreamResponse:
         """A new object."""
         info, resource = call.info, call.resource
         options = write_options(call, "CreateOptions")
@@ -94,23 +95,24 @@ class ObjectService:
     async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
         data, document = await _bodies.read_object(call.request, resource.kind)
         check_kind(resource, document, told=resource.is_custom)
-        if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
-            return document, _check_duplicates(resource, data, options)
-        return document, []
+        plain = _bodies.content_type(call.request) in {"", _bodies.JSON}
+        if not plain or options.field_validation == "Ignore" or _bodies.is_compact(data, document):
+            return document, []
+        return document, _check_duplicates(resource, data, options)
 
-    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.Response:
+    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.StreamResponse:
         form = negotiate(call.request.headers.get("Accept", ""), call.info.query.get("includeObject", ""))
         body = form.one(call.resource, outcome.tail)
         return _responses.json_bytes(body, 201 if outcome.created else 200, [*warnings, *outcome.warnings])
 
-    async def update(self, call: Call) -> web.Response:
+    async def update(self, call: Call) -> web.StreamResponse:
         """An object replaced."""
         options = write_options(call, "UpdateOptions")
         document, warnings = await self._read(call, call.resource, options)
         outcome = await self._change(call, lambda _: document, options)
         return self._answer(call, outcome, warnings)
 
-    async def patch(self, call: Call) -> web.Response:
+    async def patch(self, call: Call) -> web.StreamResponse:
         """An object changed."""
         if _bodies.content_type(call.request) == APPLY_PATCH:
             return await self.apply(call)
@@ -121,7 +123,7 @@ class ObjectService:
         except MistypedError as error:
             raise error.of_patch() from error
 
-    async def apply(self, call: Call) -> web.Response:
+    async def apply(self, call: Call) -> web.StreamResponse:
         """A configuration applied by the server."""
         info, resource = call.info, call.resource
         options = write_options(call, "PatchOptions", applies=True)
@@ -173,7 +175,7 @@ class ObjectService:
         merges = media_type != JSON_PATCH and type(patch) is dict
         return change, patch.keys() if merges else None
 
-    async def delete(self, call: Call) -> web.Response:
+    async def delete(self, call: Call) -> web.StreamResponse:
         """An object deleted, or marked as to be deleted."""
         info, resource = call.info, call.resource
         options = await self._delete_options(call)
@@ -212,7 +214,10 @@ def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
         StatusError: 422, they are wrong.
     """
     agent = call.request.headers.get("User-Agent", "")
-    return Options.parse(call.info.query, kind, agent, applies=applies)
+    options = Options.parse(call.info.query, kind, agent, applies=applies)
+    size = call.request.content_length
+    small = size is not None and size <= _bodies.INLINE
+    return options if small else replace(options, large=True)
 
 
 def check_kind(resource: Resource, document: Document, *, told: bool = False) -> None:
