@@ -42,10 +42,7 @@ def main() -> None:
     show(
         "Idle: % of a core, and how often a thread ran in a second",
         ("", *(head for pods in PODS for head in (f"% with {pods} sleeping pods", "runs/s"))),
-        [
-            (name, *(cell for one in by_pods for cell in one))
-            for name, by_pods in (figures | together).items()
-        ],
+        [(name, *_cells(by_pods)) for name, by_pods in (figures | together).items()],
         note=f"Each over {SECONDS:.0f} s, {SETTLING_SECONDS:.0f} s after the last pod had begun to run.",
     )
 
