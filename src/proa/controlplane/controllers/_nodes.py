@@ -9,7 +9,8 @@ from datetime import datetime
 
 import msgspec
 
-from proa.kube import Api, Client, ConflictError, NotFoundError
+from proa.controlplane.controllers._pods import is_ready
+from proa.kube import Api, Client, ConflictError, NotFoundError, Strategic
 from proa.kube.models import now
 from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import Node, NodeCondition, Pod, Taint
@@ -74,13 +75,23 @@ def tainted(node: Node, at: datetime) -> list[Taint]:
 class NodeController:
     """Declares a node unknown when its lease is not renewed, and taints nodes by their condition.
 
+    The pods of an unknown node are declared not ready, so that Services look elsewhere before they are
+    replaced; a kubelet that comes back declares them ready again.
+
     The time of a renewal is when it was seen here, by this process's clock: nodes' clocks may differ.
     """
 
     def __init__(
-        self, client: Client, nodes: Reflector[Node], leases: Reflector[Lease], recorder: Recorder
+        self,
+        client: Client,
+        nodes: Reflector[Node],
+        pods: Reflector[Pod],
+        leases: Reflector[Lease],
+        recorder: Recorder,
     ) -> None:
         self._api = Api(client, Node)
+        self._pods_api = Api(client, Pod)
+        self._pods_on = pods.store.index(lambda pod: [pod.spec.node_name or ""])
         self._nodes = nodes
         self._leases = leases
         self._recorder = recorder
@@ -99,6 +110,7 @@ class NodeController:
         with suppress(NotFoundError, ConflictError):
             if left <= 0:
                 node = await self._silence(node)
+                await self._mark_pods(node)
             taints = tainted(node, now())
             if taints != node.spec.taints:
                 spec = msgspec.structs.replace(node.spec, taints=taints)
@@ -126,6 +138,19 @@ class NodeController:
         )
         status = msgspec.structs.replace(node.status, conditions=list(conditions))
         return await self._api.replace_status(msgspec.structs.replace(node, status=status))
+
+    async def _mark_pods(self, node: Node) -> None:
+        """Nobody knows whether the pods of a silent node still serve: none is ready."""
+        for pod in self._pods_on[node.metadata.name or ""]:
+            if not is_ready(pod):
+                continue
+            condition = {"type": "Ready", "status": "False", "lastTransitionTime": now()}
+            change = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}}
+            with suppress(NotFoundError, ConflictError):
+                await self._pods_api.patch_status(
+                    pod.metadata.name or "", Strategic(change), namespace=pod.metadata.namespace
+                )
+                self._recorder.event(pod, type="Warning", reason="NodeNotReady", message="Node is not ready")
 
 
 class PodCollector:
