@@ -144,7 +144,8 @@ async def test_kubectl_top_and_autoscale(client: Client, kubectl: Kubectl, node:
         await kubectl("autoscale", "deployment/web", "--min=1", "--max=5", "--cpu=50%")
         await eventually(lambda: deployments.get("web"), lambda one: one.spec.replicas == 5)
         scaler = (await kubectl("get", "hpa", "web", "--no-headers")).split()
-        assert scaler[:2] == ["web", "Deployment/web"]
+        assert scaler[:3] == ["web", "Deployment/web", "cpu:"]
+        assert scaler[3].endswith("%/50%")
 
         async def told() -> list[str | None]:
             events = Api(client, Event, namespace="default").list()

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from proa.controlplane._json import Document
 
+from ._autoscaler_targets import targets
 from ._columns import AGE, NAME, NONE, UNKNOWN, Column, age, computed, joined, value
 
 _ROLE = "node-role.kubernetes.io/"
@@ -315,6 +316,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
             "Reference",
             lambda one: f"{one['spec']['scaleTargetRef']['kind']}/{one['spec']['scaleTargetRef']['name']}",
         ),
+        computed("Targets", targets),
         value("MinPods", "spec.minReplicas", "<unset>"),
         value("MaxPods", "spec.maxReplicas", 0, kind="integer"),
         value("Replicas", "status.currentReplicas", 0, kind="integer"),
