@@ -38,9 +38,11 @@ test: $(READY) ## Run all tests
 again: $(READY) ## Run alone what failed: a test that passes now depends on the machine's load, and is to be mended
 	$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none
 
-simulate: $(READY) ## A controller against the embedded API server while everything goes wrong: 2,000 seeds
+simulate: $(READY) ## Controllers, scheduler and kubelets while everything goes wrong: 2,000 seeds each
 	$(BIN)/python -m proa.runtime.testing examples/operators/copier.py:COPYING \
 	  --server proa.controlplane.testing:SimulatedServer --seeds 2000
+	$(BIN)/python -m proa.runtime.testing tests/controllers/test_simulation.py:CLUSTER --seeds 2000
+	$(BIN)/python -m proa.runtime.testing tests/controllers/test_workload_simulation.py:WORKLOADS --seeds 2000
 
 lint: $(READY) ## Formatting, lint, types and import contracts
 	$(BIN)/ruff format --check .
