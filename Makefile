@@ -38,9 +38,11 @@ test: $(READY) ## Run all tests
 again: $(READY) ## Run alone what failed: a test that passes now depends on the machine's load, and is to be mended
 	$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none
 
-simulate: $(READY) ## Controllers, scheduler and kubelets while everything goes wrong: 2,000 seeds each
+simulate: $(READY) ## A controller against the embedded API server while everything goes wrong: 2,000 seeds
 	$(BIN)/python -m proa.runtime.testing examples/operators/copier.py:COPYING \
 	  --server proa.controlplane.testing:SimulatedServer --seeds 2000
+
+simulate-cluster: $(READY) ## Controllers, scheduler and kubelets while everything goes wrong: 2,000 seeds each, some 15 min
 	$(BIN)/python -m proa.runtime.testing tests/controllers/test_simulation.py:CLUSTER --seeds 2000
 	$(BIN)/python -m proa.runtime.testing tests/controllers/test_workload_simulation.py:WORKLOADS --seeds 2000
 

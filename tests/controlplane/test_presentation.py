@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from proa.controlplane import ApiServer
-from proa.controlplane.presentation._autoscaler_targets import targets
 from proa.controlplane.serving._encoding import accepts_gzip, prefers_yaml
 
 PATH = "/api/v1/namespaces/default/configmaps"
@@ -93,22 +92,3 @@ def test_accept_encoding_is_understood(header: str, *, taken: bool) -> None:
 )
 def test_the_first_form_that_we_have_is_taken(header: str, *, wanted: bool) -> None:
     assert prefers_yaml(header) is wanted
-
-
-def test_an_autoscaler_shows_what_its_metrics_are_and_should_be() -> None:
-    def resource(name: str, **target: object) -> dict[str, object]:
-        return {"type": "Resource", "resource": {"name": name, "target": target}}
-
-    custom = {"metric": {"name": "qps"}, "target": {"averageValue": "10"}}
-    metrics = [
-        {"type": "Pods", "pods": custom},
-        resource("cpu", averageUtilization=50),
-        resource("memory", averageValue="1Gi"),
-    ]
-    cpu = {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 20}}}
-    scaler = {"spec": {"metrics": metrics}, "status": {"currentMetrics": [cpu]}}
-    assert targets(scaler) == "<unknown>/10, cpu: 20%/50% + 1 more..."
-    assert targets({"spec": {"metrics": metrics[2:]}}) == "memory: <unknown>/1Gi"
-    outside = {"type": "External", "external": {"metric": {"name": "q"}, "target": {"averageValue": "5"}}}
-    assert targets({"spec": {"metrics": [outside]}}) == "<unknown>/5 (avg)"
-    assert targets({"spec": {}}) == "<none>"

@@ -117,11 +117,28 @@ def test_conditions_of_others_stay() -> None:
 
 def test_every_problem_of_the_settings_is_told_at_once() -> None:
     arguments = ["--node-name", "Bad_Name", "--port", "99999", "--taints", "x", "--pod-cidr", "1.2.3.0/30"]
+    arguments += [
+        "--node-labels",
+        "node-restriction.kubernetes.io/x=y",
+        "--eviction-soft",
+        "nodefs.available=1%",
+    ]
+    arguments += ["--node-labels", "topology.kubernetes.io/zone=here", "--system-reserved", "disk=1"]
+    arguments += [
+        "--image-credential-provider-config",
+        "x",
+        "--shutdown-grace-period-by-pod-priority",
+        "high=1s",
+    ]
     with pytest.raises(app_settings.SettingsError) as caught:
         app_settings.load(KubeletSettings, arguments=arguments, environ={"PROA_MAX_PODS": "0"})
     text = str(caught.value)
-    for word in ("Bad_Name", "99999", "taints", "max_pods"):
+    for word in (
+        "Bad_Name", "99999", "taints", "max_pods", "itself node-restriction", "eviction_soft_grace_period",
+        "disk is none of", "both or none", "'high' is no priority",
+    ):  # fmt: skip
         assert word in text
+    assert "zone" not in text
 
 
 CONFIGURATION = """
@@ -134,6 +151,7 @@ clusterDNS: [10.96.0.10]
 containerLogMaxSize: 20Mi
 evictionHard: {memory.available: 200Mi}
 imageGCHighThresholdPercent: 90
+crashLoopBackOff: {maxContainerRestartPeriod: 20s}
 evictionSoft: {memory.available: 10%}
 evictionSoftGracePeriod: {memory.available: 1m30s}
 imageMinimumGCAge: 5m
@@ -157,6 +175,7 @@ def test_kubernetes_own_configuration_file_is_read_and_a_flag_wins(tmp_path: Pat
     assert (chosen.bind, chosen.max_pods, chosen.taints) == ("10.0.0.7", 7, ("wasm=yes:NoSchedule",))
     assert chosen.client_ca_file == Path("/etc/kubernetes/pki/ca.crt")
     assert chosen.eviction_hard == {"memory.available": "200Mi"}
+    assert chosen.max_container_restart_period == timedelta(seconds=20)
     assert [one.grace for one in chosen.thresholds] == [0, 90]
     assert (chosen.image_gc_high_threshold_percent, chosen.server_tls_bootstrap) == (90, True)
     assert chosen.image_minimum_gc_age == timedelta(minutes=1)

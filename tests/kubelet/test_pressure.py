@@ -9,7 +9,17 @@ import pytest
 
 from proa.kube import Api
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, ResourceRequirements, Toleration
+from proa.kube.models.core_v1 import (
+    Container,
+    Lifecycle,
+    LifecycleHandler,
+    Node,
+    Pod,
+    PodSpec,
+    ResourceRequirements,
+    SleepAction,
+    Toleration,
+)
 from proa.kubelet import (
     KubeletSettings,
     _admission,
@@ -139,15 +149,20 @@ def test_under_pressure_only_those_may_begin_that_do_no_harm() -> None:
     assert _admission.under_pressure(idle, set()) is None
 
 
+class Other:
+    def __init__(self, given: Pod) -> None:
+        self.asked = _standing.requests(given)
+
+
 def test_a_pod_that_asks_for_more_than_is_left_is_refused() -> None:
     room = {"cpu": Quantity("2"), "memory": Quantity("1Gi"), "pods": Quantity("3")}
-    others = [pod("other", cpu="1500m"), pod("idle")]
+    others = [Other(pod("other", cpu="1500m")), Other(pod("idle"))]
     assert _admission.beyond_room(pod("fits", cpu="500m", gadget="1"), others, room) is None
     refusal = _admission.beyond_room(pod("big", cpu="501m"), others, room)
     assert refusal is not None
     assert refusal.reason == "OutOfcpu"
     assert refusal.message.endswith("resource: cpu, requested: 501, used: 1500, capacity: 2000")
-    refusal = _admission.beyond_room(pod("one more"), [*others, pod("third")], room)
+    refusal = _admission.beyond_room(pod("one more"), [*others, Other(pod("third"))], room)
     assert refusal is not None
     assert refusal.reason == "OutOfpods"
 
@@ -209,10 +224,26 @@ async def test_short_of_memory_the_node_evicts_one_pod_and_says_so(
         refused = await cluster.until(lambda pod: pod.status.phase == "Failed", "late")
         assert (refused.status.reason, refused.status.message) == (
             "Evicted",
-            "The node had condition: [MemoryPressure]. ",
+            "Pod was rejected: The node had condition: [MemoryPressure]. ",
         )
         await cluster.until_event("EvictionThresholdMet", "reclaim memory", name="node-1")
         await cluster.until_event("NodeHasSufficientMemory", name="node-1")
+
+
+async def test_who_goes_for_a_soft_threshold_has_time_for_a_hook(cluster: Cluster, short: list[str]) -> None:
+    soft = {"memory.available": "1Mi"}
+    async with cluster.kubelet(
+        eviction_soft=soft,
+        eviction_soft_grace_period={"memory.available": timedelta(0)},
+        eviction_max_pod_grace_period=1,
+    ):
+        endless = LifecycleHandler(sleep=SleepAction(seconds=30))
+        await cluster.run("forever", "", lifecycle=Lifecycle(pre_stop=endless))
+        await cluster.until_phase("Running")
+        short.append("a test")
+        evicted = await cluster.until_phase("Failed")
+        assert evicted.status.reason == "Evicted"
+        assert "grace period of 1 s" in await cluster.until_event("FailedPreStopHook")
 
 
 async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(

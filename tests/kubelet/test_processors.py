@@ -1,6 +1,7 @@
 """Shares of processor time: by control groups where there are any, else by rank."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import ResourceRequirements
+from proa.kube.models.core_v1 import Container, Pod, PodSpec, ResourceRequirements
+from proa.kubelet import _usage, _victims
+from proa.kubelet._process_tree import tree
 from proa.kubelet._processors import Processors, quota, rank, weight
 
 Cluster = Any
@@ -50,6 +53,55 @@ def test_without_control_groups_a_guest_gets_a_rank(sleeper: int, tmp_path: Path
     processors.give("pod/main/0", sleeper, resources("100m"))
     assert os.getpriority(os.PRIO_PROCESS, sleeper) == 5
     processors.forget("pod/main/0")
+
+
+@pytest.fixture
+def family() -> Iterator[int]:
+    """A process that has started another."""
+    process = subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo started; wait"], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"started\n"
+    yield process.pid
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_what_a_server_has_started_counts_with_it(family: int, tmp_path: Path) -> None:
+    usage = _usage.of_process(family)
+    assert usage is not None
+    assert usage.processes == 2
+    Processors.find(tmp_path, tmp_path / "none").give("pod/main/0", family, resources("100m"))
+    assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in tree(family)] == [5, 5]
+    assert [*tree(2**22 + 1)] == [2**22 + 1]
+
+
+def test_guests_go_by_their_quality_of_service_when_memory_ends() -> None:
+    def pod(requests: dict[str, str], limits: dict[str, str]) -> Pod:
+        given = ResourceRequirements(
+            requests={name: Quantity(amount) for name, amount in requests.items()},
+            limits={name: Quantity(amount) for name, amount in limits.items()},
+        )
+        return Pod(spec=PodSpec(containers=[Container(name="c", resources=given)]))
+
+    def score(requests: dict[str, str], limits: dict[str, str], priority: int = 0) -> int:
+        made = pod(requests, limits)
+        made.spec.priority = priority
+        return _victims.score(made, made.spec.containers[0], 1000)
+
+    assert score({}, {}) == 1000
+    assert score({}, {}, 2_000_001_000) == -997
+    assert score({}, {"cpu": "1", "memory": "100"}) == -997
+    assert score({"cpu": "1"}, {"cpu": "1", "memory": "100"}) == -997
+    assert [score({"memory": asked}, {}) for asked in ("250", "1", "1000")] == [750, 999, 3]
+    assert score({"cpu": "1"}, {}) == 999
+
+
+def test_a_mark_is_what_the_kernel_has(family: int) -> None:
+    _victims.mark(family, 900)
+    found = [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in tree(family)]
+    assert found == ["900\n", "900\n"]
 
 
 def test_a_delegated_control_group_is_divided_and_guests_get_their_own(sleeper: int, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, cast, get_type_hints, overload
 
-from proa.app._convert import Converter, converter_for, parse_duration
+from proa.app._convert import Converter, converter_for, format_duration, parse_duration
 from proa.app.errors import ProaError
 from proa.app.secret import MASK, Secret
 
@@ -41,6 +41,7 @@ __all__ = [
     "SettingsError",
     "add_arguments",
     "describe",
+    "format_duration",
     "load",
     "parse_duration",
     "resolve",

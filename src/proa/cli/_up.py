@@ -11,7 +11,7 @@ from typing import Literal
 
 from proa.app import App
 from proa.app.settings import setting
-from proa.cli._cluster import registry_config_map
+from proa.cli._cluster import nobody_is_warned, registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.controlplane.controllers import ensure_storage_class
@@ -116,7 +116,8 @@ async def _until_pods_can_be_made(client: Client) -> None:
 
 def _client(server: ApiServer, user: str) -> Client:
     """A client of one part of the control plane, which may do what its role says and no more."""
-    return Client(Config.from_kubeconfig(server.kubeconfig_for(user)))
+    config = Config.from_kubeconfig(server.kubeconfig_for(user))
+    return Client(config, on_warning=nobody_is_warned)
 
 
 def _page(chosen: UpSettings, server: ApiServer) -> Dashboard:

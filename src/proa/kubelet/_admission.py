@@ -1,7 +1,7 @@
 """Whether a pod may begin on this node, by Kubernetes' rules. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Pod, Toleration
@@ -30,28 +30,30 @@ def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     tolerates = any(map(_tolerates_short_memory, pod.spec.tolerations))
     if conditions == {"MemoryPressure"} and (tolerates or not is_best_effort(pod)):
         return None
-    return Refusal("Evicted", f"The node had condition: [{', '.join(sorted(conditions))}]. ")
+    return Refusal(
+        "Evicted", f"Pod was rejected: The node had condition: [{', '.join(sorted(conditions))}]. "
+    )
 
 
-def beyond_room(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, Quantity]) -> Refusal | None:
-    """Whether the node has too little left beside the other pods, of anything that it has at all."""
+class Asking(Protocol):
+    """A pod on the node, by what it asks for."""
+
+    @property
+    def asked(self) -> Amounts:
+        """How much of what."""
+
+
+def beyond_room(pod: Pod, others: Collection[Asking], allocatable: Mapping[str, Quantity]) -> Refusal | None:
+    """Whether the node has too little left beside other pods, of anything that it has at all."""
     room = amounts(allocatable)
-    used, wanted = Amounts(), _with_itself(pod)
-    for other in others:
-        used += _with_itself(other)
-    for resource in sorted(room):
-        if wanted[resource] and used[resource] + wanted[resource] > room[resource]:
-            counts = (
-                f"{resource}, requested: {wanted[resource]}, used: {used[resource]},"
-                f" capacity: {room[resource]}"
-            )
+    wanted = requests(pod) + Amounts({"pods": 1})
+    for resource in sorted(wanted.keys() & room.keys()):
+        used = len(others) if resource == "pods" else sum(other.asked.get(resource, 0) for other in others)
+        if used + wanted[resource] > room[resource]:
+            counts = f"{resource}, requested: {wanted[resource]}, used: {used}, capacity: {room[resource]}"
             message = f"Pod was rejected: Node didn't have enough resource: {counts}"
             return Refusal(f"OutOf{resource}", message)
     return None
-
-
-def _with_itself(pod: Pod) -> Amounts:
-    return requests(pod) + Amounts({"pods": 1})
 
 
 def _tolerates_short_memory(toleration: Toleration) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 import resource
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ from proa.app import Health, Metrics, http, logs
 from proa.kube import Api, Client, Config
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Pod, Service
-from proa.kubelet import _admission, _certificates, _host_facts, _node, _node_certificates, _shutdown
+from proa.kubelet import _admission, _certificates, _host_facts, _logind, _node, _node_certificates, _shutdown
 from proa.kubelet._access import Access
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._admission import Refusal
@@ -28,11 +29,12 @@ from proa.kubelet._log_writer import LogLimits
 from proa.kubelet._node_agent import NodeAgent
 from proa.kubelet._node_certificates import Wanted
 from proa.kubelet._node_events import NodeEvents
-from proa.kubelet._pod_context import Pauses, Services
+from proa.kubelet._pod_context import Pauses, PodContext, Services
 from proa.kubelet._pods import Pods
 from proa.kubelet._pressure import Pressure
 from proa.kubelet._processors import Processors
 from proa.kubelet._reference_watches import ReferenceWatches
+from proa.kubelet._restarts import crash_loop
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._server import application
 from proa.kubelet._settings import KubeletSettings
@@ -80,7 +82,7 @@ class Kubelet:
         self.health = health or Health()
         self.metrics = metrics or Metrics()
         self._config = config
-        self._pauses = pauses or Pauses()
+        self._pauses = pauses or Pauses(restart=crash_loop(settings.max_container_restart_period))
         self._shutting_down = False
         self._running = contextlib.AsyncExitStack()
 
@@ -136,6 +138,7 @@ class Kubelet:
         transition = settings.eviction_pressure_transition_period.total_seconds()
         pressure = Pressure(settings.thresholds, transition)
         events = NodeEvents(recorder, settings.name)
+        events.event("Starting", "Starting kubelet.")
         pods = Pods(
             services,
             settings.name,
@@ -176,13 +179,18 @@ class Kubelet:
         await agent.register()
         certificates = self._certificates(client, context)
         await parts.enter_async_context(_background([agent.run(), *certificates]))
-        if settings.shutdown_plan:
-            parts.push_async_callback(self._shut_down, agent, pods)
+        if plan := settings.shutdown_plan:
+            parts.push_async_callback(self._leave, agent, pods)
+            whole = sum(turn.seconds for turn in plan)
+            watching = _logind.watch(
+                whole, partial(self._shut_down, agent, pods), partial(self._go_on, agent)
+            )
+            await parts.enter_async_context(_background([watching]))
         await pods.synchronized.wait()
         _log.info("kubelet ready", node=settings.name, port=self.port, pods=len(pods.workers()))
 
     def _refusal(
-        self, pod: Pod, others: list[Pod], pressure: Pressure, allocatable: Mapping[str, Quantity]
+        self, pod: Pod, others: list[PodContext], pressure: Pressure, allocatable: Mapping[str, Quantity]
     ) -> Refusal | None:
         if self._shutting_down:
             return _admission.SHUTTING_DOWN
@@ -190,14 +198,21 @@ class Kubelet:
             pod, others, allocatable
         )
 
+    async def _leave(self, agent: NodeAgent, pods: Pods) -> None:
+        if await _shutdown.is_imminent():
+            await self._shut_down(agent, pods)
+
     async def _shut_down(self, agent: NodeAgent, pods: Pods) -> None:
-        if not await _shutdown.is_imminent():
-            return
         self._shutting_down = True
         agent.not_ready = "node is shutting down"
         await agent.report_now()
         await _shutdown.end_pods(pods.workers, self.settings.shutdown_plan)
         await pods.settled()
+
+    async def _go_on(self, agent: NodeAgent) -> None:
+        self._shutting_down = False
+        agent.not_ready = None
+        await agent.report_now()
 
     def _certificates(self, client: Client, served: ssl.SSLContext) -> Iterator[Coroutine[None, None, None]]:
         settings, directory = self.settings, self.settings.data_dir / "pki"

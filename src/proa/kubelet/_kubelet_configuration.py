@@ -5,9 +5,12 @@ runtimes and the like) has no meaning here and is left out; a name that is none 
 settings to complain about.
 """
 
+import dataclasses
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
+from proa.app.settings import format_duration
 from proa.kubelet._node_room_settings import EVICTION_HARD
 
 KIND: Final = "KubeletConfiguration"
@@ -26,7 +29,7 @@ _MEANINGLESS: Final = """
     apiVersion kind allowedUnsafeSysctls authorization cgroupDriver cgroupRoot cgroupsPerQOS
     configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers
     containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod
-    cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod crashLoopBackOff
+    cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod
     enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers
     enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery enforceNodeAllocatable
     eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates hairpinMode healthzBindAddress
@@ -63,6 +66,8 @@ def translate(document: Mapping[str, Any]) -> dict[str, Any]:
     }
     if authority := _at(document, "authentication", "x509", "clientCAFile"):
         found["client_ca_file"] = authority
+    if period := _at(found.pop("crashLoopBackOff", None), "maxContainerRestartPeriod"):
+        found["max_container_restart_period"] = period
     if isinstance(taints := found.pop("registerWithTaints", None) or [], list):
         found["taints"] = [_taint(one) for one in taints]
     if found.pop("mergeDefaultEvictionSettings", False):
@@ -72,6 +77,32 @@ def translate(document: Mapping[str, Any]) -> dict[str, Any]:
     if document.get("serializeImagePulls"):
         found["max_parallel_image_pulls"] = 1
     return found
+
+
+def describe(settings: Any) -> dict[str, Any]:
+    """Settings as a KubeletConfiguration, with Kubernetes' names where there are any.
+
+    Nothing in it is secret: keys and tokens are files, of which it holds the names.
+    """
+    theirs = {own: name for name, own in _RENAMED.items()}
+    known = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    found = {theirs.get(name) or _camel(name): _plain(value) for name, value in known.items()}
+    return {"kind": KIND, "apiVersion": "kubelet.config.k8s.io/v1beta1", **found}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def _at(document: Any, *keys: str) -> Any:

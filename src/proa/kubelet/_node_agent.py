@@ -102,6 +102,10 @@ class NodeAgent:
     async def _report(self, node: Node) -> None:
         host = await asyncio.to_thread(_host_facts.observe, self._settings.data_dir)
         self._pressure.look(host)
+        before = node.status.node_info.boot_id if node.status.node_info else None
+        if before and host.boot_id and before != host.boot_id:
+            message = f"Node {self._settings.name} has been rebooted, boot id: {host.boot_id}"
+            self._events.event("Rebooted", message, "Warning")
         pressing = self._pressure.conditions
         wanted = _node.status(self._settings, self._port, host, node.status, now(), pressing, self.not_ready)
         if _node.must_report(node.status, wanted, now()):

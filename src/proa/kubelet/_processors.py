@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from proa.app import logs
 from proa.kube.models.core_v1 import ResourceRequirements
+from proa.kubelet._process_tree import tree
 
 _log = logs.get_logger(__name__)
 _PERIOD: Final = 100_000
@@ -92,11 +93,14 @@ class Processors:
                 group.mkdir(exist_ok=True)
                 (group / "cpu.weight").write_text(str(weight(requested if requested is not None else limit)))
                 (group / "cpu.max").write_text(quota(limit))
-                (group / "cgroup.procs").write_text(str(pid))
+                # What a server starts from now on is in its group; what it has started must follow it.
+                for each in tree(pid):
+                    (group / "cgroup.procs").write_text(str(each))
                 return
         position = rank(requested if requested is not None else limit)
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, position)
+        for each in tree(pid):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, each, position)
         with contextlib.suppress(OSError):
             # Each guest is a session of its own, which the kernel may rank as one.
             Path(f"/proc/{pid}/autogroup").write_text(str(position))

@@ -24,6 +24,14 @@ _TAINT: Final = re.compile(
 )
 
 
+_KUBERNETES: Final = re.compile(r"([a-z0-9.-]+\.)?(kubernetes|k8s)\.io/.*")
+_ALLOWED: Final = re.compile(
+    r"([a-z0-9.-]+\.)?(kubelet|node)\.kubernetes\.io/.*"
+    r"|(beta\.)?kubernetes\.io/(arch|os|hostname|instance-type)"
+    r"|(topology|failure-domain\.beta)\.kubernetes\.io/(region|zone)"
+)
+
+
 def default_node_name() -> str:
     """The machine's name, as a node may be called."""
     return socket.gethostname().lower()
@@ -66,6 +74,9 @@ class KubeletSettings(NodeRoomSettings):
     )
     cluster_domain: str = setting("cluster.local", help="what the cluster's names end with")
     max_pods: int = setting(110, help="most pods that run at a time")
+    max_container_restart_period: timedelta = setting(
+        timedelta(minutes=5), help="most that a container which fails again and again waits for its restart"
+    )
     node_labels: dict[str, str] = setting({}, help="further labels of the node")
     taints: tuple[str, ...] = setting((), help="taints that the node registers with: key=value:Effect")
     insecure_registries: tuple[str, ...] = setting(
@@ -108,6 +119,8 @@ class KubeletSettings(NodeRoomSettings):
             yield f"port: {self.port} is no port"
         if self.max_pods < 1:
             yield f"max_pods: {self.max_pods} is less than 1"
+        if not timedelta(seconds=1) <= self.max_container_restart_period <= timedelta(minutes=5):
+            yield "max_container_restart_period: it is not from 1s to 5m"
         if self.container_log_max_files < 2:
             yield f"container_log_max_files: {self.container_log_max_files} is less than 2"
         if not _is_size(self.container_log_max_size):
@@ -124,9 +137,14 @@ class KubeletSettings(NodeRoomSettings):
         if self.max_parallel_image_pulls < 0:
             yield f"max_parallel_image_pulls: {self.max_parallel_image_pulls} is negative"
         yield from self._wrong_network()
+        yield from self._wrong_registration()
+
+    def _wrong_registration(self) -> Iterator[str]:
         for key, value in self.node_labels.items():
             if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
                 yield f"node_labels: {key}={value} is no label"
+            elif not _is_for_nodes(key):
+                yield f"node_labels: an API server does not let a node give itself {key}"
         for taint in self.taints:
             if not _TAINT.fullmatch(taint):
                 yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
@@ -175,6 +193,11 @@ class KubeletSettings(NodeRoomSettings):
     def address(self) -> str:
         """The node's address."""
         return self.node_ip or self.bind
+
+
+def _is_for_nodes(label: str) -> bool:
+    """Whether Kubernetes lets a kubelet set a label: of its own names, a few only."""
+    return not _KUBERNETES.fullmatch(label) or _ALLOWED.fullmatch(label) is not None
 
 
 def _is_size(text: str) -> bool:

@@ -60,6 +60,16 @@ def is_best_effort(pod: Pod) -> bool:
     )
 
 
+def is_guaranteed(pod: Pod) -> bool:
+    """Whether each container is limited in processors and memory, and asks for just that."""
+    containers = [*pod.spec.init_containers, *pod.spec.containers]
+    return all(
+        resource in limits and requests.get(resource, limits[resource]) == limits[resource]
+        for limits, requests in ((one.resources.limits, one.resources.requests) for one in containers)
+        for resource in ("cpu", "memory")
+    )
+
+
 def requests(pod: Pod) -> Amounts:
     """What a pod asks for.
 

@@ -57,7 +57,7 @@ async def _serve(forks: "_Forks", spec: SandboxSpec, listener: socket.socket, re
         module=spec.module,
         environment=spec.env,
         outbound=spec.outbound,
-        limits=Limits(memory=spec.memory_limit, concurrency=_MOST_EXECUTORS),
+        limits=Limits(seconds=spec.request_seconds, memory=spec.memory_limit, concurrency=_MOST_EXECUTORS),
     )
     async with serve(
         [handler],

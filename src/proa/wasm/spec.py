@@ -129,6 +129,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
         server: `module:function` that answers requests with the module, where it is not just to be run once.
             The function is called with the `Runtime` and this specification; its standard input is what was
             given to `Sandboxes.start`: a socket that listens.
+        request_seconds: The time that it has for each of them; None is no limit.
     """
 
     id: str
@@ -141,6 +142,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     user: int | None = None
     outbound: Outbound | None = None
     server: str | None = None
+    request_seconds: float | None = 60.0
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""

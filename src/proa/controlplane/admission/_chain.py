@@ -61,7 +61,15 @@ class Chain:
             await self._convert(review)
 
     async def mutate(self, review: Review) -> None:
-        """Runs the hooks that may change, those for all objects first."""
+        """Runs the hooks that may change, those for all objects first; and all once more if anybody outside
+        has changed the object, so that what they have added gets what it lacks.
+        """
+        await self._mutate_once(review)
+        if review.changed:
+            review.again = True
+            await self._mutate_once(review)
+
+    async def _mutate_once(self, review: Review) -> None:
         for hook in self._plan(review.resource.storage)[0]:
             hook(review)
         for outside in self._outside:

@@ -1,19 +1,20 @@
-"""The functions that Kubernetes adds to CEL: lists, sets and URLs here, IP addresses and CIDRs in
-`_networks`, quantities and versions in `_numbers`.
+"""The functions that Kubernetes adds to CEL: sets, regular expressions and URLs here, lists in `_lists`, IP
+addresses and CIDRs in `_networks`, quantities and versions in `_numbers`, named formats in `_formats`, the
+authoriser in `_authorizer`.
 
-What Kubernetes has a type of its own for (a URL, an address, a quantity) is a map with one key here. Missing
-are `find` and `findAll`, which need regular expressions of bounded time, `indexOf` of lists, which the
-runtime has for strings only, and formats.
+What Kubernetes has a type of its own for (a URL, an address, a quantity) is a map with one key here.
 https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-cel-libraries
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from ._authorizer import authorizer_functions
 from ._declare import Tagged, function, holds
+from ._find import find, find_all
+from ._lists import list_functions
 from ._networks import network_functions
 from ._numbers import number_functions
 
@@ -25,23 +26,25 @@ _URL = "url"
 
 def declarations() -> list[FunctionDecl]:
     """All functions, for an environment."""
-    return [*_list_functions(), *_text_functions(), *network_functions(), *number_functions()]
+    from ._formats import format_functions  # which needs the rules for names, and they may need rules
 
-
-def _list_functions() -> list[FunctionDecl]:
     return [
-        function("isSorted", [("l", "b", _is_sorted)]),
-        function("sum", [("l", "*", sum)]),
-        function("min", [("l", "*", min)]),
-        function("max", [("l", "*", max)]),
+        *list_functions(),
+        *_set_functions(),
+        *_text_functions(),
+        *network_functions(),
+        *number_functions(),
+        *format_functions(),
+        *authorizer_functions(),
+    ]
+
+
+def _set_functions() -> list[FunctionDecl]:
+    return [
         function("sets.contains", free=[("ll", "b", lambda a, b: all(item in a for item in b))]),
         function("sets.intersects", free=[("ll", "b", lambda a, b: any(item in a for item in b))]),
         function("sets.equivalent", free=[("ll", "b", _equivalent)]),
     ]
-
-
-def _is_sorted(items: list[Any]) -> bool:
-    return all(first <= second for first, second in pairwise(items))
 
 
 def _equivalent(first: list[Any], second: list[Any]) -> bool:
@@ -50,6 +53,9 @@ def _equivalent(first: list[Any], second: list[Any]) -> bool:
 
 def _text_functions() -> list[FunctionDecl]:
     return [
+        function("find", [("ss", "s", find)]),
+        function("findAll", [("ss", "l", find_all), ("ssi", "l", find_all)]),
+        function("jsonpatch.escapeKey", free=[("s", "s", _escaped_key)]),
         function("isURL", free=[("s", "b", lambda text: holds(_url, text))]),
         function("url", free=[("s", "m", _url)]),
         function("getScheme", [("m", "s", lambda url: urlsplit(url[_URL]).scheme)]),
@@ -59,6 +65,10 @@ def _text_functions() -> list[FunctionDecl]:
         function("getEscapedPath", [("m", "s", lambda url: urlsplit(url[_URL]).path)]),
         function("getQuery", [("m", "*", lambda url: parse_qs(urlsplit(url[_URL]).query))]),
     ]
+
+
+def _escaped_key(text: str) -> str:
+    return text.replace("~", "~0").replace("/", "~1")
 
 
 def _url(text: str) -> Tagged:

@@ -16,6 +16,7 @@ _IP, _CIDR = "ip", "cidr"
 def network_functions() -> list[FunctionDecl]:
     """Addresses and networks."""
     return [
+        function("__string", free=[("m", "s", lambda value: str(next(iter(value.values()))))]),
         function("isIP", free=[("s", "b", lambda text: holds(_ip, text))]),
         function("ip", [("m", "m", _ip_of_cidr)], free=[("s", "m", _ip)]),
         function("family", [("m", "i", lambda ip: ipaddress.ip_address(ip[_IP]).version)]),

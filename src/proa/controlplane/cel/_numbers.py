@@ -26,8 +26,17 @@ def number_functions() -> list[FunctionDecl]:
     return [
         function("isQuantity", free=[("s", "b", is_quantity)]),
         function("quantity", free=[("s", "m", _quantity)]),
-        function("isSemver", free=[("s", "b", lambda text: holds(_semver, text))]),
-        function("semver", free=[("s", "m", _semver)]),
+        function(
+            "isSemver",
+            free=[
+                ("s", "b", lambda text: holds(_semver, text)),
+                ("sb", "b", lambda text, loose: holds(lambda one: _semver(one, loose=loose), text)),
+            ],
+        ),
+        function(
+            "semver",
+            free=[("s", "m", _semver), ("sb", "m", lambda text, loose: _semver(text, loose=loose))],
+        ),
         function("major", [("m", "i", lambda version: version[_SEMVER][0])]),
         function("minor", [("m", "i", lambda version: version[_SEMVER][1])]),
         function("patch", [("m", "i", lambda version: version[_SEMVER][2])]),
@@ -67,11 +76,20 @@ def _quantity(text: str) -> Tagged:
     return _made(Decimal(str(quantity(text))))
 
 
-def _semver(text: str) -> Tagged:
+def _semver(text: str, *, loose: bool = False) -> Tagged:
+    """A version; a loose one may begin with `v`, have zeros in front, and lack its last numbers."""
+    if loose:
+        text = _completed(text.removeprefix("v"))
     match = _VERSION.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no semantic version")
     return {_SEMVER: [*(int(number) for number in match.group(1, 2, 3)), match[4] or ""]}
+
+
+def _completed(text: str) -> str:
+    numbers, mark, rest = next((text.partition(mark) for mark in re.findall(r"[-+]", text)), (text, "", ""))
+    parts = [part.lstrip("0") or "0" if part else "" for part in numbers.split(".")]
+    return ".".join([*parts, *["0"] * (3 - len(parts))]) + mark + rest
 
 
 def _order(value: Tagged) -> Any:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ._syntax import MalformedError
+from ._translation import UNTYPED, Typed, translated
+
 if TYPE_CHECKING:
     from cel_expr_python.cel import Env, Expression
 
@@ -79,8 +82,11 @@ def _plainly(message: str) -> str:
 
 
 @lru_cache(4096)
-def compile_rule(source: str, variables: tuple[str, ...], result: str = "bool") -> Rule:
+def compile_rule(
+    source: str, variables: tuple[str, ...], result: str = "bool", typed: Typed = UNTYPED
+) -> Rule:
     """A rule that may use these variables; what it gives must be a bool, a string, or (`any`) anything.
+    The schemas of variables say what of them is times.
 
     Raises:
         RuleError: It is too long, is not CEL, uses what is not declared, or gives something else.
@@ -90,10 +96,10 @@ def compile_rule(source: str, variables: tuple[str, ...], result: str = "bool") 
     if not source.strip():
         raise RuleError("an expression must not be empty")
     try:
-        compiled = _environment(variables).compile(source)
-    except RuntimeError as error:
+        compiled = _environment(variables).compile(translated(source, typed))
+    except (RuntimeError, MalformedError) as error:
         raise RuleError(_plainly(str(error)).strip()) from error
-    given = compiled.return_type().name()
+    given = compiled.return_type().name().partition("<")[0]
     if result != "any" and given not in {result.upper(), "DYN"}:
         raise RuleError(f"must evaluate to {result}, and evaluates to {given.lower()}")
     return Rule(source, compiled)

@@ -214,12 +214,14 @@ class AutoscalerController:
         used = await self._used(scaler, selector)
         found: list[Figure] = []
         failure: _Failed | None = None
+        look.metrics = []
         for metric in scaler.spec.metrics:
             try:
                 found.append(await self._figure(metric, asked, used))
+                look.metrics += [found[-1].status]
             except _Failed as failed:
                 failure = failure or failed
-        look.metrics = [one.status for one in found]
+                look.metrics += [MetricStatus(type="")]  # keeps the others where their metrics are
         best = max(found, key=lambda one: one.replicas, default=None)
         if best is None or (failure is not None and best.replicas <= look.current):
             raise failure or _Failed("ScalingActive", "InvalidMetricSourceType", "there is no metric")

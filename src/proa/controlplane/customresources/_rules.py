@@ -11,35 +11,13 @@ from typing import Any
 
 from proa.controlplane._errors import Cause, quoted
 from proa.controlplane._json import Document
-from proa.controlplane.cel import Budget, EvaluationError, RuleError, compile_rule
+from proa.controlplane.cel import Budget, EvaluationError, RuleError, Typed, compile_rule, escaped
 
 from ._values import ABSENT, by_key, key_of
 
 VARIABLES = ("self", "oldSelf", "__updates")
 REASONS = ("FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate")
 _OLD = re.compile(r"\boldSelf\b")
-_RESERVED = frozenset(
-    {
-        *[
-            "true",
-            "false",
-            "null",
-            "in",
-            "as",
-            "break",
-            "const",
-            "continue",
-            "else",
-            "for",
-            "function",
-            "if",
-            "import",
-            "let",
-            "loop",
-        ]
-    }
-    | {*["package", "namespace", "return", "var", "void", "while"]}
-)
 
 
 def has_rules(schema: Any) -> bool:
@@ -82,6 +60,7 @@ def check_rules(value: Any, schema: Document, path: str, old: Any, budget: Budge
 def _check(value: Any, schema: Document, path: str, old: Any, budget: Budget) -> Iterator[Cause]:
     current = to_cel(value, schema)
     before = None if old is ABSENT else to_cel(old, schema)
+    typed = typed_by(schema)
     for rule in schema["x-kubernetes-validations"]:
         transition = is_transition(rule)
         if transition and old is ABSENT and not rule.get("optionalOldSelf"):
@@ -90,12 +69,17 @@ def _check(value: Any, schema: Document, path: str, old: Any, budget: Budget) ->
             continue  # an update is not refused for what it leaves as it was
         variables = {"self": current, "oldSelf": before, "__updates": old is not ABSENT}
         try:
-            if compile_rule(source_of(rule), VARIABLES).evaluate(variables, budget) is True:
+            if compile_rule(source_of(rule), VARIABLES, typed=typed).evaluate(variables, budget) is True:
                 continue
-            message = _message(rule, variables, budget)
+            message = _message(rule, variables, typed, budget)
         except (RuleError, EvaluationError) as error:
             message = f"{error} evaluating rule: {rule.get('message', rule['rule'])}"
         yield _cause(rule, path, value, message)
+
+
+def typed_by(schema: Document) -> Typed:
+    """What a rule of a schema is about."""
+    return Typed({"self": schema, "oldSelf": schema})
 
 
 def source_of(rule: Document) -> str:
@@ -106,12 +90,12 @@ def source_of(rule: Document) -> str:
     return f"cel.bind(oldSelf, __updates ? optional.of(oldSelf) : optional.none(), {source}\n)"
 
 
-def _message(rule: Document, variables: dict[str, Any], budget: Budget) -> str:
+def _message(rule: Document, variables: dict[str, Any], typed: Typed, budget: Budget) -> str:
     given: str = rule.get("message", "").strip()
     expression = rule.get("messageExpression")
     if expression:
         try:
-            told = compile_rule(expression, VARIABLES, "string").evaluate(variables, budget)
+            told = compile_rule(expression, VARIABLES, "string", typed).evaluate(variables, budget)
         except (RuleError, EvaluationError):
             told = ""
         if type(told) is str and told.strip() and "\n" not in told:
@@ -160,12 +144,3 @@ def to_cel(value: Any, schema: Document) -> Any:
 
 def _inner(schema: Any) -> Document:
     return schema if type(schema) is dict else {}
-
-
-def escaped(name: str) -> str:
-    """A field's name as an identifier."""
-    if name in _RESERVED:
-        return f"__{name}__"
-    for text, escape in (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")):
-        name = name.replace(text, escape)
-    return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -126,13 +126,43 @@ def joined(items: Any) -> str:
     return ",".join(str(item) for item in items) or NONE
 
 
+def few(items: Sequence[str], most: int, separator: str = ",") -> str:
+    """The first items of a list, and how many more there are."""
+    shown = separator.join(items[:most])
+    return f"{shown} + {len(items) - most} more..." if len(items) > most else shown
+
+
+def pairs(name: str, path: str, *, wide: bool = True) -> Column:
+    """A column that shows labels, or what looks like them."""
+
+    def cell(document: Document, _now: datetime) -> str:
+        return joined(f"{key}={item}" for key, item in sorted((_dig(document, path) or {}).items()))
+
+    return Column(name, cell, wide=wide)
+
+
 NAME = value("Name", "metadata.name")
 AGE = age_of("metadata.creationTimestamp", "Age")
+CREATED = value("Created At", "metadata.creationTimestamp", kind="date")
 
 
-def columns_of(group: str, kind: str) -> tuple[Column, ...] | None:
-    """The columns of a kind, or None if it has no special ones."""
-    from . import _columns_cluster, _columns_workloads
+def columns_of(group: str, kind: str) -> tuple[Column, ...]:
+    """The columns of a kind that is not a custom one."""
+    from . import (
+        _columns_cluster,
+        _columns_events,
+        _columns_network,
+        _columns_policy,
+        _columns_storage,
+        _columns_workloads,
+    )
 
-    found = _columns_workloads.COLUMNS.get((group, kind))
-    return found or _columns_cluster.COLUMNS.get((group, kind))
+    rooms: tuple[Mapping[tuple[str, str], tuple[Column, ...]], ...] = (
+        _columns_workloads.COLUMNS,
+        _columns_cluster.COLUMNS,
+        _columns_network.COLUMNS,
+        _columns_storage.COLUMNS,
+        _columns_policy.COLUMNS,
+        _columns_events.COLUMNS,
+    )
+    return next((room[group, kind] for room in rooms if (group, kind) in room), (NAME, CREATED))

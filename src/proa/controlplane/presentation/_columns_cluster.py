@@ -1,15 +1,10 @@
-"""Columns of everything that is not a workload: the cluster, its network, storage, configuration and
-security.
-"""
+"""Columns of the cluster itself: nodes and namespaces, configuration, security, devices."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from proa.controlplane._json import Document
 
-from ._autoscaler_targets import targets
-from ._columns import AGE, NAME, NONE, UNKNOWN, Column, age, computed, joined, value
+from ._columns import AGE, NAME, NONE, UNKNOWN, Column, computed, duration, joined, value
 
 _ROLE = "node-role.kubernetes.io/"
 
@@ -36,88 +31,8 @@ def _address(kind: str) -> Column:
     return computed("Internal-IP" if kind == "InternalIP" else "External-IP", cell, wide=True)
 
 
-def _ports(service: Document) -> str:
-    return joined(
-        f"{port['port']}:{port['nodePort']}/{port['protocol']}"
-        if port.get("nodePort")
-        else f"{port['port']}/{port['protocol']}"
-        for port in service["spec"].get("ports") or []
-    )
-
-
-def _external(service: Document) -> str:
-    spec = service["spec"]
-    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    given = [one.get("ip") or one.get("hostname", "") for one in ingress] + (spec.get("externalIPs") or [])
-    match spec.get("type"):
-        case "ExternalName":
-            return str(spec.get("externalName"))
-        case "LoadBalancer":
-            return ",".join(given) or "<pending>"
-    return ",".join(given) or NONE
-
-
-def _pairs(path: str, name: str, *, wide: bool = True) -> Column:
-    def cell(document: Document) -> str:
-        found = document
-        for part in path.split("."):
-            found = (found or {}).get(part) or {}
-        return joined(f"{key}={item}" for key, item in sorted(found.items()))
-
-    return computed(name, cell, wide=wide)
-
-
-def _last_seen(event: Document, now: datetime) -> str:
-    series = event.get("series") or {}
-    at = (
-        series.get("lastObservedTime")
-        or event.get("lastTimestamp")
-        or event.get("deprecatedLastTimestamp")
-        or event.get("eventTime")
-        or event.get("firstTimestamp")
-    )
-    if not at:
-        return UNKNOWN
-    count = series.get("count") or event.get("count") or event.get("deprecatedCount") or 1
-    first = event.get("firstTimestamp") or event.get("deprecatedFirstTimestamp") or event.get("eventTime")
-    if count > 1 and first:
-        return f"{age(at, now)} (x{count} over {age(first, now)})"
-    return age(at, now)
-
-
-def _event_object(event: Document) -> str:
-    about = event.get("involvedObject") or event.get("regarding") or {}
-    return f"{about.get('kind', '').lower()}/{about.get('name', '')}"
-
-
 def _size(*paths: str) -> Column:
     return computed("Data", lambda document: sum(len(document.get(path) or {}) for path in paths))
-
-
-def _access(modes: list[str]) -> str:
-    short = {
-        "ReadWriteOnce": "RWO",
-        "ReadOnlyMany": "ROX",
-        "ReadWriteMany": "RWX",
-        "ReadWriteOncePod": "RWOP",
-    }
-    return ",".join(short.get(mode, mode) for mode in modes)
-
-
-def _claim_of(volume: Document) -> str:
-    claim = volume["spec"].get("claimRef")
-    return f"{claim.get('namespace', '')}/{claim['name']}" if claim else ""
-
-
-def _endpoints(endpoints: Document) -> str:
-    found = [
-        f"{address['ip']}:{port['port']}" if port else str(address["ip"])
-        for subset in endpoints.get("subsets") or []
-        for port in subset.get("ports") or [None]
-        for address in subset.get("addresses") or []
-    ]
-    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
-    return joined(found[:3]) + more
 
 
 def _role(binding: Document) -> str:
@@ -146,44 +61,24 @@ _BINDING = (
 
 
 def _csr_condition(request: Document) -> str:
-    status = request.get("status", {})
-    types = [one["type"] for one in status.get("conditions") or []]
-    said = [one for one in ("Approved", "Denied", "Failed") if one in types] or ["Pending"]
-    return ",".join([*said, *(["Issued"] if status.get("certificate") else [])])
+    status = request.get("status") or {}
+    types = {one["type"] for one in status.get("conditions") or []}
+    judged = next((one for one in ("Denied", "Approved") if one in types), "Pending")
+    failed, issued = "Failed" in types, bool(status.get("certificate"))
+    return ",".join([judged, *(["Failed"] if failed else []), *(["Issued"] if issued else [])])
 
 
-def _event_columns(message: str, source: str) -> tuple[Column, ...]:
-    return (
-        Column("Last Seen", _last_seen),
-        value("Type", "type"),
-        value("Reason", "reason"),
-        computed("Object", _event_object),
-        value("Subobject", "involvedObject.fieldPath", wide=True),
-        computed(
-            "Source",
-            lambda event: (
-                (event.get(source) or {}).get("component")
-                or event.get("reportingController")
-                or event.get("reportingComponent")
-                or ""
-            ),
-            wide=True,
-        ),
-        value("Message", message),
-        Column(
-            "First Seen",
-            lambda event, now: (
-                age(seen, now) if (seen := event.get("firstTimestamp") or event.get("eventTime")) else UNKNOWN
-            ),
-            wide=True,
-        ),
-        computed(
-            "Count",
-            lambda event: event.get("count") or (event.get("series") or {}).get("count") or 1,
-            wide=True,
-        ),
-        Column("Name", NAME.cell, wide=True),
-    )
+def _requested(request: Document) -> str:
+    seconds = request["spec"].get("expirationSeconds")
+    return NONE if seconds is None else duration(seconds)
+
+
+def _claim_state(claim: Document) -> str:
+    status, deleted = claim.get("status") or {}, "deletionTimestamp" in claim["metadata"]
+    states = ["deleted"] if deleted else []
+    if not status.get("allocation"):
+        return ",".join(states or ["pending"])
+    return ",".join([*states, "allocated", *(["reserved"] if status.get("reservedFor") else [])])
 
 
 COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
@@ -200,99 +95,15 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         value("Kernel-Version", "status.nodeInfo.kernelVersion", UNKNOWN, wide=True),
         value("Container-Runtime", "status.nodeInfo.containerRuntimeVersion", UNKNOWN, wide=True),
     ),
-    ("", "Service"): (
-        NAME,
-        value("Type", "spec.type"),
-        value("Cluster-IP", "spec.clusterIP", NONE),
-        computed("External-IP", _external),
-        computed("Port(s)", _ports),
-        AGE,
-        _pairs("spec.selector", "Selector"),
-    ),
-    ("", "Endpoints"): (NAME, computed("Endpoints", _endpoints), AGE),
     ("", "ConfigMap"): (NAME, _size("data", "binaryData"), AGE),
     ("", "Secret"): (NAME, value("Type", "type"), _size("data"), AGE),
-    ("", "ServiceAccount"): (NAME, AGE),
-    ("", "Event"): _event_columns("message", "source"),
-    ("events.k8s.io", "Event"): _event_columns("note", "deprecatedSource"),
-    ("", "PersistentVolume"): (
-        NAME,
-        value("Capacity", "spec.capacity.storage"),
-        computed("Access Modes", lambda volume: _access(volume["spec"].get("accessModes") or [])),
-        value("Reclaim Policy", "spec.persistentVolumeReclaimPolicy"),
-        value("Status", "status.phase"),
-        computed("Claim", _claim_of),
-        value("StorageClass", "spec.storageClassName"),
-        value("VolumeAttributesClass", "spec.volumeAttributesClassName", "<unset>"),
-        value("Reason", "status.reason"),
-        AGE,
-        value("VolumeMode", "spec.volumeMode", "<unset>", wide=True),
-    ),
-    ("", "PersistentVolumeClaim"): (
-        NAME,
-        value("Status", "status.phase"),
-        value("Volume", "spec.volumeName"),
-        value("Capacity", "status.capacity.storage"),
-        computed("Access Modes", lambda claim: _access(claim.get("status", {}).get("accessModes") or [])),
-        value("StorageClass", "spec.storageClassName"),
-        value("VolumeAttributesClass", "spec.volumeAttributesClassName", "<unset>"),
-        AGE,
-        value("VolumeMode", "spec.volumeMode", "<unset>", wide=True),
-    ),
+    ("", "ServiceAccount"): (NAME, computed("Secrets", lambda one: len(one.get("secrets") or ())), AGE),
     ("coordination.k8s.io", "Lease"): (NAME, value("Holder", "spec.holderIdentity"), AGE),
-    ("discovery.k8s.io", "EndpointSlice"): (
+    ("coordination.k8s.io", "LeaseCandidate"): (
         NAME,
-        value("AddressType", "addressType"),
-        computed(
-            "Ports",
-            lambda one: joined(port.get("port", "*") for port in one.get("ports") or []).replace(
-                NONE, "<unset>"
-            ),
-        ),
-        computed(
-            "Endpoints",
-            lambda one: joined(a for end in one.get("endpoints") or [] for a in end["addresses"]).replace(
-                NONE, "<unset>"
-            ),
-        ),
-        AGE,
-    ),
-    ("networking.k8s.io", "Ingress"): (
-        NAME,
-        value("Class", "spec.ingressClassName", NONE),
-        computed(
-            "Hosts",
-            lambda one: (
-                ",".join(rule["host"] for rule in one["spec"].get("rules") or [] if rule.get("host")) or "*"
-            ),
-        ),
-        computed(
-            "Address",
-            lambda one: ",".join(
-                i.get("ip") or i.get("hostname", "")
-                for i in one.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-            ),
-        ),
-        computed("Ports", lambda one: "80, 443" if one["spec"].get("tls") else "80"),
-        AGE,
-    ),
-    ("networking.k8s.io", "IngressClass"): (
-        NAME,
-        value("Controller", "spec.controller"),
-        value("Parameters", "spec.parameters.name", NONE),
-        AGE,
-    ),
-    ("networking.k8s.io", "NetworkPolicy"): (
-        NAME,
-        _pairs("spec.podSelector.matchLabels", "Pod-Selector", wide=False),
-        AGE,
-    ),
-    ("storage.k8s.io", "StorageClass"): (
-        NAME,
-        value("Provisioner", "provisioner"),
-        value("ReclaimPolicy", "reclaimPolicy", "Delete"),
-        value("VolumeBindingMode", "volumeBindingMode", "Immediate"),
-        computed("AllowVolumeExpansion", lambda one: "true" if one.get("allowVolumeExpansion") else "false"),
+        value("LeaseName", "spec.leaseName"),
+        value("BinaryVersion", "spec.binaryVersion"),
+        value("EmulationVersion", "spec.emulationVersion"),
         AGE,
     ),
     ("scheduling.k8s.io", "PriorityClass"): (
@@ -303,27 +114,6 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         value("PreemptionPolicy", "preemptionPolicy"),
     ),
     ("node.k8s.io", "RuntimeClass"): (NAME, value("Handler", "handler"), AGE),
-    ("policy", "PodDisruptionBudget"): (
-        NAME,
-        value("Min Available", "spec.minAvailable", "N/A"),
-        value("Max Unavailable", "spec.maxUnavailable", "N/A"),
-        value("Allowed Disruptions", "status.disruptionsAllowed", 0, kind="integer"),
-        AGE,
-    ),
-    ("autoscaling", "HorizontalPodAutoscaler"): (
-        NAME,
-        computed(
-            "Reference",
-            lambda one: f"{one['spec']['scaleTargetRef']['kind']}/{one['spec']['scaleTargetRef']['name']}",
-        ),
-        computed("Targets", targets),
-        value("MinPods", "spec.minReplicas", "<unset>"),
-        value("MaxPods", "spec.maxReplicas", 0, kind="integer"),
-        value("Replicas", "status.currentReplicas", 0, kind="integer"),
-        AGE,
-    ),
-    ("rbac.authorization.k8s.io", "Role"): (NAME, value("Created At", "metadata.creationTimestamp")),
-    ("rbac.authorization.k8s.io", "ClusterRole"): (NAME, value("Created At", "metadata.creationTimestamp")),
     ("rbac.authorization.k8s.io", "RoleBinding"): _BINDING,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _BINDING,
     ("certificates.k8s.io", "CertificateSigningRequest"): (
@@ -331,16 +121,18 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         AGE,
         value("SignerName", "spec.signerName"),
         value("Requestor", "spec.username"),
-        computed(
-            "RequestedDuration",
-            lambda one: (
-                f"{one['spec']['expirationSeconds']}s" if one["spec"].get("expirationSeconds") else NONE
-            ),
-        ),
+        computed("RequestedDuration", _requested),
         computed("Condition", _csr_condition),
     ),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): (
+    ("certificates.k8s.io", "ClusterTrustBundle"): (NAME, value("SignerName", "spec.signerName", NONE)),
+    ("resource.k8s.io", "DeviceClass"): (NAME, AGE),
+    ("resource.k8s.io", "ResourceClaim"): (NAME, computed("State", _claim_state), AGE),
+    ("resource.k8s.io", "ResourceClaimTemplate"): (NAME, AGE),
+    ("resource.k8s.io", "ResourceSlice"): (
         NAME,
-        value("Created At", "metadata.creationTimestamp"),
+        value("Node", "spec.nodeName"),
+        value("Driver", "spec.driver"),
+        value("Pool", "spec.pool.name"),
+        AGE,
     ),
 }

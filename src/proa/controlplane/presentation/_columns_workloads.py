@@ -8,7 +8,7 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane.selectors import to_text
 
-from ._columns import AGE, NAME, NONE, Column, age, computed, duration, joined, parse_time, value
+from ._columns import AGE, NAME, NONE, Column, age, computed, duration, pairs, parse_time, value
 
 
 def _ready(pod: Document) -> str:
@@ -97,7 +97,7 @@ def _gates(pod: Document) -> str:
     return f"{sum(1 for gate in gates if gate['conditionType'] in true)}/{len(gates)}"
 
 
-def _containers(path: str) -> list[Column]:
+def _containers(path: str, *, wide: bool = True) -> list[Column]:
     def of(document: Document) -> list[Document]:
         found: Any = document
         for part in path.split("."):
@@ -105,9 +105,9 @@ def _containers(path: str) -> list[Column]:
         return found or []
 
     return [
-        computed("Containers", lambda document: ",".join(one["name"] for one in of(document)), wide=True),
+        computed("Containers", lambda document: ",".join(one["name"] for one in of(document)), wide=wide),
         computed(
-            "Images", lambda document: ",".join(one.get("image", "") for one in of(document)), wide=True
+            "Images", lambda document: ",".join(one.get("image", "") for one in of(document)), wide=wide
         ),
     ]
 
@@ -165,6 +165,14 @@ def _job_duration(job: Document, now: datetime) -> str:
     return age(status["startTime"], parse_time(end) if end else now)
 
 
+def _controller(revision: Document) -> str:
+    for owner in revision["metadata"].get("ownerReferences") or []:
+        if owner.get("controller"):
+            group, grouped, _ = owner["apiVersion"].rpartition("/")
+            return f"{owner['kind']}{f'.{group}' if grouped else ''}".lower() + f"/{owner['name']}"
+    return NONE
+
+
 def _last_schedule(cron_job: Document, now: datetime) -> str:
     last = cron_job.get("status", {}).get("lastScheduleTime")
     return age(last, now) if last else NONE
@@ -184,9 +192,8 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ),
     ("", "PodTemplate"): (
         NAME,
-        *_containers("template.spec.containers")[:1],
-        *_containers("template.spec.containers")[1:],
-        value("Pod Labels", "template.metadata.labels", NONE),
+        *_containers("template.spec.containers", wide=False),
+        pairs("Pod Labels", "template.metadata.labels", wide=False),
     ),
     ("", "ReplicationController"): (
         NAME,
@@ -195,6 +202,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _number("Ready", "status.readyReplicas"),
         AGE,
         *_TEMPLATE,
+        pairs("Selector", "spec.selector"),
     ),
     ("apps", "Deployment"): (
         NAME,
@@ -222,32 +230,14 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _number("Ready", "status.numberReady"),
         _number("Up-to-date", "status.updatedNumberScheduled"),
         _number("Available", "status.numberAvailable"),
-        computed(
-            "Node Selector",
-            lambda document: joined(
-                f"{key}={item}"
-                for key, item in sorted(
-                    (document["spec"]["template"]["spec"].get("nodeSelector") or {}).items()
-                )
-            ),
-        ),
+        pairs("Node Selector", "spec.template.spec.nodeSelector", wide=False),
         AGE,
         *_TEMPLATE,
         _SELECTOR,
     ),
     ("apps", "ControllerRevision"): (
         NAME,
-        computed(
-            "Controller",
-            lambda document: next(
-                (
-                    f"{owner['kind'].lower()}.{owner['apiVersion'].partition('/')[0]}/{owner['name']}"
-                    for owner in document["metadata"].get("ownerReferences") or []
-                    if owner.get("controller")
-                ),
-                NONE,
-            ),
-        ),
+        computed("Controller", _controller),
         _number("Revision", "revision"),
         AGE,
     ),
@@ -264,7 +254,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         NAME,
         value("Schedule", "spec.schedule"),
         value("Timezone", "spec.timeZone", NONE),
-        computed("Suspend", lambda document: str(bool(document["spec"].get("suspend")))),
+        computed("Suspend", lambda document: str(bool(document["spec"].get("suspend"))), kind="boolean"),
         computed(
             "Active", lambda document: len(document.get("status", {}).get("active") or []), kind="integer"
         ),

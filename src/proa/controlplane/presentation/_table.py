@@ -9,7 +9,7 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Resource
 
-from ._columns import AGE, NAME, Column, columns_of, custom
+from ._columns import NAME, Column, columns_of, custom
 
 Table = dict[str, Any]
 
@@ -30,7 +30,7 @@ def table_of(resource: Resource, documents: Iterable[Document], metadata: Docume
 def _columns(resource: Resource) -> tuple[Column, ...]:
     if resource.columns is not None:
         return (NAME, *map(custom, resource.columns))
-    return columns_of(resource.group, resource.kind) or (NAME, AGE)
+    return columns_of(resource.group, resource.kind)
 
 
 def _definition(column: Column) -> Document:

@@ -20,6 +20,9 @@ from ._outcome import MistypedError, check_name, undecodable
 from ._resource import Resource
 from .validation._objects import problems_of
 
+MOST_UNKNOWN = 100
+"""How many unknown fields clients are told of, as with Kubernetes."""
+
 
 def conform(resource: Resource, document: Any, options: Options) -> tuple[Document, list[str]]:
     """A document as its type has it, and warnings about fields that it has not.
@@ -37,7 +40,7 @@ def conform(resource: Resource, document: Any, options: Options) -> tuple[Docume
     conforming.pop("apiVersion", None)
     if not resource.conformer.dropped or options.field_validation == "Ignore":
         return conforming, []
-    unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown]
+    unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown[:MOST_UNKNOWN]]
     if unknown and options.field_validation == "Strict":
         raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
     return conforming, unknown

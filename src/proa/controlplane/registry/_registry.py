@@ -7,8 +7,9 @@ the numbering.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document
@@ -44,6 +45,10 @@ STATUS_WRITE = frozenset({"kind", "apiVersion", "metadata", "status"})
 """What a change of a status names, and none of the rest."""
 UNOWNED = frozenset({"binding"})
 """Subresources that write without a manager."""
+LARGE = 32 * 1024
+"""Bytes from which an object is large."""
+_Arguments = TypeVarTuple("_Arguments")
+_Result = TypeVar("_Result")
 _IGNORING = Options(field_validation="Ignore")
 _SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 
@@ -89,12 +94,13 @@ class Registry:
                 name is taken;
                 422 it is invalid.
         """
-        new, warnings = new_object(resource, namespace, document, options)
+        work = _Work(resource, large=options.large)
+        new, warnings = await work(new_object, resource, namespace, document, options)
         metadata = new["metadata"]
         if own is None:
-            own_created(resource, new, options, metadata["creationTimestamp"])
+            await work(own_created, resource, new, options, metadata["creationTimestamp"])
         else:
-            own(new, {})
+            await work(own, new, {})
         new = stored_form(resource, new)
         metadata = new["metadata"]
         for attempt in range(GENERATE_ATTEMPTS):
@@ -109,7 +115,7 @@ class Registry:
         metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
-        new = await self._admit(review)
+        new = await self._admit(review, work)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
             raise errors.already_exists(resource.qualified, key.name)
         if options.dry_run:
@@ -117,7 +123,7 @@ class Registry:
         stored = await self.store.put(key, new)
         return Outcome(stored.tail, stored.uid, created=True, warnings=warnings)
 
-    async def _admit(self, review: Review) -> Document:
+    async def _admit(self, review: Review, work: _Work) -> Document:
         """The object as it is to be stored, if nobody has anything against it.
 
         Raises:
@@ -126,7 +132,7 @@ class Registry:
         try:
             await self._admission.mutate(review)
             new, old, resource = self._admitted(review), review.old, review.resource
-            check(resource, new, old, review.subresource)
+            await work(check, resource, new, old, review.subresource)
             if not review.subresource:
                 review.warnings += resource.strategy.warn(new)
                 if old is not None and resource.strategy.generation and counts(resource, new, old):
@@ -190,15 +196,19 @@ class Registry:
             current = self.store.latest(key)
             if current is None:
                 return await self._create_by_update(resource, namespace, name, change, options, subresource)
-            if subresource == "status" and about is not None and STATUS_WRITE.issuperset(about):
+            of_status = subresource == "status" and about is not None and STATUS_WRITE.issuperset(about)
+            if of_status and not options.large:
                 written = await self._replace_status(resource, current, change, options)
                 if written is not None:
                     return written
             old = resource.served(current.document())
-            changed = change(old)
+            work = _Work(resource, subresource, large=options.large or len(current.tail) > LARGE)
+            changed = await work(change, old)
             if changed is old:
                 return Outcome(current.tail, current.uid)
-            outcome = await self._replace(resource, current, old, changed, own or note, options, subresource)
+            outcome = await self._replace(
+                resource, current, old, changed, own or note, options, subresource, work
+            )
             if outcome is not None:
                 return outcome
 
@@ -222,7 +232,9 @@ class Registry:
         while True:
             current = self.store.latest(self.key(resource, namespace, name))
             old = resource.served(current.document()) if current else {}
-            changed, claimed = apply_to(resource, old, config, options, subresource)
+            large = options.large or (current is not None and len(current.tail) > LARGE)
+            work = _Work(resource, subresource, large=large)
+            changed, claimed = await work(apply_to, resource, old, config, options, subresource)
 
             def own(new: Document, old: Document, claimed: Fields = claimed) -> None:
                 own_applied(resource, new, old, claimed, options, subresource, timestamp())
@@ -231,7 +243,7 @@ class Registry:
                 return await self._create_by_apply(
                     resource, namespace, name, changed, own, options, subresource
                 )
-            outcome = await self._replace(resource, current, old, changed, own, options, subresource)
+            outcome = await self._replace(resource, current, old, changed, own, options, subresource, work)
             if outcome is not None:
                 return outcome
 
@@ -262,17 +274,15 @@ class Registry:
         own: Own,
         options: Options,
         subresource: str,
+        work: _Work,
     ) -> Outcome | None:
         """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
-        settled = status_only(resource, changed, old) if subresource == "status" else None
-        new, warnings = (
-            (settled, []) if settled else _settle(resource, changed, old, key, options, subresource)
-        )
-        own(new, old)
+        new, warnings = await work(_settle, resource, changed, old, key, options, subresource)
+        await work(own, new, old)
         new, old = stored_form(resource, new), stored_form(resource, old)
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
-        new = await self._admit(review)
+        new = await self._admit(review, work)
         if self.store.latest(key) is not current:
             return None
         return await self._write(key, new, old, current, options, warnings)
@@ -294,10 +304,7 @@ class Registry:
         own_updated(resource, after, before, options, "status", timestamp())
         new = old.successor(after)
         review = Review("UPDATE", resource, *current.key[1:], new, old, options, "status")
-        await self._admission.mutate(review)
-        admitted = self._admitted(review)
-        check(resource, admitted, old, "status")
-        await self._admission.validate(review)
+        admitted = await self._admit(review, _Work(resource, large=False))
         if self.store.latest(current.key) is not current:
             return None
         return await self._write(current.key, admitted, old, current, options, review.warnings)
@@ -397,6 +404,23 @@ class Registry:
         return await self._write(current.key, finished, old, current, options, warnings)
 
 
+class _Work:
+    """Runs what is computed of objects alone: in a thread where they are large, for others not to wait.
+
+    What is made of a resource's type when it is first used is made before, for it is shared.
+    """
+
+    def __init__(self, resource: Resource, subresource: str = "", *, large: bool) -> None:
+        self._large = large
+        if large:
+            resource.conformer, resource.checker, resource.shape(subresource)
+
+    async def __call__(
+        self, function: Callable[[Unpack[_Arguments]], _Result], *arguments: *_Arguments
+    ) -> _Result:
+        return await asyncio.to_thread(function, *arguments) if self._large else function(*arguments)
+
+
 def _settle(
     resource: Resource, changed: Document, old: Document, key: Key, options: Options, subresource: str
 ) -> tuple[Document, list[str]]:
@@ -406,6 +430,9 @@ def _settle(
         StatusError: As for `conform` and `settle_identity`.
     """
     if subresource == "status":
+        settled = status_only(resource, changed, old)
+        if settled is not None:
+            return settled, []
         changed = without_unchanged(changed, old)
     new, warnings = conform(resource, changed, options)
     settle_identity(resource, new, old, key)

@@ -141,6 +141,13 @@ class ScalePaths:
     observed: tuple[str, ...] = ("status", "replicas")
     selector: tuple[str, ...] = ("spec", "selector")
 
+    def count(self, document: Document) -> Any:
+        """How many replicas an object wants; None if it doesn't say."""
+        value: Any = document
+        for name in self.wanted:
+            value = value.get(name) if type(value) is dict else None
+        return value
+
 
 @dataclass(frozen=True)
 class Resource:

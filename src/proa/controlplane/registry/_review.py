@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,6 +27,13 @@ class Review(msgspec.Struct):
     """What the client is to be warned of."""
     conform: bool = False
     """Set when a webhook has changed the object: it has to be made to conform to its type again."""
+
+    again: bool = False
+    """Whether those who want that are asked a second time."""
+    changed: bool = False
+    """Set when somebody outside has changed the object: then there is a second time."""
+    rounds: dict[str, Any] = {}
+    """What those outside keep from the first time to the second."""
 
     @property
     def document(self) -> Document:

@@ -14,7 +14,7 @@ from proa.controlplane._errors import (
     not_supported,
     required,
 )
-from proa.controlplane._json import Document, clone
+from proa.controlplane._json import Document
 from proa.controlplane.registry import Catalogue, Registry
 from proa.controlplane.registry._deletion import timestamp
 
@@ -51,7 +51,7 @@ class BindingService:
 
         def change(old: Document) -> Document:
             _check_bindable(old, node, metadata)
-            new: Document = clone(old)
+            new: Document = {name: dict(part) if type(part) is dict else part for name, part in old.items()}
             new["spec"]["nodeName"] = node
             new["status"].pop("nominatedNodeName", None)
             _add_condition(new["status"], "PodScheduled")

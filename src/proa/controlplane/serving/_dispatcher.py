@@ -26,11 +26,12 @@ from proa.controlplane.security import (
     Authenticator,
     Authoriser,
     User,
+    audit_notes,
     impersonated,
     impersonates,
     request_at_hand,
 )
-from proa.controlplane.storage._store import StorageError
+from proa.controlplane.storage._store import MAX_OBJECT, StorageError, TooLargeError
 
 from . import _responses
 from ._audit import AuditLog
@@ -109,6 +110,7 @@ class Dispatcher:
         began = time.perf_counter()
         received = datetime.now(UTC) if self._audit is not None else None
         info = parse(request.method, request.raw_path)
+        audit_notes.set(None)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
         if self._audit is not None and received is not None:
@@ -122,6 +124,9 @@ class Dispatcher:
             return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)
+        except TooLargeError:
+            message = f"Request entity too large: an object has at most {MAX_OBJECT} bytes"
+            return _responses.refusal(StatusError(413, "RequestEntityTooLarge", message, {}))
         except StorageError as error:
             self._log.error("a write failed", error=str(error))
             return _responses.refusal(internal(f"the change could not be stored: {error}"))

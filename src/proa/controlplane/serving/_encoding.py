@@ -13,6 +13,7 @@ from proa.controlplane._json import decode
 
 from ._bodies import YAML
 from ._pieces import Pieces
+from ._responses import Plain
 
 Encode = Callable[[bytes], bytes]
 GZIP_FROM = 128 * 1024
@@ -24,6 +25,10 @@ INLINE = 64 * 1024
 
 async def encoded(response: web.StreamResponse, request: web.BaseRequest) -> web.StreamResponse:
     """The answer as the request accepts it; streams are left as they are."""
+    if isinstance(response, Plain):
+        if _as_it_is(response, request):
+            return response
+        response = response.full()
     if not isinstance(response, web.Response) or not response.body:
         return response
     accept = request.headers.get("Accept", "")
@@ -37,6 +42,16 @@ async def encoded(response: web.StreamResponse, request: web.BaseRequest) -> web
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
     return response
+
+
+def _as_it_is(response: Plain, request: web.BaseRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    return (
+        len(response.content) < GZIP_FROM
+        and "yaml" not in accept
+        and "pretty=" not in request.raw_path
+        and response.suits(request)
+    )
 
 
 Body = bytes | bytearray | payload.Payload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,8 @@ from proa.controlplane._errors import (
     StatusError,
     bad_request,
     expired,
+    invalid,
+    invalid_value,
     not_found,
     resource_version_too_large,
     unprocessable_patch,
@@ -42,7 +45,7 @@ class ObjectService:
         self._registry = registry
         self._store: Store = registry.store
 
-    async def get(self, call: Call) -> web.Response:
+    async def get(self, call: Call) -> web.StreamResponse:
         """One object."""
         info, resource = call.info, call.resource
         wanted = revision_number(info.query.get("resourceVersion", ""))
@@ -81,7 +84,7 @@ class ObjectService:
             )
             raise expired(why, make_token(INCONSISTENT, options.after)) from None
 
-    async def create(self, call: Call) -> web.Response:
+    async def create(self, call: Call) -> web.StreamResponse:
         """A new object."""
         info, resource = call.info, call.resource
         options = write_options(call, "CreateOptions")
@@ -91,24 +94,25 @@ class ObjectService:
 
     async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
         data, document = await _bodies.read_object(call.request, resource.kind)
-        check_kind(resource, document)
-        if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
-            return document, _check_duplicates(resource, data, options)
-        return document, []
+        check_kind(resource, document, told=resource.is_custom)
+        plain = _bodies.content_type(call.request) in {"", _bodies.JSON}
+        if not plain or options.field_validation == "Ignore" or _bodies.is_compact(data, document):
+            return document, []
+        return document, _check_duplicates(resource, data, options)
 
-    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.Response:
+    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.StreamResponse:
         form = negotiate(call.request.headers.get("Accept", ""), call.info.query.get("includeObject", ""))
         body = form.one(call.resource, outcome.tail)
         return _responses.json_bytes(body, 201 if outcome.created else 200, [*warnings, *outcome.warnings])
 
-    async def update(self, call: Call) -> web.Response:
+    async def update(self, call: Call) -> web.StreamResponse:
         """An object replaced."""
         options = write_options(call, "UpdateOptions")
         document, warnings = await self._read(call, call.resource, options)
         outcome = await self._change(call, lambda _: document, options)
         return self._answer(call, outcome, warnings)
 
-    async def patch(self, call: Call) -> web.Response:
+    async def patch(self, call: Call) -> web.StreamResponse:
         """An object changed."""
         if _bodies.content_type(call.request) == APPLY_PATCH:
             return await self.apply(call)
@@ -119,12 +123,12 @@ class ObjectService:
         except MistypedError as error:
             raise error.of_patch() from error
 
-    async def apply(self, call: Call) -> web.Response:
+    async def apply(self, call: Call) -> web.StreamResponse:
         """A configuration applied by the server."""
         info, resource = call.info, call.resource
         options = write_options(call, "PatchOptions", applies=True)
         config = await _bodies.read_configuration(call.request)
-        check_kind(resource, config)
+        check_kind(resource, config, told=True)
         try:
             outcome = await self._registry.apply(
                 resource, info.namespace, info.name, config, options, info.subresource
@@ -171,7 +175,7 @@ class ObjectService:
         merges = media_type != JSON_PATCH and type(patch) is dict
         return change, patch.keys() if merges else None
 
-    async def delete(self, call: Call) -> web.Response:
+    async def delete(self, call: Call) -> web.StreamResponse:
         """An object deleted, or marked as to be deleted."""
         info, resource = call.info, call.resource
         options = await self._delete_options(call)
@@ -210,19 +214,31 @@ def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
         StatusError: 422, they are wrong.
     """
     agent = call.request.headers.get("User-Agent", "")
-    return Options.parse(call.info.query, kind, agent, applies=applies)
+    options = Options.parse(call.info.query, kind, agent, applies=applies)
+    size = call.request.content_length
+    small = size is not None and size <= _bodies.INLINE
+    return options if small else replace(options, large=True)
 
 
-def check_kind(resource: Resource, document: Document) -> None:
-    """Refuses a body that says that it is something else.
+def check_kind(resource: Resource, document: Document, *, told: bool = False) -> None:
+    """Refuses a body that says that it is something else, or nothing where it has to be `told`.
 
     Raises:
-        StatusError: 400.
+        StatusError: 400; 422 for custom resources of another kind.
     """
+    missing = [name for name in ("kind", "apiVersion") if told and not document.get(name)]
+    if missing:
+        why = f"it does not say its {missing[0]}"
+        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {why}")
     kind = document.get("kind") or resource.kind
     version = document.get("apiVersion") or resource.api_version
     if kind == resource.kind and version == resource.api_version:
         return
+    if resource.is_custom and version == resource.api_version:
+        name = (document.get("metadata") or {}).get("name", "")
+        raise invalid(
+            resource.qualified_kind, name, [invalid_value("kind", kind, f"must be {resource.kind}")]
+        )
     if version != resource.api_version:
         said = f'{kind} in version "{version}" cannot be handled as a {resource.kind}'
         message = f"{said}: it is not {resource.api_version}"

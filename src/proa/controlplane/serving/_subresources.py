@@ -83,7 +83,7 @@ class SubresourceService:
         outcome = await self._registry.update(resource, info.namespace, info.name, change, options, own=own)
         return _responses.json(_scale_of(resource, decode(b"{" + outcome.tail)))
 
-    async def finalize(self, call: Call) -> web.Response:
+    async def finalize(self, call: Call) -> web.StreamResponse:
         """A namespace's own finalizers changed."""
         info = call.info
         data = await _bodies.read(call.request)

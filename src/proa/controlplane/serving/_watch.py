@@ -155,7 +155,8 @@ class WatchService:
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
         response.enable_chunked_encoding()
-        _responses.warn(response, [call.resource.deprecation])
+        if call.resource.deprecation:
+            _responses.warn(response, [call.resource.deprecation])
         request = call.request
         await response.prepare(request)
         if request.transport is not None:  # by default half a megabyte may wait, encrypted for each client
