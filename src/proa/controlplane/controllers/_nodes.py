@@ -131,12 +131,14 @@ class NodeController:
 
     def _is_all_down(self, latest: Node) -> bool:
         """Tell whether no node is ready; where that changes all are looked at again."""
-        others = [node for node in self._nodes.store if node.metadata.name != latest.metadata.name]
-        down = not any(map(_is_ready, (latest, *others)))
+        own = ObjectRef.of(latest)
+        down = not _is_ready(latest) and not any(
+            _is_ready(node) for node in self._nodes.store if ObjectRef.of(node) != own
+        )
         if down != self._all_down:
             self._all_down = down
-            for node in others:
-                self.controller.request(ObjectRef.of(node))
+            for ref in {ObjectRef.of(node) for node in self._nodes.store} - {own}:
+                self.controller.request(ref)
         return down
 
     def _seconds_left(self, node: Node) -> float:
