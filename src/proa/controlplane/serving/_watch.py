@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
@@ -25,6 +25,9 @@ from ._dispatcher import Call
 from ._listing import ListOptions, revision_number
 from ._representation import negotiate
 from ._view import Frames, View
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 BOOKMARK_SECONDS = 60.0
 MIN_TIMEOUT = 1800.0
@@ -69,8 +72,18 @@ class WatchService:
 
     def measure(self, metrics: Metrics) -> None:
         """Lets the metrics show how many clients are watching."""
-        gauge = metrics.gauge("apiserver_longrunning_requests", "Requests that stay open.", ("verb",))
-        gauge.labels("WATCH").set_function(lambda: len(self.watchers))
+        metrics.add(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus sees. Called in a thread."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        gauge = GaugeMetricFamily(
+            "apiserver_longrunning_requests", "Requests that stay open.", labels=["verb"]
+        )
+        channels = [one for each in list(self._channels.values()) for one in list(each.values())]
+        gauge.add_metric(["WATCH"], sum(len(channel.watchers) for channel in channels))
+        yield gauge
 
     def end_all(self) -> None:
         """Ends every watch: the server is stopping."""
