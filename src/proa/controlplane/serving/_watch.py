@@ -20,7 +20,7 @@ from proa.controlplane.registry._options import integer, invalid_options, is_set
 from proa.controlplane.storage import CompactedError, Event, Store, Stored
 
 from . import _responses
-from ._channel import WRITE_BYTES, Channel, Watcher
+from ._channel import LEAST_BYTES, Channel, Crowd, Watcher
 from ._dispatcher import Call
 from ._listing import ListOptions, revision_number
 from ._representation import negotiate
@@ -41,6 +41,7 @@ class WatchService:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._channels: dict[str, dict[tuple[object, ...], Channel]] = {}
+        self._crowd = Crowd()
         self._task: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
@@ -81,8 +82,7 @@ class WatchService:
         gauge = GaugeMetricFamily(
             "apiserver_longrunning_requests", "Requests that stay open.", labels=["verb"]
         )
-        channels = [one for each in list(self._channels.values()) for one in list(each.values())]
-        gauge.add_metric(["WATCH"], sum(len(channel.watchers) for channel in channels))
+        gauge.add_metric(["WATCH"], self._crowd.count)
         yield gauge
 
     def end_all(self) -> None:
@@ -106,7 +106,7 @@ class WatchService:
         if storage not in self._channels:
             self._channels[storage] = {}
             self._store.subscribe(storage, self._publish)
-        return self._channels[storage].setdefault(view.key, Channel(view))
+        return self._channels[storage].setdefault(view.key, Channel(view, self._crowd))
 
     def _leave(self, watcher: Watcher) -> None:
         watcher.leave()
@@ -173,14 +173,15 @@ class WatchService:
         request = call.request
         await response.prepare(request)
         if request.transport is not None:  # by default half a megabyte may wait, encrypted for each client
-            request.transport.set_write_buffer_limits(WRITE_BYTES)
+            request.transport.set_write_buffer_limits(LEAST_BYTES)
         ending = asyncio.get_running_loop().call_later(timeout, watcher.end)
         try:
             with suppress(ConnectionError):  # the client is gone: nothing is left to do
-                for data in _pieces(first):
+                for data in _pieces(first, self._crowd):
                     await response.write(data)
                 while (more := await watcher.next()) is not None:
                     await response.write(more)
+                    await request.writer.drain()  # aiohttp does so by itself only now and then
                 await response.write_eof()
         finally:
             ending.cancel()
@@ -196,13 +197,13 @@ def _initial(view: View, objects: list[Stored], revision: int, *, marked: bool) 
         yield view.bookmark(revision, initial_end=True)
 
 
-def _pieces(frames: Iterator[bytes]) -> Iterator[bytes]:
+def _pieces(frames: Iterator[bytes], crowd: Crowd) -> Iterator[bytes]:
     """Frames together, as much as is written at once."""
     pieces, size = [], 0
     for encoded in frames:
         pieces.append(encoded)
         size += len(encoded)
-        if size >= WRITE_BYTES:
+        if size >= crowd.piece:
             yield b"".join(pieces)
             pieces, size = [], 0
     yield b"".join(pieces)
