@@ -115,6 +115,7 @@ class Registry:
         metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
+        review.overtaken = lambda: self.store.latest(key) is not None
         new = await self._admit(review, work)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
             raise errors.already_exists(resource.qualified, key.name)
@@ -282,6 +283,7 @@ class Registry:
         await work(own, new, old)
         new, old = stored_form(resource, new), stored_form(resource, old)
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
+        review.overtaken = lambda: self.store.latest(key) is not current
         new = await self._admit(review, work)
         if self.store.latest(key) is not current:
             return None

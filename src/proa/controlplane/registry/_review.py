@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -27,6 +28,9 @@ class Review(msgspec.Struct):
     """What the client is to be warned of."""
     conform: bool = False
     """Set when a webhook has changed the object: it has to be made to conform to its type again."""
+
+    overtaken: Callable[[], bool] = lambda: False
+    """Whether the object has become another one since, and the write will not be done as it is."""
 
     @property
     def document(self) -> Document:
