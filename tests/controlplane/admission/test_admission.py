@@ -400,8 +400,9 @@ class TestWebhooks:
         webhook.answer = answer
         await validating(admin, webhook)
         await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 409)
+        await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "b"}})  # on disk after all before it
         found, _ = await send(admin, "GET", f"{DEFAULT}/resourcequotas/q")
-        assert found["status"]["used"] == {"count/configmaps": "1"}
+        assert found["status"]["used"] == {"count/configmaps": "2"}
 
     async def test_of_services_are_reached_at_their_endpoints(self, admin: Session, webhooks: Any) -> None:
         async with webhooks("hook.default.svc") as webhook:
