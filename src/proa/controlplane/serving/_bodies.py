@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -59,7 +59,12 @@ def _too_large(why: str) -> StatusError:
 
 def content_type(request: web.BaseRequest) -> str:
     """The body's media type, without parameters."""
-    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return _media_type(request.headers.get("Content-Type", ""))
+
+
+@lru_cache(64)
+def _media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
 
 
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
