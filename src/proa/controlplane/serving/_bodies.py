@@ -45,6 +45,8 @@ async def read(request: web.BaseRequest) -> bytes:
         data = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large(f"limit is {MAX_BODY}") from error
+    if content_type(request) == protobuf.MEDIA_TYPE and not protobuf.messages.cache_info().currsize:
+        await asyncio.to_thread(protobuf.messages)  # the first such body: the table is in a file
     if may_hold_too_many(data) and content_type(request) not in _SLOW:
         try:
             await asyncio.to_thread(check_values, data)
