@@ -81,6 +81,8 @@ class Chain:
         for outside in self._outside:
             if outside.concerned(review):
                 await outside.validate(review)
+        if review.overtaken():
+            return  # the write is done anew, or not at all: nobody must count on this one
         for hook in self._plan(review.resource.storage)[1]:
             hook(review)
 
