@@ -126,13 +126,32 @@ def joined(items: Any) -> str:
     return ",".join(str(item) for item in items) or NONE
 
 
+def few(items: list[str], most: int, *, separator: str = ",") -> str:
+    """The first few of a list's items, and how many more there are."""
+    more = f" + {len(items) - most} more..." if len(items) > most else ""
+    return separator.join(items[:most]) + more
+
+
+Row = tuple[Column, ...]
+"""The columns of a kind."""
 NAME = value("Name", "metadata.name")
 AGE = age_of("metadata.creationTimestamp", "Age")
+AGED = Column("Age", AGE.cell, "date")
+"""What Kubernetes shows of custom resources whose definition does not say."""
+CREATED = value("Created At", "metadata.creationTimestamp", kind="date")
+"""What Kubernetes shows of what it does not print specially."""
 
 
 def columns_of(group: str, kind: str) -> tuple[Column, ...] | None:
     """The columns of a kind, or None if it has no special ones."""
-    from . import _columns_cluster, _columns_workloads
+    from . import _columns_cluster, _columns_control, _columns_workloads
 
-    found = _columns_workloads.COLUMNS.get((group, kind))
-    return found or _columns_cluster.COLUMNS.get((group, kind))
+    tables = (_columns_workloads.COLUMNS, _columns_cluster.COLUMNS, _columns_control.COLUMNS)
+    return next((table[group, kind] for table in tables if (group, kind) in table), None)
+
+
+def conditions_of(group: str, kind: str, document: Document) -> list[Document]:
+    """What an object's row says besides its cells."""
+    from ._columns_workloads import pod_conditions
+
+    return pod_conditions(document) if (group, kind) == ("", "Pod") else []

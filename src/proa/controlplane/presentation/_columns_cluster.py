@@ -4,11 +4,13 @@ security.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from proa.controlplane._json import Document
+from proa.controlplane.selectors import to_text
 
-from ._columns import AGE, NAME, NONE, UNKNOWN, Column, age, computed, joined, value
+from ._columns import AGE, NAME, NONE, UNKNOWN, Column, age, computed, duration, few, joined, value
 
 _ROLE = "node-role.kubernetes.io/"
 
@@ -47,13 +49,14 @@ def _ports(service: Document) -> str:
 def _external(service: Document) -> str:
     spec = service["spec"]
     ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    given = [one.get("ip") or one.get("hostname", "") for one in ingress] + (spec.get("externalIPs") or [])
+    own = spec.get("externalIPs") or []
+    given = [one.get("ip") or one.get("hostname", "") for one in ingress] + own
     match spec.get("type"):
         case "ExternalName":
             return str(spec.get("externalName"))
         case "LoadBalancer":
             return ",".join(given) or "<pending>"
-    return ",".join(given) or NONE
+    return ",".join(own) or NONE
 
 
 def _pairs(path: str, name: str, *, wide: bool = True) -> Column:
@@ -66,41 +69,52 @@ def _pairs(path: str, name: str, *, wide: bool = True) -> Column:
     return computed(name, cell, wide=wide)
 
 
+def _first_seen(event: Document, now: datetime) -> str:
+    at = event.get("firstTimestamp") or event.get("deprecatedFirstTimestamp") or event.get("eventTime")
+    return age(at, now) if at else UNKNOWN
+
+
 def _last_seen(event: Document, now: datetime) -> str:
-    series = event.get("series") or {}
-    at = (
-        series.get("lastObservedTime")
-        or event.get("lastTimestamp")
-        or event.get("deprecatedLastTimestamp")
-        or event.get("eventTime")
-        or event.get("firstTimestamp")
-    )
-    if not at:
-        return UNKNOWN
-    count = series.get("count") or event.get("count") or event.get("deprecatedCount") or 1
-    first = event.get("firstTimestamp") or event.get("deprecatedFirstTimestamp") or event.get("eventTime")
-    if count > 1 and first:
-        return f"{age(at, now)} (x{count} over {age(first, now)})"
-    return age(at, now)
+    at = (event.get("series") or {}).get("lastObservedTime")
+    if event.get("series") is None:
+        at = event.get("lastTimestamp") or event.get("deprecatedLastTimestamp")
+        return age(at, now) if at else _first_seen(event, now)
+    return age(at, now) if at else UNKNOWN
+
+
+def _times(event: Document) -> int:
+    if event.get("series") is not None:
+        return int(event["series"].get("count", 0))
+    return event.get("count") or event.get("deprecatedCount") or 1
+
+
+def _event_source(event: Document) -> str:
+    source = event.get("source") or event.get("deprecatedSource") or {}
+    reporter = event.get("reportingComponent") or event.get("reportingController") or ""
+    parts = (source.get("component") or reporter, source.get("host") or event.get("reportingInstance") or "")
+    return ", ".join(parts) if parts[1] else parts[0]
 
 
 def _event_object(event: Document) -> str:
     about = event.get("involvedObject") or event.get("regarding") or {}
-    return f"{about.get('kind', '').lower()}/{about.get('name', '')}"
+    kind, name = about.get("kind", "").lower(), about.get("name")
+    return f"{kind}/{name}" if name else str(kind)
 
 
-def _size(*paths: str) -> Column:
-    return computed("Data", lambda document: sum(len(document.get(path) or {}) for path in paths))
+def _size(*paths: str, name: str = "Data") -> Column:
+    return computed(name, lambda document: sum(len(document.get(path) or {}) for path in paths))
+
+
+_MODES = {
+    "ReadWriteOnce": "RWO",
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOncePod": "RWOP",
+}
 
 
 def _access(modes: list[str]) -> str:
-    short = {
-        "ReadWriteOnce": "RWO",
-        "ReadOnlyMany": "ROX",
-        "ReadWriteMany": "RWX",
-        "ReadWriteOncePod": "RWOP",
-    }
-    return ",".join(short.get(mode, mode) for mode in modes)
+    return ",".join(short for mode, short in _MODES.items() if mode in modes)
 
 
 def _claim_of(volume: Document) -> str:
@@ -115,8 +129,7 @@ def _endpoints(endpoints: Document) -> str:
         for port in subset.get("ports") or [None]
         for address in subset.get("addresses") or []
     ]
-    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
-    return joined(found[:3]) + more
+    return few(found, 3) or ("" if endpoints.get("subsets") else NONE)
 
 
 def _role(binding: Document) -> str:
@@ -147,42 +160,75 @@ _BINDING = (
 def _csr_condition(request: Document) -> str:
     status = request.get("status", {})
     types = [one["type"] for one in status.get("conditions") or []]
-    said = [one for one in ("Approved", "Denied", "Failed") if one in types] or ["Pending"]
+    said = [next((one for one in ("Denied", "Approved") if one in types), "Pending")]
+    said += ["Failed"] if "Failed" in types else []
     return ",".join([*said, *(["Issued"] if status.get("certificate") else [])])
 
 
-def _event_columns(message: str, source: str) -> tuple[Column, ...]:
+def _event_columns(message: str, about: str) -> tuple[Column, ...]:
     return (
         Column("Last Seen", _last_seen),
         value("Type", "type"),
         value("Reason", "reason"),
         computed("Object", _event_object),
-        value("Subobject", "involvedObject.fieldPath", wide=True),
-        computed(
-            "Source",
-            lambda event: (
-                (event.get(source) or {}).get("component")
-                or event.get("reportingController")
-                or event.get("reportingComponent")
-                or ""
-            ),
-            wide=True,
-        ),
-        value("Message", message),
-        Column(
-            "First Seen",
-            lambda event, now: (
-                age(seen, now) if (seen := event.get("firstTimestamp") or event.get("eventTime")) else UNKNOWN
-            ),
-            wide=True,
-        ),
-        computed(
-            "Count",
-            lambda event: event.get("count") or (event.get("series") or {}).get("count") or 1,
-            wide=True,
-        ),
+        value("Subobject", f"{about}.fieldPath", wide=True),
+        computed("Source", _event_source, wide=True),
+        computed("Message", lambda event: event.get(message, "").strip()),
+        Column("First Seen", _first_seen, wide=True),
+        computed("Count", _times, wide=True),
         Column("Name", NAME.cell, wide=True),
     )
+
+
+def _phase(document: Document) -> str:
+    if "deletionTimestamp" in document["metadata"]:
+        return "Terminating"
+    return str((document.get("status") or {}).get("phase", ""))
+
+
+def _class_of(document: Document) -> str:
+    annotations = document["metadata"].get("annotations") or {}
+    older = annotations.get("volume.beta.kubernetes.io/storage-class")
+    return str(older if older is not None else document["spec"].get("storageClassName", ""))
+
+
+def _bound(show: Callable[[Document], str]) -> Callable[[Document], str]:
+    """What is said of a claim once it has a volume."""
+    return lambda claim: show(claim.get("status") or {}) if claim["spec"].get("volumeName") else ""
+
+
+def _hosts(ingress: Document) -> str:
+    rules = ingress["spec"].get("rules") or []
+    found = [rule["host"] for rule in rules[:3] if rule.get("host")]
+    more = f" + {len(rules) - 3} more..." if len(found) == 3 < len(rules) else ""
+    return (",".join(found) or "*") + more
+
+
+def _parameters(ingress_class: Document) -> str:
+    reference = ingress_class["spec"].get("parameters")
+    if not reference:
+        return NONE
+    group = f".{reference['apiGroup']}" if reference.get("apiGroup") is not None else ""
+    return f"{reference.get('kind', '')}{group}/{reference.get('name', '')}"
+
+
+def _class_name(storage_class: Document) -> str:
+    annotations = storage_class["metadata"].get("annotations") or {}
+    marks = (
+        "storageclass.kubernetes.io/is-default-class",
+        "storageclass.beta.kubernetes.io/is-default-class",
+    )
+    default = any(annotations.get(mark) == "true" for mark in marks)
+    return str(storage_class["metadata"]["name"]) + " (default)" * default
+
+
+def _given(status: Document) -> list[str]:
+    ingress = (status.get("loadBalancer") or {}).get("ingress") or []
+    return [one.get("ip") or one.get("hostname", "") for one in ingress]
+
+
+def _budget(name: str, field: str) -> Column:
+    return computed(name, lambda one: str(one["spec"].get(field, "N/A")))
 
 
 COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
@@ -202,7 +248,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("", "Service"): (
         NAME,
         value("Type", "spec.type"),
-        value("Cluster-IP", "spec.clusterIP", NONE),
+        computed("Cluster-IP", lambda one: next(iter(one["spec"].get("clusterIPs") or ()), NONE)),
         computed("External-IP", _external),
         computed("Port(s)", _ports),
         AGE,
@@ -211,17 +257,17 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("", "Endpoints"): (NAME, computed("Endpoints", _endpoints), AGE),
     ("", "ConfigMap"): (NAME, _size("data", "binaryData"), AGE),
     ("", "Secret"): (NAME, value("Type", "type"), _size("data"), AGE),
-    ("", "ServiceAccount"): (NAME, AGE),
-    ("", "Event"): _event_columns("message", "source"),
-    ("events.k8s.io", "Event"): _event_columns("note", "deprecatedSource"),
+    ("", "ServiceAccount"): (NAME, _size("secrets", name="Secrets"), AGE),
+    ("", "Event"): _event_columns("message", "involvedObject"),
+    ("events.k8s.io", "Event"): _event_columns("note", "regarding"),
     ("", "PersistentVolume"): (
         NAME,
-        value("Capacity", "spec.capacity.storage"),
+        value("Capacity", "spec.capacity.storage", "0"),
         computed("Access Modes", lambda volume: _access(volume["spec"].get("accessModes") or [])),
         value("Reclaim Policy", "spec.persistentVolumeReclaimPolicy"),
-        value("Status", "status.phase"),
+        computed("Status", _phase),
         computed("Claim", _claim_of),
-        value("StorageClass", "spec.storageClassName"),
+        computed("StorageClass", _class_of),
         value("VolumeAttributesClass", "spec.volumeAttributesClassName", "<unset>"),
         value("Reason", "status.reason"),
         AGE,
@@ -229,11 +275,11 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ),
     ("", "PersistentVolumeClaim"): (
         NAME,
-        value("Status", "status.phase"),
+        computed("Status", _phase),
         value("Volume", "spec.volumeName"),
-        value("Capacity", "status.capacity.storage"),
-        computed("Access Modes", lambda claim: _access(claim.get("status", {}).get("accessModes") or [])),
-        value("StorageClass", "spec.storageClassName"),
+        computed("Capacity", _bound(lambda status: (status.get("capacity") or {}).get("storage", "0"))),
+        computed("Access Modes", _bound(lambda status: _access(status.get("accessModes") or []))),
+        computed("StorageClass", _class_of),
         value("VolumeAttributesClass", "spec.volumeAttributesClassName", "<unset>"),
         AGE,
         value("VolumeMode", "spec.volumeMode", "<unset>", wide=True),
@@ -244,14 +290,15 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         value("AddressType", "addressType"),
         computed(
             "Ports",
-            lambda one: joined(port.get("port", "*") for port in one.get("ports") or []).replace(
-                NONE, "<unset>"
+            lambda one: (
+                few([str(port.get("port") or port.get("name") or "*") for port in one.get("ports") or []], 3)
+                or "<unset>"
             ),
         ),
         computed(
             "Endpoints",
-            lambda one: joined(a for end in one.get("endpoints") or [] for a in end["addresses"]).replace(
-                NONE, "<unset>"
+            lambda one: (
+                few([a for end in one.get("endpoints") or [] for a in end["addresses"]], 3) or "<unset>"
             ),
         ),
         AGE,
@@ -259,39 +306,28 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("networking.k8s.io", "Ingress"): (
         NAME,
         value("Class", "spec.ingressClassName", NONE),
-        computed(
-            "Hosts",
-            lambda one: (
-                ",".join(rule["host"] for rule in one["spec"].get("rules") or [] if rule.get("host")) or "*"
-            ),
-        ),
-        computed(
-            "Address",
-            lambda one: ",".join(
-                i.get("ip") or i.get("hostname", "")
-                for i in one.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-            ),
-        ),
+        computed("Hosts", _hosts),
+        computed("Address", lambda one: ",".join(_given(one.get("status") or {}))),
         computed("Ports", lambda one: "80, 443" if one["spec"].get("tls") else "80"),
         AGE,
     ),
     ("networking.k8s.io", "IngressClass"): (
         NAME,
         value("Controller", "spec.controller"),
-        value("Parameters", "spec.parameters.name", NONE),
+        computed("Parameters", _parameters),
         AGE,
     ),
     ("networking.k8s.io", "NetworkPolicy"): (
         NAME,
-        _pairs("spec.podSelector.matchLabels", "Pod-Selector", wide=False),
+        computed("Pod-Selector", lambda one: to_text(one["spec"].get("podSelector")) or NONE),
         AGE,
     ),
     ("storage.k8s.io", "StorageClass"): (
-        NAME,
+        computed("Name", _class_name),
         value("Provisioner", "provisioner"),
         value("ReclaimPolicy", "reclaimPolicy", "Delete"),
         value("VolumeBindingMode", "volumeBindingMode", "Immediate"),
-        computed("AllowVolumeExpansion", lambda one: "true" if one.get("allowVolumeExpansion") else "false"),
+        computed("AllowVolumeExpansion", lambda one: bool(one.get("allowVolumeExpansion"))),
         AGE,
     ),
     ("scheduling.k8s.io", "PriorityClass"): (
@@ -304,41 +340,24 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("node.k8s.io", "RuntimeClass"): (NAME, value("Handler", "handler"), AGE),
     ("policy", "PodDisruptionBudget"): (
         NAME,
-        value("Min Available", "spec.minAvailable", "N/A"),
-        value("Max Unavailable", "spec.maxUnavailable", "N/A"),
+        _budget("Min Available", "minAvailable"),
+        _budget("Max Unavailable", "maxUnavailable"),
         value("Allowed Disruptions", "status.disruptionsAllowed", 0, kind="integer"),
         AGE,
     ),
-    ("autoscaling", "HorizontalPodAutoscaler"): (
-        NAME,
-        computed(
-            "Reference",
-            lambda one: f"{one['spec']['scaleTargetRef']['kind']}/{one['spec']['scaleTargetRef']['name']}",
-        ),
-        value("MinPods", "spec.minReplicas", "<unset>"),
-        value("MaxPods", "spec.maxReplicas", 0, kind="integer"),
-        value("Replicas", "status.currentReplicas", 0, kind="integer"),
-        AGE,
-    ),
-    ("rbac.authorization.k8s.io", "Role"): (NAME, value("Created At", "metadata.creationTimestamp")),
-    ("rbac.authorization.k8s.io", "ClusterRole"): (NAME, value("Created At", "metadata.creationTimestamp")),
     ("rbac.authorization.k8s.io", "RoleBinding"): _BINDING,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _BINDING,
     ("certificates.k8s.io", "CertificateSigningRequest"): (
         NAME,
         AGE,
-        value("SignerName", "spec.signerName"),
+        value("SignerName", "spec.signerName", NONE),
         value("Requestor", "spec.username"),
         computed(
             "RequestedDuration",
             lambda one: (
-                f"{one['spec']['expirationSeconds']}s" if one["spec"].get("expirationSeconds") else NONE
+                duration(one["spec"]["expirationSeconds"]) if one["spec"].get("expirationSeconds") else NONE
             ),
         ),
         computed("Condition", _csr_condition),
-    ),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): (
-        NAME,
-        value("Created At", "metadata.creationTimestamp"),
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Resource
 
-from ._columns import AGE, NAME, Column, columns_of, custom
+from ._columns import AGED, CREATED, NAME, Column, columns_of, conditions_of, custom
 
 Table = dict[str, Any]
 
@@ -23,14 +23,22 @@ def table_of(resource: Resource, documents: Iterable[Document], metadata: Docume
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": [_definition(column) for column in columns],
-        "rows": [{"cells": [column.cell(document, now) for column in columns]} for document in documents],
+        "rows": [_row(resource, columns, document, now) for document in documents],
     }
+
+
+def _row(resource: Resource, columns: tuple[Column, ...], document: Document, now: datetime) -> Document:
+    row: Document = {"cells": [column.cell(document, now) for column in columns]}
+    said = conditions_of(resource.group, resource.kind, document)
+    return row | {"conditions": said} if said else row
 
 
 def _columns(resource: Resource) -> tuple[Column, ...]:
     if resource.columns is not None:
         return (NAME, *map(custom, resource.columns))
-    return columns_of(resource.group, resource.kind) or (NAME, AGE)
+    if resource.is_custom:
+        return (NAME, AGED)
+    return columns_of(resource.group, resource.kind) or (NAME, CREATED)
 
 
 def _definition(column: Column) -> Document:
