@@ -4,13 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
+LANGUAGES := $(VENV)/.languages
 COMPILE := $(BIN)/python -m uv pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet
 
-.PHONY: setup demo test simulate lint format bench models requirements clean
+.PHONY: setup languages demo test again simulate lint format bench models requirements clean
 .DELETE_ON_ERROR:
 
 $(PEERS): requirements/bench.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	touch $@
+
+languages: $(LANGUAGES) ## Install Go and componentize-py, for the tests that build handlers in these languages
+
+$(LANGUAGES): requirements/languages.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/languages.txt
 	touch $@
 
 setup: $(READY) ## Make .venv with pinned, hash-checked dependencies
@@ -27,6 +34,9 @@ demo: $(READY) ## Start the cluster, run Wasm pods on it with real kubectl, and 
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+again: $(READY) ## Run alone what failed: a test that passes now depends on the machine's load, and is to be mended
+	$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none
 
 simulate: $(READY) ## A controller against the embedded API server while everything goes wrong: 2,000 seeds
 	$(BIN)/python -m proa.runtime.testing examples/operators/copier.py:COPYING \
@@ -52,6 +62,7 @@ requirements: $(READY) ## Pin the newest versions that pyproject.toml admits
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(COMPILE) --group guests --no-deps -o requirements/guests.txt
+	$(COMPILE) --group languages --no-deps -o requirements/languages.txt
 
 clean:
 	rm -rf $(VENV) .proa .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -312,7 +312,8 @@ def merging(prop: Property) -> str | None:
 
 def place(definitions: Mapping[str, Schema]) -> dict[str, tuple[str, str]]:
     """Decide module and class of every type; of two groups with one short name the later gets its long."""
-    places, owners = {}, {}
+    places: dict[str, tuple[str, str]] = {}
+    owners: dict[str, str] = {}
     for name in sorted(definitions, key=lambda name: (not name.startswith("io.k8s."), name)):
         if name in SPECIAL:
             continue

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 DATA = Path(__file__).resolve().parent.parent / "src/proa/controlplane/data"
 SCALARS = {"string", "bool", "int32", "int64", "double", "bytes"}
@@ -48,7 +49,7 @@ def read_checkout(root: Path) -> Messages:
     found: Messages = {}
     for path in sorted(root.rglob("generated.proto")):
         messages = read_proto(path.read_text())
-        tags = {}
+        tags: dict[tuple[str, int], tuple[str, str, str]] = {}
         for source in sorted(path.parent.glob("*.go")):
             tags.update(read_go(source.read_text()))
         for name, fields in messages.items():
@@ -103,7 +104,7 @@ def tagged(message: str, field: Field, tag: tuple[str, str, str] | None) -> Fiel
     return replace(field, name=name, shape="{}?" if left_out else field.shape)
 
 
-def roots(definitions: dict[str, dict]) -> set[str]:
+def roots(definitions: dict[str, dict[str, Any]]) -> set[str]:
     """The types of what clients send: objects, subresources, and options."""
     wanted = {("", "v1", "DeleteOptions")}
     for entry in json.loads((DATA / "resources.json").read_text()):
@@ -119,7 +120,7 @@ def roots(definitions: dict[str, dict]) -> set[str]:
     }
 
 
-def reachable(messages: Messages, definitions: dict[str, dict]) -> Messages:
+def reachable(messages: Messages, definitions: dict[str, dict[str, Any]]) -> Messages:
     """The messages that the roots hold, with the fields that our definitions know."""
     waiting = sorted(roots(definitions))
     allowed: dict[str, set[str]] = {}

@@ -125,6 +125,9 @@ def test_parts_left_out_are_left_out_and_can_run_by_themselves(tmp_path: Path, s
             profiles = ("--profiles", "default-scheduler", "--profiles", "packer=MostAllocated")
             with running("scheduler", *own, *profiles):
                 cluster.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+                leases = cluster.kubectl("get", "leases", "-n", "kube-system", "-o", "name").split()
+                names = ("kube-controller-manager", "kube-scheduler")
+                assert leases == [f"lease.coordination.k8s.io/{name}" for name in names]
 
 
 def test_a_profile_that_is_none_is_one_line() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from proa.controlplane import ApiServer
 from proa.controlplane.controllers import _nodes
 from proa.controlplane.scheduler import Scheduler
 from proa.controlplane.testing import eventually, fake_kubelet
-from proa.kube import Api, Client
+from proa.kube import Api, ApiError, Client
 from proa.kube.models import Quantity
 from proa.kube.models.apps_v1 import Deployment, DeploymentSpec
 from proa.kube.models.core_v1 import (
+    ConfigMap,
     Container,
     Event,
     Node,
@@ -97,6 +101,45 @@ async def test_an_impossible_request_is_told_once_and_costs_no_pod(client: Clien
     helpless = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     assert set(messages) == {f"0/1 nodes are available: 1 Insufficient cpu. {helpless}"}
     assert len(await pods_of(client)) == 2
+
+
+async def test_while_the_disk_is_full_everything_is_read_and_afterwards_work_goes_on(
+    server: ApiServer, client: Client
+) -> None:
+    deployments = Api(client, Deployment, namespace="default")
+    await add_node(client, "node-1")
+    async with Scheduler(client), fake_kubelet(client):
+        await deployments.create(deployment("web", 1))
+        await eventually(lambda: deployments.get("web"), lambda one: one.status.ready_replicas == 1)
+        with full_disk(server):
+            with pytest.raises(ApiError, match="could not be stored: database or disk is full") as refused:
+                await fill(client)
+            assert refused.value.code == 500
+            assert (await deployments.get("web")).status.ready_replicas == 1
+            assert len(await pods_of(client)) == 1
+        await deployments.scale("web", 3)
+        await eventually(lambda: deployments.get("web"), lambda one: one.status.ready_replicas == 3)
+    assert len(await pods_of(client)) == 3
+
+
+@contextmanager
+def full_disk(server: ApiServer) -> Iterator[None]:
+    """Let the database's file grow no more."""
+    execute = server.store._database._connection.execute
+    (before,) = execute("PRAGMA max_page_count").fetchone()
+    execute("PRAGMA max_page_count = 1")  # no less than there are already
+    try:
+        yield
+    finally:
+        execute(f"PRAGMA max_page_count = {before}")
+
+
+async def fill(client: Client) -> None:
+    """Write until that is refused; pages that are free already are used up first."""
+    config_maps = Api(client, ConfigMap, namespace="default")
+    for number in range(1_000):
+        data = {"text": "x" * 100_000}
+        await config_maps.create(ConfigMap(metadata=ObjectMeta(name=f"filling-{number}"), data=data))
 
 
 async def test_the_pods_of_a_node_that_vanishes_are_made_anew_elsewhere(

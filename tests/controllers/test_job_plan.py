@@ -169,6 +169,7 @@ def test_after_a_failure_the_next_pod_waits_and_longer_after_each_further_one() 
     )
     assert thrice.again == 30
     assert len(plan(job(), [pod("a", "Failed", ended=10)], NOW).create) == 1
+    assert plan(job(), [pod("a", "Failed", ended=-3600)], NOW).again == 10, "the clock was put back"
 
 
 def test_the_backoff_limit_ends_the_job_and_its_pods() -> None:

@@ -10,7 +10,18 @@ import pytest
 from proa.app.testing import virtual_time
 from proa.controlplane.controllers._nodes import NodeController, silenced, tainted
 from proa.kube.models.coordination_v1 import Lease
-from proa.kube.models.core_v1 import Event, Node, NodeCondition, NodeSpec, NodeStatus, Taint
+from proa.kube.models.core_v1 import (
+    Event,
+    Node,
+    NodeCondition,
+    NodeSpec,
+    NodeStatus,
+    Pod,
+    PodCondition,
+    PodSpec,
+    PodStatus,
+    Taint,
+)
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kube.testing import ScriptedTransport, answer, scripted_client
 from proa.runtime import Recorder, Reflector
@@ -46,6 +57,21 @@ def test_the_condition_decides_the_taints_and_those_of_others_stay(ready: str, k
     assert keys(tainted(node(ready, own, *stale), NOW)) == expected
 
 
+def test_pressure_and_a_cordon_keep_new_pods_away() -> None:
+    pressed = node("True")
+    pressed.status.conditions += [
+        NodeCondition(type="MemoryPressure", status="True"),
+        NodeCondition(type="DiskPressure", status="False"),
+        NodeCondition(type="PIDPressure", status="Unknown"),
+    ]
+    assert keys(tainted(pressed, NOW)) == {("memory-pressure", "NoSchedule")}
+    pressed.spec.unschedulable = True
+    pressed.spec.taints = tainted(pressed, NOW)
+    assert keys(pressed.spec.taints) == {("memory-pressure", "NoSchedule"), ("unschedulable", "NoSchedule")}
+    pressed.status.conditions, pressed.spec.unschedulable = [pressed.status.conditions[0]], False
+    assert tainted(pressed, NOW) == []
+
+
 def test_taints_that_are_right_already_stay_as_they_are() -> None:
     once = tainted(node("False"), NOW)
     assert tainted(node("False", *once), datetime(2027, 1, 1, tzinfo=UTC)) == once
@@ -60,17 +86,24 @@ def test_nobody_knows_the_conditions_of_a_silent_node_but_those_of_others_stay()
 
 @virtual_time
 async def test_a_node_whose_lease_is_not_renewed_is_declared_unknown_after_forty_seconds() -> None:
-    nodes, leases = FakeSource(Node), FakeSource(Lease)
+    nodes, pods, leases = FakeSource(Node), FakeSource(Pod), FakeSource(Lease)
     await nodes.put(node("True"))
+    ready = PodStatus(conditions=[PodCondition(type="Ready", status="True")])
+    for name, where in (("here", "n"), ("elsewhere", "m")):
+        metadata = ObjectMeta(name=name, namespace="default", uid=name)
+        await pods.put(Pod(metadata=metadata, spec=PodSpec(node_name=where, containers=[]), status=ready))
     lease = Lease(metadata=ObjectMeta(name="n", namespace="kube-node-lease"))
     await leases.put(lease)
-    transport = ScriptedTransport(answer(node("Unknown")), answer(node("Unknown")), answer(Event()))
+    transport = ScriptedTransport(
+        answer(node("Unknown")), answer(Pod()), answer(node("Unknown")), answer(Event()), answer(Event())
+    )
     async with (
         scripted_client(transport) as client,
         Recorder(client, "node-controller") as recorder,
         Reflector(nodes) as node_reflector,
         Reflector(leases) as lease_reflector,
-        NodeController(client, node_reflector, lease_reflector, recorder).controller,
+        Reflector(pods) as pod_reflector,
+        NodeController(client, node_reflector, pod_reflector, lease_reflector, recorder).controller,
     ):
         for _ in range(10):
             await asyncio.sleep(30)
@@ -81,6 +114,7 @@ async def test_a_node_whose_lease_is_not_renewed_is_declared_unknown_after_forty
     writes = {(request.method, request.path) for request in transport.requests}
     assert writes == {
         ("PUT", "/api/v1/nodes/n/status"),
+        ("PATCH", "/api/v1/namespaces/default/pods/here/status"),
         ("PUT", "/api/v1/nodes/n"),
         ("POST", "/api/v1/namespaces/default/events"),
     }

@@ -12,7 +12,7 @@ from proa.controlplane import ApiServer
 from proa.controlplane.controllers import ControllerManager, _local_path, ensure_storage_class
 from proa.controlplane.scheduler import Scheduler
 from proa.controlplane.testing import eventually, fake_kubelet
-from proa.kube import Api, Client, Config, Merge
+from proa.kube import Api, Client, Config, ForbiddenError, InvalidError, Merge
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import (
     Container,
@@ -110,6 +110,30 @@ async def test_from_a_claim_to_a_directory_and_to_nothing(client: Client, tmp_pa
     await eventually(lambda: claims.get_opt("data"), lambda one: one is None)
     await eventually(lambda: volumes.get_opt(volume.metadata.name or ""), lambda one: one is None)
     assert not is_there(directory)
+
+
+async def test_a_claim_grows_where_its_class_allows_it_and_never_shrinks(client: Client) -> None:
+    claims, classes = Api(client, PersistentVolumeClaim, namespace="default"), Api(client, StorageClass)
+    await claims.create(PersistentVolumeClaim(metadata=ObjectMeta(name="data"), spec=WISH))
+    await Api(client, Pod, namespace="default").create(pod("user", of("data")))
+    await bound(client, "data")
+
+    def asking(size: str) -> Merge:
+        return Merge({"spec": {"resources": {"requests": {"storage": size}}}})
+
+    await claims.patch("data", asking("2Gi"))
+    grown = await eventually(
+        lambda: claims.get("data"), lambda one: one.status.capacity == {"storage": Quantity("2Gi")}
+    )
+    volume = await Api(client, PersistentVolume).get(grown.spec.volume_name or "")
+    assert volume.spec.capacity == {"storage": Quantity("2Gi")}
+    with pytest.raises(InvalidError, match="can not be less than status"):
+        await claims.patch("data", asking("1Gi"))
+    await classes.patch("local-path", Merge({"allowVolumeExpansion": False}))
+    with pytest.raises(ForbiddenError, match="must support resize"):
+        await claims.patch("data", asking("3Gi"))
+    await ensure_storage_class(client, "node-1")
+    assert (await classes.get("local-path")).allow_volume_expansion is False, "somebody wants it so"
 
 
 async def test_a_retained_volume_outlives_its_claim_and_can_be_given_to_another(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Tables show of each kind what kubectl shows: the columns, and what stands in them."""
+"""Tables: what kubectl prints of each kind. Pure: from an object to its cells."""
 
 from typing import Any
 
@@ -8,287 +8,158 @@ from proa.controlplane.presentation._table import table_of
 from proa.controlplane.registry import catalogue
 
 Json = dict[str, Any]
-SINCE = "2026-01-01T00:00:00Z"
+POD = {"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}
+RESOURCE = {
+    "type": "Resource",
+    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+}
+PODS = {"type": "Pods", "pods": {"metric": {"name": "x"}, "target": {"averageValue": "10"}}}
+EXTERNAL = {"type": "External", "external": {"metric": {"name": "x"}, "target": {"averageValue": "5"}}}
+REACHED = {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 40}}}
 
 
-def table(name: str, document: Json) -> Json:
-    plural, _, group = name.partition(".")
+def row(group: str, plural: str, document: Json) -> dict[str, Any]:
     resource = catalogue().find(group, plural)
     assert resource is not None
-    metadata = {"name": "x", "creationTimestamp": SINCE, **document.get("metadata", {})}
-    return table_of(resource, [{**document, "metadata": metadata}], {})
+    metadata = {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z", **document.get("metadata", {})}
+    table = table_of(resource, [{**document, "metadata": metadata}], {})
+    names = [column["name"] for column in table["columnDefinitions"]]
+    return dict(zip(names, table["rows"][0]["cells"], strict=True))
 
 
-def cells(name: str, document: Json) -> dict[str, Any]:
-    """By column, without the age."""
-    found = table(name, document)
-    names = [column["name"] for column in found["columnDefinitions"]]
-    return {key: cell for key, cell in zip(names, found["rows"][0]["cells"], strict=True) if key not in AGES}
-
-
-AGES = {"Age", "Created At", "Last Seen", "First Seen"}
-
-
-def status(name: str = "c", **state: Any) -> Json:
-    more: Json = {
-        key: state.pop(key) for key in ("ready", "started", "restartCount", "lastState") if key in state
-    }
-    return {"name": name, "state": state, **more}
-
-
-def pod(*statuses: Json, init: tuple[Json, ...] = (), **more: Any) -> Json:
-    sidecars = [{"name": "side", "restartPolicy": "Always"}] if init else []
-    return {
-        "metadata": more.pop("metadata", {}),
+CASES: list[tuple[str, str, Json, Json]] = [
+    ("", "services", {"spec": {"type": "ClusterIP", "clusterIPs": ["10.0.0.1"], "ports": []}}, {
+        "Cluster-IP": "10.0.0.1", "External-IP": "<none>", "Port(s)": "<none>", "Selector": "<none>",
+    }),
+    ("", "services", {"spec": {"type": "ExternalName", "externalName": "x.y"}}, {
+        "Cluster-IP": "<none>", "External-IP": "x.y",
+    }),
+    ("", "services", {
+        "spec": {"type": "LoadBalancer", "externalIPs": ["9.9.9.9"]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "2.2.2.2"}, {"hostname": "1.example"}]}},
+    }, {"External-IP": "1.example,2.2.2.2,9.9.9.9"}),
+    ("", "services", {"spec": {"type": "LoadBalancer"}}, {"External-IP": "<pending>"}),
+    ("", "endpoints", {
+        "subsets": [{"addresses": [{"ip": f"1.1.1.{n}"} for n in range(5)], "ports": [{"port": 80}]}]
+    }, {"Endpoints": "1.1.1.0:80,1.1.1.1:80,1.1.1.2:80 + 2 more..."}),
+    ("discovery.k8s.io", "endpointslices", {
+        "addressType": "IPv4", "ports": [{"name": "web"}, {"port": 81}, {}],
+        "endpoints": [{"addresses": ["1.1.1.1", "1.1.1.2"]}, {"addresses": ["1.1.1.3", "1.1.1.4"]}],
+    }, {"Ports": "web,81,*", "Endpoints": "1.1.1.1,1.1.1.2,1.1.1.3 + 1 more..."}),
+    ("discovery.k8s.io", "endpointslices", {"addressType": "IPv4", "endpoints": []}, {
+        "Ports": "<unset>", "Endpoints": "<unset>",
+    }),
+    ("networking.k8s.io", "ingresses", {
+        "spec": {"rules": [{"host": f"{n}.x"} for n in range(5)], "tls": [{}], "ingressClassName": "n"}
+    }, {"Class": "n", "Hosts": "0.x,1.x,2.x + 2 more...", "Ports": "80, 443", "Address": ""}),
+    ("networking.k8s.io", "ingresses", {"spec": {"rules": [{}]}}, {"Class": "<none>", "Hosts": "*"}),
+    ("networking.k8s.io", "ingressclasses", {
+        "spec": {"controller": "a/b", "parameters": {"apiGroup": "g.x", "kind": "K", "name": "n"}}
+    }, {"Parameters": "K.g.x/n"}),
+    ("networking.k8s.io", "networkpolicies", {
+        "spec": {"podSelector": {"matchExpressions": [{"key": "k", "operator": "In", "values": ["v", "w"]}]}}
+    }, {"Pod-Selector": "k in (v,w)"}),
+    ("networking.k8s.io", "ipaddresses", {
+        "spec": {"parentRef": {"resource": "services", "namespace": "n", "name": "s"}}
+    }, {"ParentRef": "services/n/s"}),
+    ("", "persistentvolumes", {
+        "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"},
         "spec": {
-            "containers": [{"name": "c"}],
-            "initContainers": [*sidecars, {"name": "init"}] if init else [],
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadOnlyMany", "ReadWriteOnce"],
+            "claimRef": {"namespace": "n", "name": "c"},
         },
-        "status": {
-            "phase": "Running",
-            "containerStatuses": list(statuses),
-            "initContainerStatuses": list(init),
-            **more,
+        "status": {"phase": "Bound"},
+    }, {"Access Modes": "RWO,ROX", "Status": "Terminating", "Claim": "n/c"}),
+    ("", "persistentvolumeclaims", {
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "s"},
+        "status": {"phase": "Pending", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]},
+    }, {"Capacity": "", "Access Modes": "", "StorageClass": "s", "VolumeMode": "<unset>"}),
+    ("", "persistentvolumeclaims", {
+        "spec": {"volumeName": "v"},
+        "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]},
+    }, {"Capacity": "1Gi", "Access Modes": "RWO", "Volume": "v"}),
+    ("storage.k8s.io", "storageclasses", {
+        "metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": "p", "allowVolumeExpansion": True,
+    }, {"Name": "a (default)", "AllowVolumeExpansion": True, "ReclaimPolicy": "Delete"}),
+    ("storage.k8s.io", "csidrivers", {"spec": {"tokenRequests": [{"audience": "x"}, {"audience": "y"}]}}, {
+        "AttachRequired": True, "StorageCapacity": False, "TokenRequests": "x,y", "Modes": "<none>",
+    }),
+    ("storage.k8s.io", "csinodes", {"spec": {"drivers": [{}, {}]}}, {"Drivers": 2}),
+    ("storage.k8s.io", "volumeattachments", {
+        "spec": {"attacher": "x", "nodeName": "n", "source": {"persistentVolumeName": "v"}}
+    }, {"Attacher": "x", "PV": "v", "Node": "n", "Attached": False}),
+    ("autoscaling", "horizontalpodautoscalers", {
+        "spec": {
+            "scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3,
+            "metrics": [RESOURCE, EXTERNAL, PODS],
         },
-    }
-
-
-RUNNING: Json = {"running": {}, "ready": True}
-DONE = {"exitCode": 0, "reason": "Completed"}
-GOING: Json = {"metadata": {"deletionTimestamp": SINCE}}
-PODS: list[tuple[Json, str, str, str]] = [
-    (pod(status(**RUNNING)), "1/1", "Running", "0"),
-    (pod(status(waiting={"reason": "ErrImagePull"})), "0/1", "ErrImagePull", "0"),
-    (pod(status(terminated={"exitCode": 3})), "0/1", "ExitCode:3", "0"),
-    (pod(status(terminated={"exitCode": 137, "signal": 9})), "0/1", "Signal:9", "0"),
-    (pod(status(terminated=DONE), status("d", **RUNNING)), "1/1", "NotReady", "0"),
-    (
-        pod(
-            status(terminated=DONE), status("d", **RUNNING), conditions=[{"type": "Ready", "status": "True"}]
-        ),
-        "1/1",
-        "Running",
-        "0",
-    ),
-    (
-        pod(phase="Pending", conditions=[{"type": "PodScheduled", "reason": "SchedulingGated"}]),
-        "0/1",
-        "SchedulingGated",
-        "0",
-    ),
-    (pod(init=(status("side", **RUNNING, started=True), status("init", running={}))), "1/2", "Init:1/2", "0"),
-    (
-        pod(init=(status("side", waiting={"reason": "CrashLoopBackOff"}, restartCount=2),)),
-        "0/2",
-        "Init:CrashLoopBackOff",
-        "2",
-    ),
-    (
-        pod(
-            status(**RUNNING, restartCount=1),
-            init=(
-                status("side", **RUNNING, started=True, restartCount=2),
-                status("init", terminated=DONE, restartCount=4),
-            ),
-        ),
-        "2/2",
-        "Running",
-        "3",
-    ),
-    (pod(status(**RUNNING), **GOING), "1/1", "Terminating", "0"),
-    (pod(status(**RUNNING), reason="NodeLost", **GOING), "1/1", "Unknown", "0"),
-    (pod(status(terminated=DONE), phase="Succeeded", **GOING), "0/1", "Completed", "0"),
-]
-
-
-@pytest.mark.parametrize(("document", "ready", "word", "restarts"), PODS, ids=range(len(PODS)))
-def test_a_pod_in_a_few_words(document: Json, ready: str, word: str, restarts: str) -> None:
-    found = cells("pods", document)
-    assert (found["Ready"], found["Status"], found["Restarts"]) == (ready, word, restarts)
-
-
-def test_a_pod_that_has_ended_says_so_of_its_row() -> None:
-    (row,) = table("pods", pod(phase="Failed"))["rows"]
-    assert [(one["type"], one["reason"]) for one in row["conditions"]] == [("Completed", "Failed")]
-    assert "conditions" not in table("pods", pod())["rows"][0]
-
-
-def metric(kind: str, **target: Any) -> Json:
-    field = f"{kind[0].lower()}{kind[1:]}"
-    return {"type": kind, field: {"name": "cpu", "target": target, "metric": {"name": "m"}}}
-
-
-SCALER = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3}
-CASES: list[tuple[str, Json, Json]] = [
-    ("serviceaccounts", {"secrets": [{}]}, {"Secrets": 1}),
-    (
-        "resourcequotas",
-        {"status": {"hard": {"limits.cpu": "2", "pods": "3", "cpu": "1"}, "used": {"pods": "1"}}},
-        {"Request": "cpu: 0/1, pods: 1/3", "Limit": "limits.cpu: 0/2"},
-    ),
-    (
-        "horizontalpodautoscalers.autoscaling",
-        {
-            "spec": {
-                **SCALER,
-                "metrics": [
-                    metric("Resource", averageUtilization=80),
-                    metric("Pods", averageValue="5"),
-                    metric("Object", value="9"),
-                ],
-            },
-            "status": {
-                "currentMetrics": [{"resource": {"current": {"averageUtilization": 7}}}],
-                "currentReplicas": 2,
-            },
+        "status": {"currentMetrics": [REACHED]},
+    }, {"Targets": "cpu: 40%/80%, <unknown>/5 (avg) + 1 more...", "MinPods": "<unset>", "MaxPods": 3}),
+    ("autoscaling", "horizontalpodautoscalers", {
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 2, "metrics": [PODS]}
+    }, {"Reference": "Deployment/d", "Targets": "<unknown>/10", "MinPods": "2"}),
+    ("", "resourcequotas", {
+        "status": {"hard": {"pods": "3", "limits.cpu": "2", "requests.cpu": "1"}, "used": {"pods": "1"}}
+    }, {"Request": "pods: 1/3, requests.cpu: 0/1", "Limit": "limits.cpu: 0/2"}),
+    ("policy", "poddisruptionbudgets", {"spec": {"minAvailable": 1}}, {
+        "Min Available": "1", "Max Unavailable": "N/A", "Allowed Disruptions": 0,
+    }),
+    ("", "serviceaccounts", {"secrets": [{"name": "x"}]}, {"Secrets": 1}),
+    ("", "limitranges", {"spec": {}}, {"Created At": "2026-01-01T00:00:00Z"}),
+    ("rbac.authorization.k8s.io", "clusterroles", {}, {"Created At": "2026-01-01T00:00:00Z"}),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", {"webhooks": [{}, {}]}, {
+        "Webhooks": 2,
+    }),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", {
+        "spec": {"validations": [{}], "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}
+    }, {"Validations": 1, "ParamKind": "v1/ConfigMap"}),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", {
+        "spec": {"policyName": "p", "paramRef": {"name": "x"}}
+    }, {"PolicyName": "p", "ParamRef": "*/x"}),
+    ("flowcontrol.apiserver.k8s.io", "flowschemas", {
+        "spec": {"priorityLevelConfiguration": {"name": "p"}, "matchingPrecedence": 5}
+    }, {"PriorityLevel": "p", "MatchingPrecedence": 5, "DistinguisherMethod": "<none>", "MissingPL": "?"}),
+    ("certificates.k8s.io", "certificatesigningrequests", {
+        "spec": {"signerName": "s", "username": "u", "expirationSeconds": 3600},
+        "status": {"conditions": [{"type": "Approved"}, {"type": "Failed"}], "certificate": "x"},
+    }, {"RequestedDuration": "60m", "Condition": "Approved,Failed,Issued"}),
+    ("apps", "controllerrevisions", {
+        "metadata": {
+            "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "s", "controller": True}
+            ]
         },
-        {
-            "Reference": "Deployment/d",
-            "Targets": "cpu: 7%/80%, <unknown>/5 + 1 more...",
-            "MinPods": "<unset>",
-            "MaxPods": 3,
-            "Replicas": 2,
-        },
-    ),
-    (
-        "poddisruptionbudgets.policy",
-        {"spec": {"minAvailable": 1}},
-        {"Min Available": "1", "Max Unavailable": "N/A", "Allowed Disruptions": 0},
-    ),
-    (
-        "persistentvolumeclaims",
-        {"spec": {}, "status": {"phase": "Pending", "capacity": {"storage": "1"}}},
-        {"Status": "Pending", "Capacity": ""},
-    ),
-    (
-        "persistentvolumes",
-        {
-            "metadata": {"deletionTimestamp": SINCE},
-            "spec": {"accessModes": ["ReadWriteMany", "ReadWriteOnce", "Odd"]},
-        },
-        {"Status": "Terminating", "Capacity": "0", "Access Modes": "RWO,RWX"},
-    ),
-    (
-        "storageclasses.storage.k8s.io",
-        {"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}},
-        {"Name": "x (default)", "AllowVolumeExpansion": False},
-    ),
-    (
-        "ingresses.networking.k8s.io",
-        {"spec": {"rules": [{"host": one} for one in "abcd"]}},
-        {"Hosts": "a,b,c + 1 more...", "Class": "<none>"},
-    ),
-    (
-        "ingressclasses.networking.k8s.io",
-        {"spec": {"parameters": {"kind": "K", "apiGroup": "a.b", "name": "n"}}},
-        {"Parameters": "K.a.b/n"},
-    ),
-    (
-        "networkpolicies.networking.k8s.io",
-        {"spec": {"podSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}},
-        {"Pod-Selector": "a"},
-    ),
-    (
-        "endpointslices.discovery.k8s.io",
-        {"endpoints": [{"addresses": list("abcd")}], "ports": [{"name": "p"}]},
-        {"Ports": "p", "Endpoints": "a,b,c + 1 more..."},
-    ),
-    (
-        "endpointslices.discovery.k8s.io",
-        {"endpoints": None, "ports": None},
-        {"Ports": "<unset>", "Endpoints": "<unset>"},
-    ),
-    (
-        "events",
-        {
-            "involvedObject": {"kind": "Node"},
-            "source": {"component": "c", "host": "h"},
-            "message": " m ",
-            "series": {"count": 4},
-        },
-        {"Object": "node", "Source": "c, h", "Message": "m", "Count": 4},
-    ),
-    (
-        "certificatesigningrequests.certificates.k8s.io",
-        {
-            "spec": {"expirationSeconds": 86400},
-            "status": {"conditions": [{"type": "Approved"}, {"type": "Failed"}]},
-        },
-        {"RequestedDuration": "24h", "Condition": "Approved,Failed"},
-    ),
-    (
-        "validatingadmissionpolicies.admissionregistration.k8s.io",
-        {"spec": {"validations": [{}, {}], "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}},
-        {"Validations": 2, "ParamKind": "v1/ConfigMap"},
-    ),
-    (
-        "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
-        {"spec": {"policyName": "p", "paramRef": {"name": "a"}}},
-        {"PolicyName": "p", "ParamRef": "*/a"},
-    ),
-    ("mutatingwebhookconfigurations.admissionregistration.k8s.io", {"webhooks": [{}]}, {"Webhooks": 1}),
-    (
-        "flowschemas.flowcontrol.apiserver.k8s.io",
-        {"spec": {"matchingPrecedence": 5}},
-        {"MatchingPrecedence": 5, "DistinguisherMethod": "<none>", "MissingPL": "?"},
-    ),
-    ("csinodes.storage.k8s.io", {"spec": {"drivers": None}}, {"Drivers": 0}),
-    (
-        "csidrivers.storage.k8s.io",
-        {"spec": {}},
-        {"AttachRequired": True, "TokenRequests": "<unset>", "Modes": "<none>"},
-    ),
-    (
-        "volumeattachments.storage.k8s.io",
-        {"spec": {"attacher": "a", "source": {}}},
-        {"Attacher": "a", "PV": "", "Attached": False},
-    ),
-    (
-        "resourceclaims.resource.k8s.io",
-        {"status": {"allocation": {"a": 1}, "reservedFor": [{}]}},
-        {"State": "allocated,reserved"},
-    ),
-    (
-        "ipaddresses.networking.k8s.io",
-        {"spec": {"parentRef": {"resource": "services", "namespace": "n", "name": "s"}}},
-        {"ParentRef": "services/n/s"},
-    ),
-    (
-        "apiservices.apiregistration.k8s.io",
-        {"spec": {}, "status": {"conditions": [{"type": "Available", "status": "True"}]}},
-        {"Service": "Local", "Available": "True"},
-    ),
-    (
-        "controllerrevisions.apps",
-        {
-            "revision": 3,
-            "metadata": {
-                "ownerReferences": [
-                    {"kind": "DaemonSet", "apiVersion": "apps/v1", "name": "d", "controller": True}
-                ]
-            },
-        },
-        {"Controller": "daemonset.apps/d", "Revision": 3},
-    ),
-    ("limitranges", {}, {"Name": "x"}),
-]
+        "revision": 3,
+    }, {"Controller": "statefulset.apps/s", "Revision": 3}),
+    ("", "podtemplates", {"template": {"metadata": {"labels": {"k": "v"}}, "spec": POD}}, {
+        "Containers": "c,d", "Images": "i,j", "Pod Labels": "k=v",
+    }),
+    ("", "replicationcontrollers", {"spec": {"selector": {"k": "v"}, "template": {"spec": POD}}}, {
+        "Selector": "k=v",
+    }),
+    ("apps", "daemonsets", {"spec": {"template": {"spec": {**POD, "nodeSelector": {"k": "v"}}}}}, {
+        "Node Selector": "k=v", "Desired": 0,
+    }),
+    ("", "events", {
+        "involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec"}, "message": " m\n",
+        "source": {"component": "kubelet", "host": "n"}, "count": 7,
+    }, {
+        "Object": "pod/p", "Subobject": "spec", "Source": "kubelet, n", "Message": "m", "Count": 7,
+        "Last Seen": "<unknown>", "Name": "a",
+    }),
+    ("events.k8s.io", "events", {
+        "regarding": {"kind": "Node"}, "note": "m", "reportingController": "c",
+        "eventTime": "2026-01-01T00:00:00Z",
+        "series": {"count": 4, "lastObservedTime": "2026-01-01T00:00:00Z"},
+    }, {"Object": "node", "Source": "c", "Message": "m", "Count": 4}),
+    ("resource.k8s.io", "resourceclaims", {"status": {"allocation": {"x": 1}, "reservedFor": [{}]}}, {
+        "State": "allocated,reserved",
+    }),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "document", "expected"), CASES, ids=range(len(CASES)))
-def test_what_stands_in_the_cells(name: str, document: Json, expected: Json) -> None:
-    found = cells(name, document)
-    assert {key: found[key] for key in expected} == expected
-
-
-def test_what_is_not_printed_specially_has_its_time_of_creation() -> None:
-    for name in (
-        "roles.rbac.authorization.k8s.io",
-        "limitranges",
-        "customresourcedefinitions.apiextensions.k8s.io",
-    ):
-        found = table(name, {})
-        assert [(one["name"], one["type"]) for one in found["columnDefinitions"]] == [
-            ("Name", "string"),
-            ("Created At", "date"),
-        ]
-        assert found["rows"][0]["cells"] == ["x", SINCE]
+@pytest.mark.parametrize(("group", "plural", "document", "cells"), CASES)
+def test_a_row_says_what_kubernetes_would(group: str, plural: str, document: Json, cells: Json) -> None:
+    found = row(group, plural, document)
+    assert {name: found[name] for name in cells} == cells

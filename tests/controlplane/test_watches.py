@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from contextlib import AsyncExitStack
 from typing import Any
 from unittest.mock import Mock
 
@@ -9,20 +11,25 @@ import aiohttp
 
 from proa.controlplane.registry import catalogue
 from proa.controlplane.selectors import parse_fields, parse_labels
-from proa.controlplane.serving import _watch
+from proa.controlplane.serving import _channel
+from proa.controlplane.serving._channel import Channel, Watcher
 from proa.controlplane.serving._listing import ListOptions
 from proa.controlplane.serving._representation import WHOLE
-from proa.controlplane.serving._watch import View, Watcher
+from proa.controlplane.serving._view import View
 
 PATH = "/api/v1/namespaces/default/configmaps"
 
 
-def watcher() -> tuple[Watcher, Mock]:
+def channel() -> Channel:
     resource = catalogue().find("", "configmaps")
     assert resource is not None
     options = ListOptions(labels=parse_labels(""), fields=parse_fields("", resource.field_names))
+    return Channel(View(resource, "", options, WHOLE))
+
+
+def watcher(watched: Channel) -> tuple[Watcher, Mock]:
     request = Mock()
-    return Watcher(View(resource, "", options, WHOLE), 1, request, bookmarks=True), request
+    return Watcher(watched, request, bookmarks=True), request
 
 
 async def create(admin: aiohttp.ClientSession, name: str) -> dict[str, Any]:
@@ -76,18 +83,66 @@ async def test_a_client_that_goes_is_forgotten_at_once(admin: aiohttp.ClientSess
 
 
 async def test_a_client_that_reads_too_slowly_is_cut_off_and_holds_no_memory(monkeypatch: Any) -> None:
-    monkeypatch.setattr(_watch, "QUEUE_BYTES", 1000)
-    slow, request = watcher()
+    monkeypatch.setattr(_channel, "QUEUE_BYTES", 1000)
+    watched = channel()
+    (slow, request), (quick, other) = watcher(watched), watcher(watched)
     for _ in range(5):
-        slow.push(b"x" * 400)
+        watched.send(b"x" * 400)
+        assert await quick.next() == b"x" * 400
+    data = b"y" * 400
+    held = sys.getrefcount(data)
+    watched.send(data)
+    watched.send(b"z")
+    assert await quick.next() == data + b"z"
     request.transport.abort.assert_called_once()
     assert await slow.next() is None
+    assert sys.getrefcount(data) == held
+    other.transport.abort.assert_not_called()
 
 
-async def test_what_has_queued_is_written_in_pieces() -> None:
-    reader, _ = watcher()
+async def test_what_waits_is_kept_once_for_all_watchers_and_no_longer_than_for_the_slowest() -> None:
+    watched = channel()
+    watchers = [watcher(watched)[0] for _ in range(100)]
+    data = b"x" * 1000
+    held = sys.getrefcount(data)
+    watched.send(data)
+    watched.send(b"y")
+    assert sys.getrefcount(data) == held + 1
+    for one in watchers:
+        assert one.behind == 1001
+        assert sys.getrefcount(data) == held + 1
+        assert await one.next() == data + b"y"
+    assert sys.getrefcount(data) == held
+
+
+async def test_those_who_see_the_same_share_what_is_encoded_and_others_do_not(
+    admin: aiohttp.ClientSession,
+) -> None:
+    await create(admin, "a")
+    async with AsyncExitStack() as stack:
+        queries = ["", "", "&labelSelector=app=x", "&labelSelector=app=x", "&fieldSelector=metadata.name=b"]
+        streams = [
+            await stack.enter_async_context(admin.get(f"{PATH}?watch=1{query}&resourceVersion=1"))
+            for query in queries
+        ]
+        body = {"metadata": {"name": "b", "labels": {"app": "x"}}}
+        async with asyncio.timeout(10), admin.post(PATH, json=body) as response:
+            assert response.status == 201
+        async with asyncio.timeout(10):
+            for stream, query in zip(streams, queries, strict=True):
+                expected = ["b"] if query else ["a", "b"]
+                names = [
+                    json.loads(await stream.content.readline())["object"]["metadata"]["name"]
+                    for _ in expected
+                ]
+                assert names == expected
+
+
+async def test_what_waits_is_written_in_pieces_and_then_the_end() -> None:
+    watched = channel()
+    reader, _ = watcher(watched)
     for _ in range(10):
-        reader.push(b"x" * 30_000)
+        watched.send(b"x" * 30_000)
     sizes = []
     for _ in range(4):
         data = await reader.next()

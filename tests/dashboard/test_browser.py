@@ -27,6 +27,34 @@ spec:
   template:
     metadata: {{labels: {{app: web}}}}
     spec: {{containers: [{{name: main, image: "{image}"}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec: {{selector: {{app: web}}, ports: [{{port: 18383}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: nothing-behind-it}}
+spec: {{selector: {{app: nothing}}, ports: [{{port: 18384}}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: door}}
+spec:
+  rules:
+  - host: shop.example
+    http:
+      paths:
+      - {{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 18383}}}}}}}}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {{name: rarely}}
+spec:
+  schedule: 0 0 1 1 *
+  jobTemplate:
+    spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: main, image: "{image}"}}]}}}}}}
 """
 LOST = """
 apiVersion: v1
@@ -58,6 +86,11 @@ async def test_the_page_shows_trouble_life_and_logs_as_they_happen(cluster: Up, 
     await tab.until(CALM)
     assert await tab.run("location.hash") == ""  # the code is gone from the address and the history
     await tab.until("document.querySelector('#pods .good')?.innerText === 'Running'")
+
+    for text in ("1/1", "no endpoint is ready", "http://shop.example/ → web:18383"):
+        await tab.shows(text, "#services")
+    await tab.shows("0 0 1 1 *")
+    await tab.shows("has not run yet")
 
     lost = LOST.format(registry=cluster.registry)
     await asyncio.to_thread(cluster.kubectl, "apply", "-f", "-", stdin=lost)

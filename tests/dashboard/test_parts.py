@@ -10,8 +10,10 @@ from proa.dashboard import _life, _summaries
 from proa.dashboard._sessions import IDLE_SECONDS, Pass, Sessions
 from proa.dashboard._usage import History, _samples
 from proa.kube.models.apps_v1 import Deployment
-from proa.kube.models.batch_v1 import Job
-from proa.kube.models.core_v1 import Event, Node, Pod
+from proa.kube.models.batch_v1 import CronJob, Job
+from proa.kube.models.core_v1 import Event, Node, Pod, Service
+from proa.kube.models.discovery_v1 import EndpointSlice
+from proa.kube.models.networking_v1 import Ingress
 
 
 class Clock:
@@ -182,6 +184,34 @@ def test_workloads_nodes_and_events_say_how_they_are() -> None:
         Event, type="Warning", reason="Boom", involvedObject={"kind": "Pod", "name": "x"}, count=7
     )
     assert (_summaries.event(happened)["level"], _summaries.event(happened)["count"]) == ("bad", 7)
+
+
+def test_services_ingresses_and_cron_jobs_say_where_and_when() -> None:
+    spec = {"clusterIP": "127.67.0.9", "selector": {"a": "b"}, "type": "NodePort"}
+    ports = [{"port": 80, "nodePort": 30080}, {"port": 53, "protocol": "UDP"}]
+    row = _summaries.service(read(Service, spec=spec | {"ports": ports}))
+    assert (row["type"], row["address"], row["ports"]) == ("NodePort", "127.67.0.9", "80:30080, 53/UDP")
+    away = read(Service, spec={"type": "ExternalName", "externalName": "example.com"})
+    row = _summaries.service(away)
+    assert (row["address"], row["selects"]) == ("example.com", False)
+    slice_ = read(
+        EndpointSlice,
+        metadata={"name": "x", "namespace": "d", "labels": {"kubernetes.io/service-name": "web"}},
+        addressType="IPv4",
+        endpoints=[{"addresses": ["1.2.3.4"]}, {"addresses": ["1.2.3.5"], "conditions": {"ready": False}}],
+    )
+    row = _summaries.endpoints(slice_)
+    assert (row["service"], row["ready"], row["count"]) == ("web", 1, 2)
+    backend = {"service": {"name": "web", "port": {"name": "http"}}}
+    rule = {"host": "shop", "http": {"paths": [{"path": "/a", "pathType": "Prefix", "backend": backend}]}}
+    row = _summaries.ingress(
+        read(Ingress, spec={"rules": [rule], "tls": [{"hosts": ["shop"]}], "defaultBackend": backend})
+    )
+    assert (row["level"], row["ports"]) == ("busy", "https://shop/a → web:http; * → web:http")
+    template = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "i"}]}}}}
+    nightly = {"schedule": "0 3 * * *", "timeZone": "Europe/Paris", "jobTemplate": template, "suspend": True}
+    row = _summaries.cron_job(read(CronJob, spec=nightly))
+    assert (row["schedule"], row["level"], row["why"]) == ("0 3 * * * Europe/Paris", "done", "suspended")
 
 
 def test_what_metrics_say_is_added_up_by_node_and_pod() -> None:

@@ -282,6 +282,7 @@ async def test_the_subresources_of_pods(client: Client) -> None:
     await budgets.create(
         PodDisruptionBudget(metadata=ObjectMeta(name="b"), spec=PodDisruptionBudgetSpec(selector=selector))
     )
+    await pods.patch_status("p", Merge({"status": {"phase": "Running"}}))
     with pytest.raises(TooManyRequestsError, match="disruption budget") as caught:
         await pods.evict("p", grace_period=0)
     assert caught.value.retry_after

@@ -161,7 +161,8 @@ class Cluster:
                 async with watching(self.pods, name) as events:
                     async for event in events:
                         latest = event.object
-                        if latest.status.container_statuses and happened(latest):
+                        reported = latest.status.container_statuses or latest.status.phase == "Failed"
+                        if reported and happened(latest):
                             return latest
         except TimeoutError:
             seen = kube.encode(latest.status).decode() if latest else "nothing"

@@ -13,6 +13,10 @@ from proa.bindle.invoice import Parcel
 from proa.bindle.keys import Keyring
 from proa.bindle.signing import sign
 from proa.bindle.testing import RunningServer, make_invoice, running_server
+from proa.kubelet import KubeletSettings
+from proa.kubelet._bindles import BindleReference, Bindles
+from proa.kubelet._images import Images
+from proa.oci import RegistryClient
 
 Cluster = Any
 ID = "example.com/guests/1.0.0"
@@ -63,3 +67,16 @@ async def test_a_bindle_signed_by_nobody_known_is_not_run(cluster: Cluster, bind
 async def test_a_node_without_a_bindle_server_says_so(node: Cluster) -> None:
     await node.run("say", "hello", image=f"bindle:{ID}#guest.wasm")
     assert "--bindle-url" in await node.until_waiting("ErrImagePull")
+
+
+async def test_a_parcel_that_nobody_uses_makes_room(bindles: RunningServer, tmp_path: Path) -> None:
+    settings = KubeletSettings(
+        bindle_url=bindles.url, bindle_keyring=tmp_path / "keyring.toml", data_dir=tmp_path / "kubelet"
+    )
+    async with Bindles.open(settings) as own, RegistryClient() as client:
+        images = Images(tmp_path / "images", client, bindles=own)
+        pulled = await images.pull(BindleReference.parse(f"bindle:{ID}#guest.wasm"))
+        assert pulled.digest in await images.modules()
+        assert await images.collect({pulled.digest}, lambda: False, least_age=0) == 0
+        assert await images.collect(set(), lambda: False, least_age=0) == 1
+        assert not pulled.path.exists()

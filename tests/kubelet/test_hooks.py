@@ -56,6 +56,16 @@ async def test_a_pre_stop_hook_has_the_grace_period_and_no_longer(node: Cluster)
     assert "grace period of 1 s" in await node.until_event("FailedPreStopHook")
 
 
+async def test_another_deletion_with_less_time_cuts_a_hook_short(node: Cluster) -> None:
+    endless = LifecycleHandler(sleep=SleepAction(seconds=600))
+    await node.run("forever", "", lifecycle=Lifecycle(pre_stop=endless), termination_grace_period_seconds=900)
+    await node.until_phase("Running")
+    await node.pods.delete("pod")
+    await node.until_event("Killing", "Stopping container main")
+    await node.pods.delete("pod", grace_period=1)
+    await node.until_gone()
+
+
 async def test_a_forced_deletion_does_not_wait_for_hooks(node: Cluster) -> None:
     endless = LifecycleHandler(sleep=SleepAction(seconds=29))
     await node.run("forever", "", lifecycle=Lifecycle(pre_stop=endless))

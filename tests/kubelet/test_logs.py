@@ -277,6 +277,43 @@ async def test_who_follows_a_log_follows_it_through_rotations(tmp_path: Path) ->
     assert lines == [b"begin", *(b"%05d" % number for number in range(100))]
 
 
+async def test_who_follows_slowly_misses_no_rotation(tmp_path: Path) -> None:
+    path, received = tmp_path / "0.log", bytearray()
+    async with logging_to(path, LogLimits(max_bytes=64 * 1024, max_files=9)) as (guest, log):
+        guest.write(b"begin\n")
+        await log.next_change.wait()
+        pieces = _log_reader.read(path, LogOptions(follow=True), log)
+        received += await anext(pieces)
+        for number in range(100):
+            await asyncio.to_thread(guest.write, b"%05d " % number + b"x" * 4000 + b"\n")
+        while b"00099" not in received or not received.endswith(b"\n"):
+            received += await anext(pieces)
+        await pieces.aclose()
+    assert "0.log.4" in contents(tmp_path)
+    lines = [line[:5] for line in received.splitlines()]
+    assert lines == [b"begin", *(b"%05d" % number for number in range(100))]
+
+
+async def test_who_follows_a_log_that_is_not_there_yet_gets_all_of_it(tmp_path: Path) -> None:
+    path, begun = tmp_path / "0.log", asyncio.Event()
+    log = LogFile(path)
+
+    async def follow() -> bytes:
+        options = LogOptions(follow=True, tail_lines=0)
+        return b"".join([piece async for piece in _log_reader.read(path, options, log, begun)])
+
+    following = asyncio.create_task(follow())
+    await begun.wait()
+    guest = Guest()
+    guest.write(b"hello\n")
+    guest.end()
+    await log.copy(*guest.read_ends)
+    log.close()
+    assert await following == b"hello\n"
+    for fd in guest.read_ends:
+        os.close(fd)
+
+
 async def test_a_rotated_log_is_continued_by_the_next_kubelet(tmp_path: Path) -> None:
     path = tmp_path / "0.log"
     for _ in range(2):

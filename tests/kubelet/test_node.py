@@ -9,17 +9,18 @@ from msgspec.structs import replace as with_fields
 from proa.app import settings as app_settings
 from proa.kube.models.core_v1 import Container, NodeCondition, NodeStatus, Pod, PodSpec
 from proa.kube.models.meta_v1 import ObjectMeta
-from proa.kubelet import KubeletError, KubeletSettings, _certificates, _machine, _node
+from proa.kubelet import KubeletError, KubeletSettings, _certificates, _host_facts, _node
 from proa.kubelet._access import subject
 from proa.kubelet._addresses import PodAddresses
+from proa.kubelet._host_facts import HostFacts
 from proa.kubelet._images import pull_policy
-from proa.kubelet._machine import Machine
 from proa.kubelet._pod_directory import PodDirectory
+from proa.kubelet._pressure import Pressure
 from proa.kubelet._sandbox_host import SandboxName
 
 GIB = 1024**3
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-MACHINE = Machine(
+MACHINE = HostFacts(
     cpus=2, memory=4 * GIB, memory_available=2 * GIB, disk=100 * GIB, disk_available=50 * GIB, processes=100,
     max_processes=32768, machine_id="m", boot_id="b", kernel_version="6.1", os_image="Debian",
     architecture="amd64", engine_version="50.0.1",
@@ -32,7 +33,7 @@ def conditions(status: NodeStatus) -> dict[str, str]:
 
 
 def test_the_machine_is_the_real_one(tmp_path: Path) -> None:
-    machine = _machine.observe(tmp_path)
+    machine = _host_facts.observe(tmp_path)
     assert machine.cpus >= 1
     assert 0 < machine.memory_available <= machine.memory
     assert 0 < machine.disk_available <= machine.disk
@@ -40,11 +41,11 @@ def test_the_machine_is_the_real_one(tmp_path: Path) -> None:
 
 
 def test_the_kernels_figures_are_read() -> None:
-    assert _machine.parse_meminfo("MemTotal:  16 kB\nHugePages_Total: 3\nodd\n") == {
+    assert _host_facts.parse_meminfo("MemTotal:  16 kB\nHugePages_Total: 3\nodd\n") == {
         "MemTotal": 16384,
         "HugePages_Total": 3,
     }
-    assert _machine.parse_task_count("0.1 0.2 0.3 2/345 678\n") == 345
+    assert _host_facts.parse_task_count("0.1 0.2 0.3 2/345 678\n") == 345
 
 
 def test_labels_say_what_the_node_is_and_cannot_be_overruled() -> None:
@@ -84,7 +85,12 @@ def test_pressure_is_reported_with_the_time_it_began() -> None:
     first = _node.status(SETTINGS, 1, MACHINE, NodeStatus(), NOW)
     pressed = dataclasses.replace(MACHINE, memory_available=0, disk_available=GIB, processes=32000)
     later = NOW + timedelta(minutes=1)
-    second = _node.status(SETTINGS, 1, pressed, first, later)
+    pressure = Pressure(SETTINGS.thresholds)
+    pressure.look(pressed)
+    second = _node.status(SETTINGS, 1, pressed, first, later, pressure.conditions)
+    assert _node.changes(first, second) == [
+        "NodeHasInsufficientMemory", "NodeHasDiskPressure", "NodeHasInsufficientPID",
+    ]  # fmt: skip
     assert conditions(second) == {
         "MemoryPressure": "True", "DiskPressure": "True", "PIDPressure": "True", "Ready": "True",
     }  # fmt: skip
@@ -111,11 +117,28 @@ def test_conditions_of_others_stay() -> None:
 
 def test_every_problem_of_the_settings_is_told_at_once() -> None:
     arguments = ["--node-name", "Bad_Name", "--port", "99999", "--taints", "x", "--pod-cidr", "1.2.3.0/30"]
+    arguments += [
+        "--node-labels",
+        "node-restriction.kubernetes.io/x=y",
+        "--eviction-soft",
+        "nodefs.available=1%",
+    ]
+    arguments += ["--node-labels", "topology.kubernetes.io/zone=here", "--system-reserved", "disk=1"]
+    arguments += [
+        "--image-credential-provider-config",
+        "x",
+        "--shutdown-grace-period-by-pod-priority",
+        "high=1s",
+    ]
     with pytest.raises(app_settings.SettingsError) as caught:
         app_settings.load(KubeletSettings, arguments=arguments, environ={"PROA_MAX_PODS": "0"})
     text = str(caught.value)
-    for word in ("Bad_Name", "99999", "taints", "max_pods"):
+    for word in (
+        "Bad_Name", "99999", "taints", "max_pods", "itself node-restriction", "eviction_soft_grace_period",
+        "disk is none of", "both or none", "'high' is no priority",
+    ):  # fmt: skip
         assert word in text
+    assert "zone" not in text
 
 
 CONFIGURATION = """
@@ -128,7 +151,11 @@ clusterDNS: [10.96.0.10]
 containerLogMaxSize: 20Mi
 evictionHard: {memory.available: 200Mi}
 imageGCHighThresholdPercent: 90
+crashLoopBackOff: {maxContainerRestartPeriod: 20s}
+evictionSoft: {memory.available: 10%}
+evictionSoftGracePeriod: {memory.available: 1m30s}
 imageMinimumGCAge: 5m
+imageMaximumGCAge: 0s
 maxPods: 50
 registerWithTaints: [{key: wasm, value: "yes", effect: NoSchedule}]
 serverTLSBootstrap: true
@@ -144,9 +171,12 @@ def test_kubernetes_own_configuration_file_is_read_and_a_flag_wins(tmp_path: Pat
     chosen = app_settings.load(
         KubeletSettings, arguments=["--image-minimum-gc-age", "1m"], environ={"PROA_MAX_PODS": "7"}, file=file
     )
+    assert chosen.cluster_dns == ("10.96.0.10",)
     assert (chosen.bind, chosen.max_pods, chosen.taints) == ("10.0.0.7", 7, ("wasm=yes:NoSchedule",))
     assert chosen.client_ca_file == Path("/etc/kubernetes/pki/ca.crt")
     assert chosen.eviction_hard == {"memory.available": "200Mi"}
+    assert chosen.max_container_restart_period == timedelta(seconds=20)
+    assert [one.grace for one in chosen.thresholds] == [0, 90]
     assert (chosen.image_gc_high_threshold_percent, chosen.server_tls_bootstrap) == (90, True)
     assert chosen.image_minimum_gc_age == timedelta(minutes=1)
     assert chosen.shutdown_grace_period == timedelta(seconds=30)

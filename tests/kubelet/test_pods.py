@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from proa.kube import Api, Client, Config, Merge, WatchEvent
+from proa.kube import Api, Client, Config, Merge, Strategic, WatchEvent
 from proa.kube.models import Quantity
 from proa.kube.models.authentication_v1 import SelfSubjectReview
 from proa.kube.models.coordination_v1 import Lease
@@ -337,10 +337,33 @@ async def test_the_image_of_a_running_pod_can_be_mended(node: Cluster) -> None:
     await node.until_phase("Succeeded")
 
 
+async def test_another_image_restarts_a_running_container_whatever_its_policy(node: Cluster) -> None:
+    await node.run("forever", "")
+    running = await node.until_phase("Running")
+    image = f"{node.image}@{running.status.container_statuses[0].image_id.rpartition('@')[2]}"
+    await node.pods.patch("pod", Strategic({"spec": {"containers": [{"name": "main", "image": image}]}}))
+    again = await node.until(lambda pod: pod.status.container_statuses[0].restart_count == 1)
+    (status,) = again.status.container_statuses
+    assert (status.image, status.state.running is not None) == (image, True)
+    assert status.last_state.terminated.exit_code == 137
+    assert "definition changed, will be restarted" in await node.until_event("Killing")
+
+
+async def test_a_deadline_may_be_brought_forward(node: Cluster) -> None:
+    await node.run("forever", "", active_deadline_seconds=3600)
+    await node.until_phase("Running")
+    await node.pods.patch("pod", Merge({"spec": {"activeDeadlineSeconds": 1}}))
+    failed = await node.until_phase("Failed")
+    assert failed.status.reason == "DeadlineExceeded"
+
+
 async def test_what_is_ignored_is_said(node: Cluster) -> None:
     await node.run("say", "x", tty=True)
     await node.until_phase("Succeeded")
     await node.until_event("Unsupported", having="tty of main")
+    debugger = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": node.image}]}}
+    await node.pods.patch("pod", Strategic(debugger), subresource="ephemeralcontainers")
+    await node.until_event("Unsupported", having="no ephemeral containers: debugger")
 
 
 async def test_pods_beyond_the_limit_are_refused(cluster: Cluster) -> None:
@@ -351,3 +374,13 @@ async def test_pods_beyond_the_limit_are_refused(cluster: Cluster) -> None:
         refused = await cluster.until_phase("Failed", "two")
         assert refused.status.reason == "OutOfpods"
         assert "requested: 1, used: 1, capacity: 1" in refused.status.message
+
+
+async def test_a_pod_that_asks_for_too_much_is_refused_and_takes_nothing(node: Cluster) -> None:
+    for name, amount in (("big", "100000"), ("small", "1m")):
+        asked = ResourceRequirements(requests={"cpu": Quantity(amount)})
+        await node.run("say", "x", name=name, resources=asked)
+    refused = await node.until_phase("Failed", "big")
+    assert (refused.status.reason, refused.status.container_statuses) == ("OutOfcpu", [])
+    await node.until_phase("Succeeded", "small")
+    assert (await node.pods.get("big")).status == refused.status

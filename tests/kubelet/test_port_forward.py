@@ -152,6 +152,21 @@ async def test_api_servers_run_commands_by_spdy(cluster: Cluster) -> None:
             assert await client.until(5) == b"hello"
 
 
+async def test_api_servers_attach_by_spdy(cluster: Cluster) -> None:
+    async with cluster.kubelet() as kubelet:
+        await cluster.run("echo", "", stdin=True, stdin_once=True)
+        await cluster.until_phase("Running")
+        path = "/attach/default/pod/main?input=1&output=1"
+        async with spdy(cluster, kubelet, path, "v4.remotecommand.k8s.io") as client:
+            for number, kind in ((1, "error"), (3, "stdin"), (5, "stdout")):
+                client.open(number, streamtype=kind)
+            client.send(3, b"hello\n")
+            client.send(3, b"", _spdy.FIN)
+            assert await client.until(5) == b"hello\n"
+        # With stdinOnce, the end of the first one's input is the guest's.
+        await cluster.until_phase("Succeeded")
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

@@ -9,18 +9,38 @@ import pytest
 
 from proa.kube import Api
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, ResourceRequirements
-from proa.kubelet import _machine, _pressure, _shutdown
-from proa.kubelet._machine import Machine
-from proa.kubelet._pressure import CRITICAL, Candidate, Pressure
+from proa.kube.models.core_v1 import (
+    Container,
+    Lifecycle,
+    LifecycleHandler,
+    Node,
+    Pod,
+    PodSpec,
+    ResourceRequirements,
+    SleepAction,
+    Toleration,
+)
+from proa.kubelet import (
+    KubeletSettings,
+    _admission,
+    _host_facts,
+    _node,
+    _shutdown,
+    _shutdown_plan,
+    _standing,
+    _thresholds,
+)
+from proa.kubelet._host_facts import HostFacts
+from proa.kubelet._pressure import Pressure
+from proa.kubelet._standing import CRITICAL, Candidate
 
 Cluster = Any
 MIB = 1 << 20
 HARD = {"memory.available": "100Mi", "nodefs.available": "10%"}
 
 
-def machine(**changes: int) -> Machine:
-    made = Machine(
+def machine(**changes: int) -> HostFacts:
+    made = HostFacts(
         cpus=2, memory=1000 * MIB, memory_available=500 * MIB, disk=1000, disk_available=500, processes=10,
         max_processes=1000, machine_id="", boot_id="", kernel_version="", os_image="", architecture="amd64",
         engine_version="50",
@@ -35,25 +55,62 @@ def pod(name: str, priority: int = 0, **requests: str) -> Pod:
     return made
 
 
+def crossed(host: HostFacts, **settings: Any) -> list[str]:
+    return [one.signal for one in Pressure(KubeletSettings(**settings).thresholds).look(host)]
+
+
 def test_thresholds_are_quantities_or_shares() -> None:
-    assert _pressure.shortages(machine(), HARD) == []
-    (memory,) = _pressure.shortages(machine(memory_available=99 * MIB), HARD)
-    assert (memory.resource, memory.condition, memory.threshold) == ("memory", "MemoryPressure", "100Mi")
-    (disk,) = _pressure.shortages(machine(disk_available=99), HARD)
-    assert (disk.resource, disk.condition) == ("ephemeral-storage", "DiskPressure")
-    assert _pressure.shortages(machine(inodes=0), {"nodefs.inodesFree": "5%"}) == []
-    assert len([*_pressure.problems({"memory.free": "1Mi", "memory.available": "much"})]) == 2
+    assert crossed(machine(), eviction_hard=HARD) == []
+    assert crossed(machine(memory_available=99 * MIB), eviction_hard=HARD) == ["memory.available"]
+    assert crossed(machine(disk_available=99), eviction_hard=HARD) == ["nodefs.available"]
+    assert crossed(machine(inodes=0), eviction_hard={"nodefs.inodesFree": "5%"}) == []
+    assert len([*_thresholds.wrong_amounts({"memory.free": "1Mi", "memory.available": "much"})]) == 2
+    (threshold,) = _thresholds.hard({"memory.available": "10%"}, {})
+    words = threshold.describe(machine(memory_available=MIB))
+    assert words == "Threshold quantity: 102400Ki, available: 1024Ki."
+
+
+def test_memory_is_the_most_urgent() -> None:
+    all_short = machine(memory_available=0, disk_available=0, processes=1000)
+    thresholds = {"pid.available": "10%", "nodefs.available": "10%", "memory.available": "10%"}
+    assert crossed(all_short, eviction_hard=thresholds)[0] == "memory.available"
 
 
 def test_a_condition_outlasts_its_shortage_for_a_while() -> None:
     now = [0.0]
-    pressure = Pressure(HARD, 300.0, lambda: now[0])
+    pressure = Pressure(_thresholds.hard(HARD, {}), 300.0, lambda: now[0])
     pressure.look(machine(memory_available=0))
     pressure.look(machine())
     now[0] = 299.0
     assert pressure.conditions == {"MemoryPressure"}
     now[0] = 301.0
     assert pressure.conditions == frozenset()
+
+
+def test_a_soft_threshold_is_a_condition_at_once_and_evicts_after_its_grace_period() -> None:
+    now, half = [0.0], machine(memory_available=150 * MIB)
+    soft = _thresholds.soft({"memory.available": "20%"}, {"memory.available": timedelta(seconds=90)}, {})
+    pressure = Pressure(soft, clock=lambda: now[0])
+    assert pressure.look(half) == []
+    assert pressure.conditions == {"MemoryPressure"}
+    now[0] = 89.0
+    assert pressure.look(half) == []
+    now[0] = 90.0
+    (due,) = pressure.look(half)
+    assert due.soft
+    # It begins anew once there was enough.
+    pressure.look(machine())
+    now[0] = 100.0
+    assert pressure.look(half) == []
+
+
+def test_evictions_go_on_until_the_minimum_is_reclaimed() -> None:
+    pressure = Pressure(_thresholds.hard({"memory.available": "100Mi"}, {"memory.available": "50Mi"}))
+    assert pressure.look(machine(memory_available=120 * MIB)) == []
+    assert pressure.look(machine(memory_available=99 * MIB))
+    assert pressure.look(machine(memory_available=149 * MIB))
+    assert pressure.look(machine(memory_available=150 * MIB)) == []
+    assert pressure.look(machine(memory_available=120 * MIB)) == []
 
 
 def test_pods_go_by_excess_then_priority_then_how_much_excess() -> None:
@@ -64,38 +121,86 @@ def test_pods_go_by_excess_then_priority_then_how_much_excess() -> None:
         Candidate(pod("little"), 110, 100),
         Candidate(pod("much"), 400, 100),
     ]
-    assert [one.pod.metadata.name for one in _pressure.rank(candidates)] == [
-        "much",
-        "little",
-        "dear",
-        "within",
-    ]
+    names = [one.pod.metadata.name for one in _standing.rank(candidates, "memory")]
+    assert names == ["much", "little", "dear", "within"]
+    # Processes cannot be asked for: priority and number count.
+    names = [one.pod.metadata.name for one in _standing.rank(candidates, "pids")]
+    assert names == ["much", "little", "within", "dear"]
+
+
+def test_what_a_pod_asks_for_counts_sidecars_and_the_greediest_init_container() -> None:
+    one = pod("one", memory="100", cpu="100m")
+    first, sidecar = pod("first", memory="150").spec.containers[0], pod("side", cpu="1").spec.containers[0]
+    sidecar.restart_policy = "Always"
+    one.spec.init_containers = [sidecar, first]
+    assert _standing.requests(one) == {"memory": 150, "cpu": 1100}
+    one.spec.overhead = {"memory": Quantity("7")}
+    assert _standing.requests(one) == {"memory": 157, "cpu": 1100}
 
 
 def test_under_pressure_only_those_may_begin_that_do_no_harm() -> None:
     asking, idle, critical = pod("asking", memory="1Mi"), pod("idle"), pod("critical", CRITICAL)
-    for one, refused in ((asking, False), (idle, True), (critical, False)):
-        assert bool(_pressure.refusal(one, {"MemoryPressure"})) == refused
-    for one, refused in ((asking, True), (idle, True), (critical, False)):
-        assert bool(_pressure.refusal(one, {"DiskPressure"})) == refused
-    assert _pressure.refusal(idle, set()) is None
+    patient = pod("patient")
+    patient.spec.tolerations = [Toleration(key="node.kubernetes.io/memory-pressure", operator="Exists")]
+    for one, refused in ((asking, False), (idle, True), (critical, False), (patient, False)):
+        assert bool(_admission.under_pressure(one, {"MemoryPressure"})) == refused
+    for one, refused in ((asking, True), (idle, True), (critical, False), (patient, True)):
+        assert bool(_admission.under_pressure(one, {"DiskPressure"})) == refused
+    assert _admission.under_pressure(idle, set()) is None
+
+
+class Other:
+    def __init__(self, given: Pod) -> None:
+        self.asked = _standing.requests(given)
+
+
+def test_a_pod_that_asks_for_more_than_is_left_is_refused() -> None:
+    room = {"cpu": Quantity("2"), "memory": Quantity("1Gi"), "pods": Quantity("3")}
+    others = [Other(pod("other", cpu="1500m")), Other(pod("idle"))]
+    assert _admission.beyond_room(pod("fits", cpu="500m", gadget="1"), others, room) is None
+    refusal = _admission.beyond_room(pod("big", cpu="501m"), others, room)
+    assert refusal is not None
+    assert refusal.reason == "OutOfcpu"
+    assert refusal.message.endswith("resource: cpu, requested: 501, used: 1500, capacity: 2000")
+    refusal = _admission.beyond_room(pod("one more"), [*others, Other(pod("third"))], room)
+    assert refusal is not None
+    assert refusal.reason == "OutOfpods"
+
+
+def test_what_is_kept_for_others_is_not_allocatable() -> None:
+    settings = KubeletSettings(
+        eviction_hard=HARD, system_reserved={"cpu": "500m", "memory": "100Mi"}, kube_reserved={"cpu": "100m"}
+    )
+    free = _node.allocatable(machine(), settings)
+    assert (free["cpu"], free["memory"]) == (Quantity("1400m"), Quantity("800Mi"))
 
 
 def test_the_critical_ones_end_last() -> None:
-    assert _shutdown.periods(30, 10) == [(-(2**31), 20), (CRITICAL, 10)]
-    assert _shutdown.periods(5, 10) == [(-(2**31), 0), (CRITICAL, 5)]
+    (ordinary, critical) = plan = _shutdown_plan.of_two(timedelta(seconds=30), timedelta(seconds=10))
+    assert (ordinary.seconds, critical.seconds) == (20, 10)
+    assert _shutdown_plan.turn_of(CRITICAL, plan) is critical
+    assert _shutdown_plan.turn_of(CRITICAL - 1, plan) is ordinary
+    assert _shutdown_plan.of_two(timedelta(0), timedelta(0)) == []
+
+
+def test_turns_by_priority_go_from_the_lowest_on() -> None:
+    seconds = {"100000": 10, "0": 60, "10000": 20}
+    plan = _shutdown_plan.by_priority({name: timedelta(seconds=n) for name, n in seconds.items()})
+    assert [turn.seconds for turn in plan] == [60, 20, 10]
+    for priority, expected in ((-5, 60), (0, 60), (9999, 60), (10000, 20), (CRITICAL, 10)):
+        assert _shutdown_plan.turn_of(priority, plan).seconds == expected
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The machine is seen to be short of memory once for each thing in the list."""
-    real, reasons = _machine.observe, list[str]()
+    real, reasons = _host_facts.observe, list[str]()
 
-    def observe(*arguments: Any) -> Machine:
+    def observe(*arguments: Any) -> HostFacts:
         seen = real(*arguments)
         return dataclasses.replace(seen, memory_available=0 if reasons and reasons.pop() else seen.memory)
 
-    monkeypatch.setattr(_machine, "observe", observe)
+    monkeypatch.setattr(_host_facts, "observe", observe)
     return reasons
 
 
@@ -111,13 +216,34 @@ async def test_short_of_memory_the_node_evicts_one_pod_and_says_so(
         short.append("a test")
         evicted = await cluster.until_phase("Failed", "idle")
         assert evicted.status.reason == "Evicted"
-        assert "low on resource: memory" in (evicted.status.message or "")
+        assert "low on resource: memory. Threshold quantity: 1Mi" in (evicted.status.message or "")
         (target,) = (one for one in evicted.status.conditions if one.type == "DisruptionTarget")
         assert (target.status, target.reason) == ("True", "TerminationByKubelet")
         assert (await cluster.pods.get("asking")).status.phase == "Running"
         await cluster.run("say", "x", name="late")
         refused = await cluster.until(lambda pod: pod.status.phase == "Failed", "late")
-        assert refused.status.reason == "Evicted"
+        assert (refused.status.reason, refused.status.message) == (
+            "Evicted",
+            "Pod was rejected: The node had condition: [MemoryPressure]. ",
+        )
+        await cluster.until_event("EvictionThresholdMet", "reclaim memory", name="node-1")
+        await cluster.until_event("NodeHasSufficientMemory", name="node-1")
+
+
+async def test_who_goes_for_a_soft_threshold_has_time_for_a_hook(cluster: Cluster, short: list[str]) -> None:
+    soft = {"memory.available": "1Mi"}
+    async with cluster.kubelet(
+        eviction_soft=soft,
+        eviction_soft_grace_period={"memory.available": timedelta(0)},
+        eviction_max_pod_grace_period=1,
+    ):
+        endless = LifecycleHandler(sleep=SleepAction(seconds=30))
+        await cluster.run("forever", "", lifecycle=Lifecycle(pre_stop=endless))
+        await cluster.until_phase("Running")
+        short.append("a test")
+        evicted = await cluster.until_phase("Failed")
+        assert evicted.status.reason == "Evicted"
+        assert "grace period of 1 s" in await cluster.until_event("FailedPreStopHook")
 
 
 async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(

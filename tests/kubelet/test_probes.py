@@ -217,4 +217,4 @@ async def test_a_container_that_is_not_alive_is_restarted(node: Cluster) -> None
 async def test_probes_by_exec_are_refused_by_an_event(node: Cluster) -> None:
     await node.run("say", "x", liveness_probe=Probe(exec=ExecAction(command=["true"])))
     await node.until_phase("Succeeded")
-    await node.until_event("Unsupported", having="livenessProbe of main")
+    await node.until_event("Unsupported", having="livenessProbe.exec of main")

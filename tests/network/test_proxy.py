@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from proa.controlplane.network._proxy import ServiceProxy
+from proa.controlplane.network._relay import without_pacing
 from proa.controlplane.testing import eventually
 from proa.kube.models.core_v1 import Event, Service, ServicePort, ServiceSpec
 from proa.kube.models.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
@@ -308,3 +309,18 @@ async def test_datagrams_reach_an_endpoint_and_its_answers_come_back(cluster: Cl
     for transport in (one, two, client):
         transport.close()
     await asyncio.sleep(0)
+
+
+def test_connections_over_loopback_are_not_paced_on_either_side() -> None:
+    with socket.socket() as listener, socket.socket() as client:
+        for one in (listener, client):
+            without_pacing(one)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        client.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        with accepted:
+            used = [
+                one.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16) for one in (client, accepted)
+            ]
+    assert [one.rstrip(b"\0") for one in used] == [b"reno", b"reno"]

@@ -5,7 +5,7 @@ import pytest
 
 from proa.oci import Credentials, InvalidCredentialsError, parse_docker_config
 from proa.oci._auth import Challenge, parse_challenges
-from proa.oci.credentials import find
+from proa.oci.credentials import find, fits
 
 
 def config(auths: object) -> bytes:
@@ -79,3 +79,24 @@ def test_challenges_are_read_however_they_are_written() -> None:
 @pytest.mark.parametrize("header", ["", ",,,", "=", 'realm="x"', "Bearer realm=", '"', "Bearer " * 1000])
 def test_malformed_challenges_are_survived(header: str) -> None:
     assert all(challenge.scheme == "bearer" for challenge in parse_challenges([header]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "image", "expected"),
+    [
+        ("*.registry.io", "eu.registry.io/a", True),
+        ("*.registry.io", "registry.io/a", False),
+        ("*.*.registry.io", "a.b.registry.io/a", True),
+        ("registry.io:8080/path", "registry.io:8080/path/image", True),
+        ("registry.io:8080/path", "registry.io:8080/pathology", False),
+        ("registry.io:8080", "registry.io/a", False),
+        ("https://123.dkr.*.aws.com", "123.dkr.eu.aws.com/a", True),
+        ("*", "localhost/a", True),
+        ("*", "registry.io/a", False),
+    ],
+)
+def test_a_pattern_stands_for_hosts_label_by_label(pattern: str, image: str, expected: bool) -> None:
+    registry, _, repository = image.partition("/")
+    assert fits(pattern, registry, repository) == expected
+    known = {pattern.removeprefix("https://"): Credentials("a", "b")}
+    assert (find(known, registry, repository) is not None) == expected

@@ -11,7 +11,9 @@ from msgspec.json import encode
 
 from proa.controlplane.scheduler import Cluster, Placement, Unschedulable, schedule
 from proa.kube import decode
-from proa.kube.models.core_v1 import Node, Pod
+from proa.kube.models.apps_v1 import ReplicaSet
+from proa.kube.models.core_v1 import Node, Pod, Service
+from proa.kube.models.meta_v1 import ObjectMeta
 
 HOST = "kubernetes.io/hostname"
 
@@ -208,3 +210,51 @@ def test_a_soft_spread_prefers_the_emptier_zone_but_is_no_obstacle(world: Cluste
     world.remove_node(node("a1"))
     world.remove_node(node("a2"))
     assert place(world, pod("w2", **soft)) == "b1"
+
+
+def of_set(name: str) -> Pod:
+    """A pod of a ReplicaSet, which asks for little."""
+    made = pod(name)
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "set", "controller": True}
+    made.metadata.owner_references = decode(encode({"ownerReferences": [owner]}), ObjectMeta).owner_references
+    return made
+
+
+def test_pods_of_one_controller_or_service_are_spread_though_they_do_not_say_so(world: Cluster) -> None:
+    world.assume(pod("busy", app="other", containers=asking("3")), "a2")
+    world.assume(pod("busier", app="other", containers=asking("3")), "b1")
+    for number in range(4):
+        world.assume(of_set(f"web-{number}"), "a1")
+    alone = schedule(of_set("web-4"), world)
+    selects = {"selector": {"matchLabels": {"app": "web"}}}
+    replica_set = decode(encode({"metadata": {"uid": "set"}, "spec": selects}), ReplicaSet)
+    service = decode(
+        encode({"metadata": {"name": "s", "namespace": "default"}, "spec": {"selector": {"app": "web"}}}),
+        Service,
+    )
+    groups, elsewhere = world.groups, {Placement("a2"), Placement("b1")}
+    groups.set_controller(replica_set)
+    assert schedule(of_set("web-4"), world) in elsewhere
+    groups.remove_controller(replica_set)
+    assert schedule(of_set("web-4"), world) == alone == Placement("a1")
+    groups.set_service(service)
+    assert schedule(of_set("web-4"), world) in elsewhere
+    groups.remove_service(service)
+    assert schedule(of_set("web-4"), world) == alone
+
+
+def test_nodes_without_a_zone_take_part_in_the_spread_by_default(world: Cluster) -> None:
+    world.set_node(zoned := node("c1", cpu="4"))
+    zoned.metadata.labels["topology.kubernetes.io/zone"] = "c"
+    world.set_node(zoned)
+    selects = {"selector": {"matchLabels": {"app": "web"}}}
+    world.groups.set_controller(decode(encode({"metadata": {"uid": "set"}, "spec": selects}), ReplicaSet))
+    for number in range(3):
+        world.assume(of_set(f"web-{number}"), "c1")
+    found = schedule(of_set("web-3"), world)
+    assert isinstance(found, Placement)
+    assert found.node_name != "c1"
+
+
+def asking(cpu: str) -> list[dict[str, Any]]:
+    return [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]

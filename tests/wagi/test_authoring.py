@@ -39,19 +39,34 @@ def test_a_new_handler_has_all_that_it_needs(tmp_path: Path, language: str) -> N
     [("c", "python"), ("zig", "python"), ("rust", "cargo"), ("go", "go"), ("python", "componentize-py")],
 )
 @pytest.mark.timeout(300)
-def test_a_new_handler_builds(tmp_path: Path, language: str, tool: str) -> None:
+async def test_a_new_handler_builds_and_answers(
+    tmp_path: Path, language: str, tool: str, sandboxes: Sandboxes
+) -> None:
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     if shutil.which(tool, path=path) is None:
         pytest.skip(f"needs {tool}")
-    write_handler(tmp_path, language)
-    environment = {**os.environ, "PATH": path, "ZIG_GLOBAL_CACHE_DIR": str(cache_directory() / "zig")}
-    result = subprocess.run(
-        TEMPLATES[language].build, shell=True, cwd=tmp_path, env=environment, capture_output=True, check=False
+    directory = tmp_path / "new"
+    await asyncio.to_thread(write_handler, directory, language)
+    caches = {"ZIG_GLOBAL_CACHE_DIR": "zig", "GOCACHE": "go"}
+    environment = {name: str(cache_directory() / cache) for name, cache in caches.items()}
+    build = await asyncio.create_subprocess_shell(
+        TEMPLATES[language].build,
+        cwd=directory,
+        env={**os.environ, "PATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
-    if language == "rust" and b"wasm32-wasip1" in result.stderr:
+    output, _ = await build.communicate()
+    if language == "rust" and b"wasm32-wasip1" in output:
         pytest.skip("needs Rust's target wasm32-wasip1")
-    assert result.returncode == 0, result.stderr.decode()
-    assert (tmp_path / TEMPLATES[language].module).read_bytes().startswith(b"\0asm")
+    assert build.returncode == 0, output.decode()
+    built = directory / TEMPLATES[language].module
+    async with (
+        serve_module(built, sandboxes) as server,
+        ClientSession() as client,
+        client.get(f"{server.url}/you") as response,
+    ):
+        assert await response.text() == f"Hello from {language.title()}, /you\n"
 
 
 @contextlib.asynccontextmanager

@@ -58,8 +58,8 @@ def converter_for(annotation: Any) -> Converter:
         return _choice({str(value): value for value in arguments})
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return _tuple_of(converter_for(arguments[0]), split=get_origin(arguments[0]) is Literal)
-    if origin is dict and arguments == (str, str):
-        return _MAPPING
+    if origin is dict and arguments[0] is str:
+        return _mapping_to(converter_for(arguments[1]))
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _choice({str(member.value): member for member in annotation})
     if annotation in _SCALARS:
@@ -247,19 +247,34 @@ def _pairs(texts: list[str]) -> dict[str, str]:
     return {key.strip(): value for key, _, value in pairs}
 
 
-def _mapping_from_document(raw: object) -> dict[str, str]:
-    if isinstance(raw, dict) and all(isinstance(text, str) for pair in raw.items() for text in pair):
-        return dict(raw)
-    raise ValueError("a mapping of text to text (put numbers in quotes)")
+def _mapping_to(value: Converter) -> Converter:
+    """A mapping of names to values of a type."""
+
+    def read(pairs: dict[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+        return {key: _named(key, convert, raw) for key, raw in pairs.items()}
+
+    def document(raw: object) -> dict[str, Any]:
+        if isinstance(raw, dict) and all(isinstance(key, str) for key in raw):
+            return read(raw, value.document)
+        raise ValueError("a mapping of text to text (put numbers in quotes)")
+
+    return Converter(
+        expected=_KEY_VALUE + " pairs",
+        metavar=f"KEY={'VALUE' if value is _SCALARS[str] else value.metavar}",
+        text=lambda text: read(_pairs([part for part in text.split(",") if part.strip()]), value.text),
+        flag=lambda texts: read(_pairs(texts), value.flag),
+        document=document,
+        show=lambda pairs: ",".join(f"{key}={value.show(one)}" for key, one in pairs.items()),
+        repeats=True,
+        is_secret=value.is_secret,
+    )
+
+
+def _named(key: str, convert: Callable[[Any], Any], raw: object) -> Any:
+    try:
+        return convert(raw)
+    except ValueError as error:
+        raise ValueError(f"as {key}, {error}") from None
 
 
 _KEY_VALUE: Final = "key=value"
-_MAPPING: Final = Converter(
-    expected="key=value pairs",
-    metavar="KEY=VALUE",
-    text=lambda text: _pairs([part for part in text.split(",") if part.strip()]),
-    flag=_pairs,
-    document=_mapping_from_document,
-    show=lambda pairs: ",".join(f"{key}={value}" for key, value in pairs.items()),
-    repeats=True,
-)

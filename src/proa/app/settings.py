@@ -14,7 +14,7 @@ Declare them as a dataclass::
 
 `data_dir` is then `--data-dir`, `PROA_DATA_DIR`, and `data_dir` or `dataDir` in a YAML file. Types: `str`,
 `int`, `float`, `bool` (`--x`, `--no-x`), `Path`, enums, `Literal`, `Secret`, `timedelta` ("1m30s"),
-`tuple[T, ...]` (a repeated flag; commas in the environment), `dict[str, str]` (`key=value`), and `T | None`.
+`tuple[T, ...]` (a repeated flag; commas in the environment), `dict[str, T]` (`key=value`), and `T | None`.
 
 A class that also reads files of another shape has a static method `translate_document`, which is given what
 stands in a file and returns it by the settings' names.
@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, cast, get_type_hints, overload
 
-from proa.app._convert import Converter, converter_for
+from proa.app._convert import Converter, converter_for, format_duration, parse_duration
 from proa.app.errors import ProaError
 from proa.app.secret import MASK, Secret
 
@@ -41,7 +41,9 @@ __all__ = [
     "SettingsError",
     "add_arguments",
     "describe",
+    "format_duration",
     "load",
+    "parse_duration",
     "resolve",
     "setting",
 ]

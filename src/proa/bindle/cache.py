@@ -108,6 +108,18 @@ class Cache:
             progress(label.size)
         return path
 
+    async def parcels(self) -> dict[str, float]:
+        """Return the digests of all parcels here, and when each was last used, in seconds since the epoch."""
+        return await asyncio.to_thread(self._used)
+
+    async def use(self, sha256: str) -> None:
+        """Note that a parcel is in use now; one that is not here is no error."""
+        await asyncio.to_thread(_touch, self._storage.parcels.path(sha256))
+
+    async def remove(self, sha256: str) -> None:
+        """Remove a parcel; one that is not here is no error."""
+        await self._storage.parcels.delete(sha256)
+
     async def clean(self) -> None:
         """Remove everything."""
         self._fresh.clear()
@@ -143,6 +155,13 @@ class Cache:
             return
         for sha256 in await asyncio.to_thread(self._surplus, self._max_bytes):
             await self._storage.parcels.delete(sha256)
+
+    def _used(self) -> dict[str, float]:
+        found = {}
+        for sha256, _ in self._storage.parcels.scan():
+            with contextlib.suppress(FileNotFoundError):
+                found[sha256] = self._storage.parcels.path(sha256).stat().st_mtime
+        return found
 
     def _surplus(self, room: int) -> list[str]:
         """Return the least recently used parcels beyond what there is room for."""

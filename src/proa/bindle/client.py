@@ -4,16 +4,15 @@ import asyncio
 import contextlib
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Self
 
 import aiohttp
-from yarl import URL
 
-import proa
-from proa.app import Backoff, Secret, bulk
-from proa.bindle._answers import check, unavailable_on_failure
+from proa.app import Backoff, bulk
+from proa.bindle._answers import check
+from proa.bindle._connection import TOML, Basic, Connection, Credentials
 from proa.bindle.errors import (
     BindleError,
     InvoiceNotFoundError,
@@ -22,7 +21,7 @@ from proa.bindle.errors import (
     ServerError,
     ServerUnavailableError,
 )
-from proa.bindle.invoice import INVOICE_LIMIT, Id, Invoice, Label, decode, encode
+from proa.bindle.invoice import Id, Invoice, Label, encode
 from proa.bindle.keys import Keyring
 from proa.bindle.storage.index import Query
 from proa.bindle.storage.parcels import ParcelWriter
@@ -37,34 +36,10 @@ from proa.bindle.wire import (
 
 __all__ = ("Basic", "BindleClient", "Credentials", "Progress")
 
-_ATTEMPTS: Final = 5
-_BLOCK: Final = 1024 * 1024
 _PAGE_LIMIT: Final = 64 * 1024 * 1024
-_DOCUMENT_DEADLINE: Final = 60.0
-_TOML: Final = {"Accept": CONTENT_TYPES["toml"]}
 
-T = TypeVar("T")
 Progress = Callable[[int], None]
 """Told the bytes that were transferred since the last call; negative where a transfer begins again."""
-
-
-class Credentials(Protocol):
-    """What a client shows a server."""
-
-    async def header(self) -> str | None:
-        """Return the `Authorization` header for the next request."""
-        ...
-
-
-class Basic:
-    """User and password."""
-
-    def __init__(self, user: str, password: Secret) -> None:
-        self._header = aiohttp.encode_basic_auth(user, password.reveal())
-
-    async def header(self) -> str:
-        """Return the header."""
-        return self._header
 
 
 class BindleClient:
@@ -91,24 +66,18 @@ class BindleClient:
         timeout: float = 30.0,
         backoff: Backoff | None = None,
     ) -> None:
-        self.url = _base(url)
-        self._credentials = credentials
-        self._ssl = ssl_context
         self._timeout = timeout
-        self._backoff = backoff or Backoff(initial=0.2, maximum=5.0, jitter=0.5)
+        self._server = Connection(
+            url, credentials, ssl_context, timeout, backoff or Backoff(initial=0.2, maximum=5.0, jitter=0.5)
+        )
+        self.url = self._server.url
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._ssl or True, limit=64),
-            headers={"User-Agent": f"proa/{proa.__version__}"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout),
-            read_bufsize=_BLOCK,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        await self._server.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._server.close()
 
     async def create_invoice(self, invoice: Invoice) -> InvoiceCreated:
         """Store a new invoice; return it as the server keeps it, and what is still to be uploaded.
@@ -118,9 +87,9 @@ class BindleClient:
             ServerError: the server does not want it; says why.
         """
         content = encode(invoice)
-        headers = {**_TOML, "Content-Type": CONTENT_TYPES["toml"]}
-        answer = await self._document("POST", self._path("_i"), headers=headers, body=content)
-        return self._decoded(answer, InvoiceCreated)
+        headers = {**TOML, "Content-Type": CONTENT_TYPES["toml"]}
+        answer = await self._server.document("POST", "_i", headers=headers, body=content)
+        return self._server.decoded(answer, InvoiceCreated)
 
     async def get_invoice(self, bindle: Id, *, yanked: bool = False) -> Invoice:
         """Return an invoice. Its signatures are not judged here: see `proa.bindle.signing.Strategy`.
@@ -134,8 +103,7 @@ class BindleClient:
             YankedError: it was yanked.
         """
         query = {"yanked": "true"} if yanked else {}
-        path = self._path(f"_i/{bindle}", query)
-        invoice = self._decoded(await self._read(path, missing=InvoiceNotFoundError), Invoice)
+        invoice = await self._server.read(Invoice, f"_i/{bindle}", query, missing=InvoiceNotFoundError)
         if invoice.id != bindle:
             raise ServerError(f"{self.url} answered {invoice.id} when asked for {bindle}")
         return invoice
@@ -147,13 +115,14 @@ class BindleClient:
             InvoiceNotFoundError: there is none.
         """
         query = {"reason": reason} if reason else {}
-        path = self._path(f"_i/{bindle}", query)
-        await self._document("DELETE", path, headers=_TOML, missing=InvoiceNotFoundError)
+        await self._server.document(
+            "DELETE", f"_i/{bindle}", query, headers=TOML, missing=InvoiceNotFoundError
+        )
 
     async def missing(self, bindle: Id) -> list[Label]:
         """Return the labels of the parcels that were not uploaded yet; raises as `get_invoice` does."""
-        path = self._path(f"_r/missing/{bindle}")
-        return self._decoded(await self._read(path, missing=InvoiceNotFoundError), MissingParcels).missing
+        path = f"_r/missing/{bindle}"
+        return (await self._server.read(MissingParcels, path, missing=InvoiceNotFoundError)).missing
 
     async def search(self, query: Query) -> Matches:
         """Return a page of invoices."""
@@ -166,19 +135,19 @@ class BindleClient:
             "yanked": str(query.yanked).lower(),
         }
         given = {name: value for name, value in parameters.items() if value}
-        return self._decoded(await self._read(self._path("_q", given), limit=_PAGE_LIMIT), Matches)
+        return await self._server.read(Matches, "_q", given, limit=_PAGE_LIMIT)
 
     async def host_keys(self) -> Keyring:
         """Return the keys that the server signs with. Trust them only where the connection is trusted."""
-        return self._decoded(await self._read(self._path("bindle-keys", {"roles": "host"})), Keyring)
+        return await self._server.read(Keyring, "bindle-keys", {"roles": "host"})
 
     async def begin_login(self) -> DeviceAuthorization:
         """Begin a login with the server's identity provider; see `proa.bindle.login`."""
-        return self._decoded(await self._read(self._path("login", {"provider": "oidc"})), DeviceAuthorization)
+        return await self._server.read(DeviceAuthorization, "login", {"provider": "oidc"})
 
     async def has_parcel(self, bindle: Id, sha256: str) -> bool:
         """Whether the parcel was uploaded. The reference server says so of parcels that were not, too."""
-        async with self._request("HEAD", self._path(f"_i/{bindle}@{sha256}")) as response:
+        async with self._server.request("HEAD", f"_i/{bindle}@{sha256}") as response:
             return response.status == 200
 
     async def get_parcel(
@@ -202,7 +171,7 @@ class BindleClient:
                     f"{self.url} sent {writer.offset} of {label.size} bytes of {label.name}"
                 )
 
-        await self._insisting(attempt)
+        await self._server.insisting(attempt)
         await writer.commit()
 
     async def stream_parcel(self, bindle: Id, label: Label) -> AsyncIterator[bytes]:
@@ -249,21 +218,21 @@ class BindleClient:
                 if progress:
                     progress(count)
 
-            headers = {**_TOML, "Content-Type": "application/octet-stream"}
+            headers = {**TOML, "Content-Type": "application/octet-stream"}
             headers["Content-Length"] = str(label.size - offset)
             if offset:
                 headers[UPLOAD_OFFSET] = str(offset)
-            path = self._path(f"_i/{bindle}@{label.sha256}")
+            path = f"_i/{bindle}@{label.sha256}"
             body = bulk.FilePayload(source, offset, label.size - offset, went)
-            async with self._request("POST", path, headers=headers, body=body) as response:
+            async with self._server.request("POST", path, headers=headers, body=body) as response:
                 await check(response, self.url, missing=InvoiceNotFoundError)
             if sent < label.size:  # the answer was here before the sender could tell of the last bytes
                 went(label.size - sent)
 
-        await self._insisting(attempt)
+        await self._server.insisting(attempt)
 
     async def _arrived(self, bindle: Id, sha256: str) -> int:
-        async with self._request("HEAD", self._path(f"_i/{bindle}@{sha256}")) as response:
+        async with self._server.request("HEAD", f"_i/{bindle}@{sha256}") as response:
             value = response.headers.get(UPLOAD_OFFSET, "0")
             return int(value) if value.isdigit() else 0
 
@@ -273,9 +242,7 @@ class BindleClient:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        async with self._request(
-            "GET", self._path(f"_i/{bindle}@{label.sha256}"), headers=headers
-        ) as response:
+        async with self._server.request("GET", f"_i/{bindle}@{label.sha256}", headers=headers) as response:
             await check(response, self.url, missing=ParcelNotFoundError)
             expected = f"bytes {offset}-"
             if response.status == 206 and not response.headers.get("Content-Range", "").startswith(expected):
@@ -300,101 +267,6 @@ class BindleClient:
             progress=progress,
             timeout=self._timeout,
         )
-
-    async def _read(
-        self, path: URL, *, missing: type[BindleError] | None = None, limit: int = INVOICE_LIMIT
-    ) -> bytes:
-        return await self._insisting(
-            lambda: self._document("GET", path, headers=_TOML, missing=missing, limit=limit)
-        )
-
-    async def _document(
-        self,
-        method: str,
-        path: URL,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        missing: type[BindleError] | None = None,
-        limit: int = INVOICE_LIMIT,
-    ) -> bytes:
-        async def whole() -> AsyncIterator[bytes]:
-            yield body or b""
-
-        if body is not None:
-            headers = {**headers, "Content-Length": str(len(body))}
-        source = None if body is None else whole()
-        with unavailable_on_failure(self.url):
-            async with (
-                asyncio.timeout(_DOCUMENT_DEADLINE),
-                self._request(method, path, headers=headers, body=source) as response,
-            ):
-                await check(response, self.url, missing=missing)
-                content = await _up_to(response, limit + 1)
-        if len(content) > limit:
-            raise ServerError(f"{self.url} sent a document of more than {limit} bytes")
-        return content
-
-    @contextlib.asynccontextmanager
-    async def _request(
-        self,
-        method: str,
-        path: URL,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: AsyncIterator[bytes] | bulk.FilePayload | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        given = dict(headers or {})
-        if self._credentials is not None and (value := await self._credentials.header()) is not None:
-            given["Authorization"] = value
-        with unavailable_on_failure(self.url):
-            async with self._session.request(
-                method,
-                path,
-                headers=given,
-                data=body,
-                allow_redirects=method in {"GET", "HEAD"},
-            ) as response:
-                yield response
-
-    async def _insisting(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        timer = self._backoff.start()
-        while True:
-            try:
-                return await attempt()
-            except ServerUnavailableError:
-                pause = timer.next()
-                if timer.attempts == _ATTEMPTS:
-                    raise
-                await asyncio.sleep(pause)
-
-    def _path(self, path: str, query: Mapping[str, str] | None = None) -> URL:
-        return self.url.join(URL.build(path=path, query=query or {}))
-
-    def _decoded(self, content: bytes, kind: type[T]) -> T:
-        try:
-            return decode(content, "toml", kind)
-        except BindleError as error:
-            raise ServerError(f"{self.url} sent an answer that makes no sense: {error}") from None
-
-
-def _base(url: str) -> URL:
-    try:
-        base = URL(url if url.endswith("/") else f"{url}/")
-    except ValueError:
-        base = URL()
-    if base.scheme not in {"http", "https"} or not base.host:
-        raise BindleError(f"{url[:200]!r} is not a server's URL: expected e.g. http://localhost:8080/v1/")
-    return base
-
-
-async def _up_to(response: aiohttp.ClientResponse, size: int) -> bytes:
-    content = bytearray()
-    async for chunk in response.content.iter_any():
-        content += chunk
-        if len(content) >= size:
-            break
-    return bytes(content)
 
 
 def _check_size(source: Path, label: Label) -> None:

@@ -1,19 +1,20 @@
 """`proa controller-manager`: the controllers alone, for any Kubernetes API server."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from proa.app import App
 from proa.app.settings import setting
+from proa.cli._cluster import nobody_is_warned
+from proa.cli._leading import LeaderSettings, work_as_leader
 from proa.cli._process import serve
 from proa.controlplane import ControllerManager
 from proa.kube import Client, Config
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControllerManagerSettings:
+class ControllerManagerSettings(LeaderSettings):
     """Settings of `proa controller-manager`."""
 
     kubeconfig: Path | None = setting(
@@ -27,10 +28,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _controller_manager(app: App, chosen: ControllerManagerSettings) -> None:
-    """Run the controllers until SIGTERM or Ctrl-C; only one such process may run at a time."""
+    """Run the controllers until SIGTERM or Ctrl-C, while no other such process does."""
     config = Config.from_env() if chosen.kubeconfig is None else Config.from_kubeconfig(chosen.kubeconfig)
-    client = await app.start("client", Client(config))
-    await app.start("controllers", ControllerManager(client))
-    sys.stdout.write(f"The controllers work at {config.server}\n")
-    sys.stdout.flush()
-    await app.run_until_stopped()
+    client = await app.start("client", Client(config, on_warning=nobody_is_warned))
+    told = f"The controllers work at {config.server}"
+    await work_as_leader(
+        app, client, chosen, "kube-controller-manager", lambda: ControllerManager(client, quotas=True), told
+    )

@@ -1,13 +1,14 @@
 """`proa scheduler`: the scheduler alone, for any Kubernetes API server."""
 
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from proa.app import App
 from proa.app.settings import setting
+from proa.cli._cluster import nobody_is_warned
+from proa.cli._leading import LeaderSettings, work_as_leader
 from proa.cli._process import serve
 from proa.controlplane import Scheduler
 from proa.controlplane.scheduler import LEAST_ALLOCATED, MOST_ALLOCATED, Profile
@@ -17,7 +18,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SchedulerSettings:
+class SchedulerSettings(LeaderSettings):
     """Settings of `proa scheduler`."""
 
     kubeconfig: Path | None = setting(
@@ -30,6 +31,7 @@ class SchedulerSettings:
 
     def validate(self) -> Iterable[str]:
         """What is wrong with the settings."""
+        yield from super().validate()
         for text in self.profiles:
             name, _, strategy = text.partition("=")
             if not _NAME.fullmatch(name) or (strategy or LEAST_ALLOCATED) not in {
@@ -47,15 +49,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _scheduler(app: App, chosen: SchedulerSettings) -> None:
-    """Assign pods to nodes until SIGTERM or Ctrl-C."""
+    """Assign pods to nodes until SIGTERM or Ctrl-C, while no other such process does."""
     config = Config.from_env() if chosen.kubeconfig is None else Config.from_kubeconfig(chosen.kubeconfig)
-    client = await app.start("client", Client(config))
+    client = await app.start("client", Client(config, on_warning=nobody_is_warned))
     profiles = [_profile(text) for text in chosen.profiles]
-    await app.start("scheduler", Scheduler(client, profiles))
-    names = ", ".join(profile.name for profile in profiles)
-    sys.stdout.write(f"Scheduling the pods of {names} at {config.server}\n")
-    sys.stdout.flush()
-    await app.run_until_stopped()
+    told = f"Scheduling the pods of {', '.join(profile.name for profile in profiles)} at {config.server}"
+    await work_as_leader(app, client, chosen, "kube-scheduler", lambda: Scheduler(client, profiles), told)
 
 
 def _profile(text: str) -> Profile:

@@ -5,13 +5,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from proa.app import App
 from proa.app.settings import setting
-from proa.cli._cluster import registry_config_map
+from proa.cli._cluster import nobody_is_warned, registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.controlplane.controllers import ensure_storage_class
@@ -84,9 +84,9 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await _name_runtimes(client)
     own = await app.start("client of the network", _client(server, "proa:network"))
     network = Network(own, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
-    await app.start_all(
-        {"network": network, "node": _node(chosen, server), **await _loops(app, chosen, server)}
-    )
+    await app.start("network", network)
+    names = f"{network.dns.host}:{network.dns.port}"
+    await app.start_all({"node": _node(chosen, server, names), **await _loops(app, chosen, server)})
     if chosen.service_account_admission and "controllers" not in chosen.without:
         await _until_pods_can_be_made(client)
     return server, registry, network
@@ -114,7 +114,8 @@ async def _until_pods_can_be_made(client: Client) -> None:
 
 def _client(server: ApiServer, user: str) -> Client:
     """A client of one part of the control plane, which may do what its role says and no more."""
-    return Client(Config.from_kubeconfig(server.kubeconfig_for(user)))
+    config = Config.from_kubeconfig(server.kubeconfig_for(user))
+    return Client(config, on_warning=nobody_is_warned)
 
 
 def _page(chosen: UpSettings, server: ApiServer) -> Dashboard:
@@ -141,8 +142,8 @@ def _node_settings(chosen: UpSettings) -> KubeletSettings:
     )
 
 
-def _node(chosen: UpSettings, server: ApiServer) -> Kubelet:
-    own = _node_settings(chosen)
+def _node(chosen: UpSettings, server: ApiServer, name_server: str) -> Kubelet:
+    own = replace(_node_settings(chosen), cluster_dns=(name_server,))
     kubeconfig = server.kubeconfig_for(user=f"system:node:{own.name}", groups=("system:nodes",))
     return Kubelet(own, Config.from_kubeconfig(kubeconfig))
 

@@ -14,9 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from proa.app import ProaError
+
+MAX_CAUSES = 1000
+"""How many causes an error names at most."""
 
 
 class ControlPlaneError(ProaError):
@@ -135,8 +139,8 @@ def unsupported_media_type(message: str, *, detailed: bool = False) -> StatusErr
 
 
 def invalid(what: Qualified, name: str, causes: Iterable[Cause]) -> StatusError:
-    """422: the object is understood and wrong; all causes at once."""
-    causes = list(causes)
+    """422: the object is understood and wrong; all causes at once, as far as anybody would read them."""
+    causes = list(islice(causes, MAX_CAUSES))
     listed = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     said = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
     documents = [cause.to_document() for cause in causes]
@@ -156,11 +160,10 @@ def resource_version_too_large(wanted: int, current: int) -> StatusError:
     return StatusError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})
 
 
-def internal() -> StatusError:
-    """500: a bug of ours, or a full disk; the log has the rest."""
-    message = "Internal error occurred: the server's log says what went wrong"
-    causes = [{"message": "the server's log says what went wrong"}]
-    return StatusError(500, "InternalError", message, {"causes": causes})
+def internal(why: str = "the server's log says what went wrong") -> StatusError:
+    """500: a bug of ours, of which the log has the rest, or what the machine lacks."""
+    message = f"Internal error occurred: {why}"
+    return StatusError(500, "InternalError", message, {"causes": [{"message": why}]})
 
 
 def required(field: str, message: str = "") -> Cause:

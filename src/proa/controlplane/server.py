@@ -41,8 +41,10 @@ from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_to
 from .security._pki import kubeconfig, write_private
 from .serving import Dispatcher
 from .serving._audit import AuditLog
+from .serving._binding import BindingService
 from .serving._bodies import MAX_BODY
 from .serving._dispatcher import Intercept
+from .serving._eviction import EvictionService
 from .serving._logs import LogService
 from .serving._measurements import Measurements
 from .serving._objects import ObjectService
@@ -256,6 +258,7 @@ class ApiServer:
         authenticator = Authenticator(tokens, issuer, registry.store)
         authoriser.follow()
         service = ObjectService(registry)
+        bindings = BindingService(registry, known)
         reviews = ReviewService(registry, authenticator, authoriser)
         container_logs = LogService(registry, self._pki.kubelet_context)
         streams = StreamService(registry, self._pki.kubelet_context)
@@ -282,6 +285,8 @@ class ApiServer:
             },
             subresources={
                 **SubresourceService(registry, service).answers(),
+                **EvictionService(registry, known).answers(),
+                **bindings.subresources(),
                 **ProxyService(registry, self._pki.kubelet_context).answers(),
                 "serviceaccounts/token": TokenRequestService(registry, issuer).issue,
                 "pods/log": container_logs.answer,
@@ -289,7 +294,7 @@ class ApiServer:
                 "pods/attach": streams.answer("attach"),
                 "pods/portforward": streams.answer("portForward"),
             },
-            virtual=reviews.answers() | usage.answers(),
+            virtual=reviews.answers() | usage.answers() | bindings.virtual(),
             measurements=Measurements(self.metrics),
             audit=audit,
             intercept=self._intercept,

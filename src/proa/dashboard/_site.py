@@ -14,6 +14,7 @@ from aiohttp import web
 
 from proa.dashboard._life import DRAWINGS, drawing
 from proa.dashboard._sessions import Pass, Sessions
+from proa.dashboard._summaries import KINDS
 from proa.dashboard._view import View, encode
 from proa.kube import Api, ApiError, KubeError
 from proa.kube.models.core_v1 import Pod
@@ -43,6 +44,7 @@ _FILES: Final = {
     "pod.js": "text/javascript",
     "login.js": "text/javascript",
     "asking.js": "text/javascript",
+    "services.js": "text/javascript",
     "tables.js": "text/javascript",
 }
 _PAGE: Final = resources.files("proa.dashboard").joinpath("page")
@@ -137,7 +139,12 @@ class _Site:
         view = await self.view(request)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        hello = {"user": view.name, "server": view.client.config.server, "now": time.time()}
+        hello = {
+            "user": view.name,
+            "server": view.client.config.server,
+            "now": time.time(),
+            "kinds": len(KINDS),
+        }
         with contextlib.suppress(ConnectionError):
             async with view.stream() as stream:
                 await response.write(encode([("cluster", "", hello)]))

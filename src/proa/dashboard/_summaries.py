@@ -10,10 +10,23 @@ from typing import Any, Final
 
 from proa.dashboard._life import container_state, pod_state
 from proa.kube.models.apps_v1 import DaemonSet, Deployment, StatefulSet
-from proa.kube.models.batch_v1 import Job
-from proa.kube.models.core_v1 import Container, ContainerStatus, Event, Node, Pod
+from proa.kube.models.batch_v1 import CronJob, Job
+from proa.kube.models.core_v1 import Container, ContainerStatus, Event, Node, Pod, Service
+from proa.kube.models.discovery_v1 import EndpointSlice
+from proa.kube.models.networking_v1 import Ingress, IngressBackend
 
-__all__ = ("KINDS", "Row", "event", "node", "pod", "workload")
+__all__ = (
+    "KINDS",
+    "Row",
+    "cron_job",
+    "endpoints",
+    "event",
+    "ingress",
+    "node",
+    "pod",
+    "service",
+    "workload",
+)
 
 Row = dict[str, Any]
 
@@ -198,6 +211,74 @@ def _true(item: Workload, kind: str) -> bool:
     return any(each.type == kind and each.status == "True" for each in item.status.conditions)
 
 
+def cron_job(item: CronJob) -> Row:
+    """A CronJob: when it runs, and what runs now."""
+    active, suspended = len(item.status.active), bool(item.spec.suspend)
+    zone = f" {item.spec.time_zone}" if item.spec.time_zone else ""
+    why = "suspended" if suspended else f"{active} running" if active else ""
+    return _row(item, level="done" if suspended else "good", why=why) | {
+        "kind": "CronJob",
+        "schedule": f"{item.spec.schedule}{zone}",
+        "last": _seconds(item.status.last_schedule_time),
+        "images": [each.image or "" for each in item.spec.job_template.spec.template.spec.containers],
+    }
+
+
+def service(item: Service) -> Row:
+    """A Service: where it is; whether anything is behind it stand in its slices."""
+    spec = item.spec
+    ports = [
+        f"{each.port}{f':{each.node_port}' if each.node_port else ''}"
+        f"{'' if each.protocol in {None, 'TCP'} else f'/{each.protocol}'}"
+        for each in spec.ports
+    ]
+    external = spec.type == "ExternalName"
+    return _row(item, level="good", why="") | {
+        "kind": "Service",
+        "type": spec.type or "ClusterIP",
+        "address": (spec.external_name if external else spec.cluster_ip) or "",
+        "ports": ", ".join(ports),
+        "selects": bool(spec.selector) and not external,
+    }
+
+
+def endpoints(item: EndpointSlice) -> Row:
+    """A part of a Service's endpoints: how many there are, and how many are ready."""
+    return _row(item, level="good", why="") | {
+        "service": item.metadata.labels.get("kubernetes.io/service-name", ""),
+        "ready": sum(each.conditions.ready is not False for each in item.endpoints),
+        "count": len(item.endpoints),
+    }
+
+
+def ingress(item: Ingress) -> Row:
+    """An Ingress: which hosts and paths lead where."""
+    secured = {host for each in item.spec.tls for host in each.hosts}
+    routes = [
+        f"{'https' if rule.host in secured else 'http'}://{rule.host or '*'}{path.path or '/'}"
+        f" → {_backend(path.backend)}"
+        for rule in item.spec.rules
+        if rule.http is not None
+        for path in rule.http.paths
+    ]
+    if item.spec.default_backend is not None:
+        routes.append(f"* → {_backend(item.spec.default_backend)}")
+    given = item.status.load_balancer.ingress
+    return _row(item, level="good" if given else "busy", why="" if given else "nobody serves it") | {
+        "kind": "Ingress",
+        "type": item.spec.ingress_class_name or "",
+        "address": ", ".join(each.ip or each.hostname or "" for each in given),
+        "ports": "; ".join(routes),
+        "selects": False,
+    }
+
+
+def _backend(item: IngressBackend) -> str:
+    if item.service is None:
+        return "nothing"
+    return f"{item.service.name}:{item.service.port.number or item.service.port.name}"
+
+
 def event(item: Event) -> Row:
     """An event: what happened to what, how often."""
     about = item.involved_object
@@ -240,6 +321,10 @@ KINDS: Final[Mapping[type[Any], tuple[str, Callable[[Any], Row]]]] = {
     StatefulSet: ("workloads", workload),
     DaemonSet: ("workloads", workload),
     Job: ("workloads", workload),
+    CronJob: ("workloads", cron_job),
+    Service: ("services", service),
+    Ingress: ("services", ingress),
+    EndpointSlice: ("endpoints", endpoints),
     Event: ("events", event),
 }
 """What is followed: in which of the page's tables it goes, and what is shown of it."""

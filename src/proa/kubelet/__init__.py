@@ -18,11 +18,15 @@ Parts, each in a private module of its name:
   `_atomic_files`, kept new by `_volume_updates` with `_reference_watches` and within bounds by `_storage`;
   logs (`_cri`, `_log_writer`, `_log_options`, `_log_reader`); `_standard_input`. `_users` says whom guests
   run as and files belong to.
-- The node: `_machine`, `_node`, `_node_agent`. `_node_certificates` gets and renews what it shows itself
-  with. `_processors`, `_pressure`, `_eviction` and `_shutdown` say when pods must go. `_static_pods` are
-  the node's own. The server: `_server`, `_access`, `_certificates`, `_usage`; `_exec` and `_port_forward`
-  on `_channels` and `_spdy`, with `_racing`.
-- `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`; `_wagi` is for pods that serve.
+- The node: `_host_facts`, `_node`, `_node_agent`, `_node_events`. `_node_certificates` gets and renews what
+  it shows itself with. `_admission` says which pods may begin; `_thresholds`, `_pressure`, `_eviction`,
+  `_shutdown_plan` and `_shutdown` (with `_logind` on `_dbus`) when pods must go, `_standing` who first,
+  `_victims` whom the kernel kills. `_image_collection` makes room; `_processors` shares processor time
+  among processes (`_process_tree`). `_static_pods`, of `_manifests`, are the node's own.
+- The server: `_server`, `_access`, `_certificates`, `_usage`; `_exec` and `_port_forward` on `_channels`
+  and `_spdy`, with `_racing`.
+- `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`, with `_pull_secrets` and
+  `_credential_providers`; `_wagi` is for pods that serve.
 """
 
 from typing import TYPE_CHECKING

@@ -53,8 +53,8 @@ class Bindles:
     """
 
     def __init__(self, client: "BindleClient", cache: "Cache", directory: Path) -> None:
+        self.cache = cache
         self._client = client
-        self._cache = cache
         self._parcels = directory / "parcels"
 
     @classmethod
@@ -101,7 +101,7 @@ class Bindles:
             proa.oci.OciError: It cannot be had, or is not to be trusted.
         """
         try:
-            fetched = await fetch_module(reference.module, self._client, self._cache)
+            fetched = await fetch_module(reference.module, self._client, self.cache)
         except ProaError as error:
             raise OciError(str(error)) from error
         if reference.digest not in {None, fetched.digest}:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from proa.kube.models import now
 from proa.kube.models.core_v1 import Container as ContainerSpec
-from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus
+from proa.kube.models.core_v1 import ContainerStateTerminated, ContainerStatus, PodSpec
 from proa.kubelet import (
     _container_status,
     _environment,
@@ -22,6 +22,7 @@ from proa.kubelet import (
     _pull_secrets,
     _references,
     _termination_message,
+    _victims,
     _wagi,
 )
 from proa.kubelet._actions import Target
@@ -64,6 +65,7 @@ class Container:
         self._restart_timer = RestartTimer(pauses.restart)
         self._spec = spec
         self._stop_at: float | None = None
+        self._redefined = False
         directory = context.directory.path / spec.name
         self.stdin = StandardInput(directory / "stdin", once=bool(spec.stdin_once)) if spec.stdin else None
         self._started = asyncio.Event()
@@ -154,6 +156,13 @@ class Container:
         """Wait until an instance of it runs and has started."""
         await self._started.wait()
 
+    async def until_redefined(self) -> None:
+        """Wait until its image is not that of the instance that runs: then another is to be started."""
+        if self.init and not self.is_sidecar:
+            await asyncio.Event().wait()  # It has one task, and is not given another.
+        await self.context.latest.until(lambda _: self.spec.image != self.status.image)
+        self._redefined = True
+
     def is_stopping(self, seconds: float) -> None:
         """The pod ends it within so many seconds: it is not restarted."""
         self._stop_at = asyncio.get_running_loop().time() + seconds
@@ -178,7 +187,11 @@ class Container:
         if own_words:
             end = replace(end, message=own_words)
         once = self.init and not self.is_sidecar
-        await self.set(_container_status.terminated(self.status, end, init=once))
+        ended = _container_status.terminated(self.status, end, init=once)
+        if self._redefined:
+            # By some policies an end is for good, and an API server refuses that anything follows it.
+            ended = _container_status.waiting(ended, _container_status.CREATING)
+        await self.set(ended)
 
     def use_image(self, reference: ImageReference, image: PulledModule) -> None:
         """The next instance is of this image."""
@@ -189,6 +202,10 @@ class Container:
         """When it is to be started again after it ended so; None for never."""
         if self._stop_at is not None:
             return None
+        if self._redefined:
+            # Whatever its policy and its past: this was not its own doing.
+            self._redefined, self._restart_timer = False, RestartTimer(self.context.services.pauses.restart)
+            return now()
         policy = restart_policy(self.context.pod.spec, self.spec, init=self.init)
         again = restarts(policy, end.exit_code, self.spec.restart_policy_rules)
         return self._restart_timer.wait_until(end, now()) if again else None
@@ -225,10 +242,10 @@ class Container:
             args=(*command, *(expand(word, environment) for word in spec.args)),
             env=environment,
             mounts=(*mounts, own_mount) if own_mount else mounts,
-            memory_limit=_memory_limit(spec),
+            memory_limit=_memory_limit(context.pod.spec, spec),
             working_dir=spec.working_dir,
             user=guest_user(context.pod.spec, spec),
-            outbound=outbound(context.pod.metadata.annotations),
+            outbound=outbound(context.pod, context.services.dns),
         )
 
     def _termination_message(self, exit_code: int) -> str:
@@ -244,7 +261,7 @@ class Container:
     async def compile(self, image: PulledModule) -> CompiledModule:
         """Compile the image's module; errors as of `Sandboxes.compile`, and ContainerConfigError."""
         context = self.context
-        terms = ModuleTerms(http=outbound(context.pod.metadata.annotations) is not None)
+        terms = ModuleTerms(http=outbound(context.pod, context.services.dns) is not None)
         return await context.services.sandboxes.compile(image.path, image.digest.rpartition(":")[2], terms)
 
     async def start(self, module: CompiledModule) -> Sandbox:
@@ -260,10 +277,14 @@ class Container:
         finally:
             os.close(stdin)
 
-    async def give_processors(self, sandbox: Sandbox) -> None:
-        """Give an instance its share of processor time."""
-        processors = self.context.services.processors
-        await asyncio.to_thread(processors.give, sandbox.id, sandbox.pid, self.spec.resources)
+    async def give_share(self, sandbox: Sandbox) -> None:
+        """Give an instance its share of processor time, and its place among those who go when memory ends."""
+        await asyncio.to_thread(self._give, sandbox.id, sandbox.pid)
+
+    def _give(self, group: str, pid: int) -> None:
+        services, pod = self.context.services, self.context.pod
+        services.processors.give(group, pid, self.spec.resources)
+        _victims.mark(pid, _victims.score(pod, self.spec, int(services.allocatable["memory"].value)))
 
     async def start_command(self, name: str, words: list[str], stdin: int | None) -> Sandbox:
         """Run the module that this container runs with other arguments, in a sandbox of that name.
@@ -280,7 +301,11 @@ class Container:
         module = await self.compile(image)
         spec = await self.sandbox_spec(module)
         own = structs.replace(spec, id=f"{self.context.uid}/{self.name}/{name}", args=tuple(words))
-        return await services.sandboxes.start(own, stdin)
+        sandbox = await services.sandboxes.start(own, stdin)
+        if running := self.sandboxes():
+            # It shares what the container has, and adds nothing to it.
+            await asyncio.to_thread(self._give, running[-1].id, sandbox.pid)
+        return sandbox
 
     async def end_command(self, sandbox: Sandbox) -> None:
         """End what `start_command` started, and forget it."""
@@ -296,8 +321,10 @@ class Container:
             self._started.clear()
 
 
-def _memory_limit(spec: ContainerSpec) -> int | None:
+def _memory_limit(pod: PodSpec, spec: ContainerSpec) -> int | None:
     limit = spec.resources.limits.get("memory")
+    if limit is None and pod.resources is not None:
+        limit = pod.resources.limits.get("memory")  # None of its containers has more than all together.
     try:
         return int(limit) if limit else None
     except ValueError as error:

@@ -53,19 +53,24 @@ async def attach(request: web.Request, container: Container, *, stdin: bool) -> 
     With `stdinOnce` the first client's end of input, or its leaving, is the container's.
     """
     async with open_channels(request) as channels:
-        log = container.log
+        log, begun = container.log, asyncio.Event()
 
         async def follow() -> None:
             if log is not None:
-                async for piece in _log_reader.read(log.path, LogOptions(follow=True, tail_lines=0), log):
+                options = LogOptions(follow=True, tail_lines=0)
+                async for piece in _log_reader.read(log.path, options, log, begun):
                     await channels.send(STDOUT, piece)
             await channels.send(ERROR, _success())
+
+        async def take_input(given: _Input) -> None:
+            await begun.wait()  # The answer to what comes must not be missed.
+            await _receive(channels, given)
 
         source = container.stdin if stdin else None
         with _Input(
             write_end=source.open() if source else None, ended=source.close if source else None
         ) as given:
-            await first_of(follow(), _receive(channels, given))
+            await first_of(follow(), take_input(given))
     return web.Response()
 
 

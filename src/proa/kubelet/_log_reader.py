@@ -1,6 +1,7 @@
 """A container's log as a reader wants it: from a line or a time on, followed or not, limited or not."""
 
 import asyncio
+import contextlib
 import mmap
 import os
 from collections.abc import AsyncGenerator
@@ -9,22 +10,24 @@ from typing import BinaryIO, Final
 
 from proa.kubelet import _cri
 from proa.kubelet._log_options import LogOptions
-from proa.kubelet._log_writer import LogFile
+from proa.kubelet._log_writer import LogFile, rotated, rotated_files
 
 _BLOCK: Final = 256 * 1024
 
 
-async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> AsyncGenerator[bytes, None]:
+async def read(
+    path: Path, options: LogOptions, live: LogFile | None = None, begun: asyncio.Event | None = None
+) -> AsyncGenerator[bytes, None]:
     """Give a log in pieces of bounded size.
 
     Args:
         path: The log file; one that does not exist is an empty log.
         options: What of it is wanted.
         live: The file's writer while there is one; following ends when it closes.
+        begun: Set when it is settled where reading begins: what is printed later will be given.
     """
-    try:
-        file = await asyncio.to_thread(_open_at, path, options.tail_lines)
-    except FileNotFoundError:
+    file = await _opened(path, options, live, begun)
+    if file is None:
         return
     excerpt = _Excerpt(file, options)
     try:
@@ -42,6 +45,25 @@ async def read(path: Path, options: LogOptions, live: LogFile | None = None) -> 
             yield rest
     finally:
         excerpt.close()
+
+
+async def _opened(
+    path: Path, options: LogOptions, live: LogFile | None, begun: asyncio.Event | None
+) -> BinaryIO | None:
+    """Open the file at the place where reading begins; wait for one that is to come. None without any."""
+    tail_lines = options.tail_lines
+    while True:
+        change = live.next_change if live is not None and not live.closed else None
+        try:
+            return await asyncio.to_thread(_open_at, path, tail_lines)
+        except FileNotFoundError:
+            if not options.follow or change is None:
+                return None
+            tail_lines = None  # Whatever will be in it is new.
+        finally:
+            if begun is not None:
+                begun.set()
+        await change.wait()
 
 
 class _Excerpt:
@@ -65,16 +87,14 @@ class _Excerpt:
 
     def turn_over(self, path: Path) -> bool:
         """Whether this file was moved aside and another begun, so that there is more to read."""
-        try:
-            if os.path.samestat(path.stat(), os.fstat(self._file.fileno())):
-                return False
-            if not self._superseded:
-                # What was written between the last read and the move is still to be read.
-                self._superseded = True
-                return True
-            newer = path.open("rb")
-        except FileNotFoundError:
+        newer = _successor(path, self._file)
+        if newer is None:
             return False
+        if not self._superseded:
+            # What was written between the last read and the move is still to be read.
+            self._superseded = True
+            newer.close()
+            return True
         self._file.close()
         self._file, self._incomplete, self._superseded = newer, b"", False
         return True
@@ -120,6 +140,30 @@ class _Excerpt:
         text = text[: self._remaining]
         self._remaining -= len(text)
         return text
+
+
+def _successor(path: Path, file: BinaryIO) -> BinaryIO | None:
+    """Open the file that was begun after this one: there may have been several since. None without any."""
+    while (number := _rotations(path, file)) != 0:
+        names = rotated_files(path)
+        name = rotated(path, number - 1) if number is not None else names[-1] if names else None
+        with contextlib.suppress(FileNotFoundError):
+            newer = name.open("rb") if name is not None else None
+            if _rotations(path, file) == number:
+                return newer
+            if newer is not None:
+                newer.close()  # All were moved on meanwhile.
+    return None
+
+
+def _rotations(path: Path, file: BinaryIO) -> int | None:
+    """How often a log was rotated since this file of it was the newest; None when it is gone."""
+    own = os.fstat(file.fileno())
+    for number, name in enumerate(rotated_files(path)):
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(name.stat(), own):
+                return number
+    return None
 
 
 def _open_at(path: Path, tail_lines: int | None) -> BinaryIO:

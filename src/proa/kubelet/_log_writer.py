@@ -176,6 +176,14 @@ def rotated(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}") if number else path
 
 
+def rotated_files(path: Path) -> list[Path]:
+    """The files that there are of a log, the newest first. Blocks."""
+    found: list[Path] = []
+    while (name := rotated(path, len(found))).exists():
+        found.append(name)
+    return found
+
+
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

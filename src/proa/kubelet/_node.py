@@ -24,8 +24,8 @@ from proa.kube.models.core_v1 import (
     NodeSystemInfo,
 )
 from proa.kube.models.meta_v1 import ObjectMeta
-from proa.kubelet import _pressure
-from proa.kubelet._machine import Machine
+from proa.kubelet import _thresholds
+from proa.kubelet._host_facts import HostFacts
 from proa.kubelet._settings import KubeletSettings, parse_taint
 
 ARCHITECTURE: Final = "wasm32-wasi"
@@ -50,7 +50,7 @@ def labels(settings: KubeletSettings) -> dict[str, str]:
     }
 
 
-def capacity(machine: Machine, max_pods: int) -> dict[str, Quantity]:
+def capacity(machine: HostFacts, max_pods: int) -> dict[str, Quantity]:
     """What the machine has to give."""
     return {
         "cpu": Quantity(machine.cpus),
@@ -60,10 +60,20 @@ def capacity(machine: Machine, max_pods: int) -> dict[str, Quantity]:
     }
 
 
+def allocatable(machine: HostFacts, settings: KubeletSettings) -> dict[str, Quantity]:
+    """What of it can be promised to pods: not what is kept for others, nor what pods are evicted for."""
+    free = capacity(machine, settings.max_pods)
+    taken = _thresholds.reserved(settings.eviction_hard, machine)
+    for given in (settings.system_reserved, settings.kube_reserved):
+        free |= {name: free[name] - Quantity(amount) for name, amount in given.items()}
+    free |= {name: free[name] - Quantity(f"{amount // 1024}Ki") for name, amount in taken.items()}
+    return {name: max(amount, Quantity("0")) for name, amount in free.items()}
+
+
 def status(
     settings: KubeletSettings,
     port: int,
-    machine: Machine,
+    machine: HostFacts,
     previous: NodeStatus,
     now: datetime,
     pressing: Collection[str] = (),
@@ -77,20 +87,18 @@ def status(
         machine: As it is now.
         previous: As the API server has it: what did not change keeps its times, what others wrote stays.
         now: Whole seconds.
-        pressing: Conditions of pressure that hold although the machine is no longer short.
+        pressing: Conditions of pressure that hold.
         not_ready: Why the node takes no pods, if it does not.
     """
-    short = {one.condition for one in _pressure.shortages(machine, settings.eviction_hard)}
-    observed = list(_observed(short | set(pressing), not_ready))
-    resources = capacity(machine, settings.max_pods)
+    observed = list(_observed(pressing, not_ready))
     return replace(
         previous,
         addresses=[
             NodeAddress(type="InternalIP", address=settings.address),
             NodeAddress(type="Hostname", address=settings.name),
         ],
-        capacity=resources,
-        allocatable=resources,
+        capacity=capacity(machine, settings.max_pods),
+        allocatable=allocatable(machine, settings),
         conditions=_conditions(observed, previous, now),
         daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=port)),
         node_info=_system_info(machine),
@@ -121,9 +129,9 @@ def _conditions(ours: list[NodeCondition], previous: NodeStatus, now: datetime) 
 
 
 def _observed(pressing: Collection[str], not_ready: str | None) -> Iterator[NodeCondition]:
-    yield _condition("Memory", "MemoryPressure" in pressing, "memory")
-    yield _condition("Disk", "DiskPressure" in pressing, "disk space", no_pressure="NoDiskPressure")
-    yield _condition("PID", "PIDPressure" in pressing, "process ids")
+    yield _pressed("Memory", pressing, "InsufficientMemory", "SufficientMemory", "memory available")
+    yield _pressed("Disk", pressing, "DiskPressure", "NoDiskPressure", "disk pressure")
+    yield _pressed("PID", pressing, "InsufficientPID", "SufficientPID", "PID available")
     if not_ready is not None:
         yield NodeCondition(type="Ready", status="False", reason="KubeletNotReady", message=not_ready)
     else:
@@ -131,18 +139,40 @@ def _observed(pressing: Collection[str], not_ready: str | None) -> Iterator[Node
         yield NodeCondition(type="Ready", status="True", reason="KubeletReady", message=message)
 
 
-def _condition(kind: str, holds: bool, what: str, no_pressure: str | None = None) -> NodeCondition:
-    verb = "has insufficient" if holds else "has sufficient"
-    reason = f"KubeletHas{'Insufficient' if holds else 'Sufficient'}{kind}"
-    if kind == "Disk":
-        reason = "KubeletHasDiskPressure" if holds else f"KubeletHas{no_pressure}"
-    status = "True" if holds else "False"
+def _pressed(kind: str, pressing: Collection[str], bad: str, good: str, what: str) -> NodeCondition:
+    holds = f"{kind}Pressure" in pressing
+    words = ("has", "has no") if kind == "Disk" else ("has insufficient", "has sufficient")
     return NodeCondition(
-        type=f"{kind}Pressure", status=status, reason=reason, message=f"kubelet {verb} {what}"
+        type=f"{kind}Pressure",
+        status="True" if holds else "False",
+        reason=f"KubeletHas{bad if holds else good}",
+        message=f"kubelet {words[not holds]} {what}",
     )
 
 
-def _system_info(machine: Machine) -> NodeSystemInfo:
+def changes(previous: NodeStatus, status: NodeStatus) -> list[str]:
+    """The reasons of the Events that tell how a status differs from the one before."""
+    before = {condition.type: condition.status for condition in previous.conditions}
+    return [
+        _EVENTS[condition.type, condition.status]
+        for condition in status.conditions
+        if (condition.type, condition.status) in _EVENTS and before.get(condition.type) != condition.status
+    ]
+
+
+_EVENTS: Final = {
+    ("MemoryPressure", "True"): "NodeHasInsufficientMemory",
+    ("MemoryPressure", "False"): "NodeHasSufficientMemory",
+    ("DiskPressure", "True"): "NodeHasDiskPressure",
+    ("DiskPressure", "False"): "NodeHasNoDiskPressure",
+    ("PIDPressure", "True"): "NodeHasInsufficientPID",
+    ("PIDPressure", "False"): "NodeHasSufficientPID",
+    ("Ready", "True"): "NodeReady",
+    ("Ready", "False"): "NodeNotReady",
+}
+
+
+def _system_info(machine: HostFacts) -> NodeSystemInfo:
     return NodeSystemInfo(
         architecture=ARCHITECTURE,
         operating_system=OPERATING_SYSTEM,

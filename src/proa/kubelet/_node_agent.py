@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from datetime import UTC
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +15,8 @@ from proa.kube.models import MicroTime, now
 from proa.kube.models.coordination_v1 import Lease, LeaseSpec
 from proa.kube.models.core_v1 import Node, NodeStatus
 from proa.kube.models.meta_v1 import ObjectMeta, OwnerReference
-from proa.kubelet import _machine, _node
+from proa.kubelet import _host_facts, _node
+from proa.kubelet._node_events import NodeEvents
 from proa.kubelet._pressure import Pressure
 from proa.kubelet._settings import KubeletSettings
 
@@ -39,15 +39,15 @@ class NodeAgent:
     """
 
     def __init__(
-        self, client: Client, settings: KubeletSettings, port: int, data_dir: Path, pressure: Pressure
+        self, client: Client, settings: KubeletSettings, port: int, pressure: Pressure, events: NodeEvents
     ) -> None:
         self._pressure = pressure
+        self._events = events
         self.not_ready: str | None = None
         self._nodes = Api(client, Node)
         self._leases = Api(client, Lease, namespace=LEASE_NAMESPACE)
         self._settings = settings
         self._port = port
-        self._data_dir = data_dir
 
     async def register(self) -> None:
         """Create the node, or bring its labels up to date, and report its status; again until it works."""
@@ -100,13 +100,18 @@ class NodeAgent:
             await asyncio.sleep(pause)
 
     async def _report(self, node: Node) -> None:
-        machine = await asyncio.to_thread(_machine.observe, self._data_dir)
+        host = await asyncio.to_thread(_host_facts.observe, self._settings.data_dir)
+        self._pressure.look(host)
+        before = node.status.node_info.boot_id if node.status.node_info else None
+        if before and host.boot_id and before != host.boot_id:
+            message = f"Node {self._settings.name} has been rebooted, boot id: {host.boot_id}"
+            self._events.event("Rebooted", message, "Warning")
         pressing = self._pressure.conditions
-        wanted = _node.status(
-            self._settings, self._port, machine, node.status, now(), pressing, self.not_ready
-        )
+        wanted = _node.status(self._settings, self._port, host, node.status, now(), pressing, self.not_ready)
         if _node.must_report(node.status, wanted, now()):
             await self._nodes.patch_status(self._settings.name, Strategic(_status_patch(wanted)))
+            for reason in _node.changes(node.status, wanted):
+                self._events.event(reason, f"Node {self._settings.name} status is now: {reason}")
 
     async def _keep_lease(self) -> None:
         backoff = _RETRY.start()

@@ -13,6 +13,7 @@ from proa.kube.models import now
 from proa.kube.models.core_v1 import Container as ContainerSpec
 from proa.kube.models.core_v1 import ContainerStatus, Pod, PodStatus
 from proa.kubelet import _container_states, _container_status, _storage
+from proa.kubelet._admission import Refusal
 from proa.kubelet._container import Container
 from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
@@ -41,7 +42,7 @@ class PodWorker:
         directory: Where it is kept.
         ip: Its address.
         saved: The status that an earlier kubelet saved; None when there is none.
-        refusal: Why this pod must not run here, as reason and message; None when it may.
+        refusal: Why this pod must not run here; None when it may.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class PodWorker:
         directory: PodDirectory,
         ip: str,
         saved: PodStatus | None,
-        refusal: tuple[str, str] | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         known = saved or pod.status
         self.context = PodContext(
@@ -72,6 +73,7 @@ class PodWorker:
             pod_ip=ip,
             started_at=known.start_time or now(),
             finished=over,
+            rejected=over and not known.container_statuses,
             reason=known.reason if over else None,
             message=known.message if over else None,
         )
@@ -85,8 +87,12 @@ class PodWorker:
 
     def update(self, pod: Pod) -> None:
         """The server has a newer version of the pod."""
-        before = self.context.pod.metadata
+        before, old = self.context.pod.metadata, self.context.pod.spec
         self.context.latest.set(pod)
+        if added := [one.name for one in pod.spec.ephemeral_containers[len(old.ephemeral_containers) :]]:
+            self.context.event(
+                "Unsupported", f"Proa runs no ephemeral containers: {', '.join(added)}", "Warning"
+            )
         if (before.labels, before.annotations) != (pod.metadata.labels, pod.metadata.annotations):
             self.context.volumes_changed.set()
         self._writer.observe(pod)
@@ -174,6 +180,12 @@ class PodWorker:
         self._facts = dataclasses.replace(self._facts, sandbox_ready=True)
         self._explain_waiting("")
 
+    def reject(self, refusal: Refusal) -> None:
+        """The node does not take it."""
+        self._facts = dataclasses.replace(
+            self._facts, rejected=True, reason=refusal.reason, message=refusal.message
+        )
+
     def explain(self, reason: str, message: str, *, disrupted: bool = False) -> None:
         """The pod as a whole fails, for this reason; `disrupted` when the node needs its place."""
         self._facts = dataclasses.replace(
@@ -253,12 +265,19 @@ class PodWorker:
             guard.cancel()
 
     async def _guard_deadline(self) -> None:
-        seconds = self.context.pod.spec.active_deadline_seconds
-        if seconds is not None:
-            end = self._facts.started_at + timedelta(seconds=seconds)
-            await asyncio.sleep(max(0.0, (end - now()).total_seconds()))
-            message = "Pod was active on the node longer than the specified deadline"
-            self.condemn(Sentence("DeadlineExceeded", message, self.context.grace_period))
+        async for pod in self.context.latest:
+            seconds = pod.spec.active_deadline_seconds
+            left = None if seconds is None else self._facts.started_at + timedelta(seconds=seconds) - now()
+            changed = self.context.latest.until(
+                lambda pod, seconds=seconds: pod.spec.active_deadline_seconds != seconds  # type: ignore[misc]
+            )
+            try:
+                async with asyncio.timeout(None if left is None else max(0.0, left.total_seconds())):
+                    await changed
+            except TimeoutError:
+                break
+        message = "Pod was active on the node longer than the specified deadline"
+        self.condemn(Sentence("DeadlineExceeded", message, self.context.grace_period))
 
     async def _guard_storage(self) -> None:
         if limits := _storage.limits(self.context.pod.spec, self.context.directory):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from proa.kube import KubeError
 from proa.kube.models.core_v1 import Pod
 from proa.kubelet import _container_states, _unsupported, _volumes
+from proa.kubelet._admission import Refusal
 from proa.kubelet._pod_status import TERMINAL_PHASES
 from proa.kubelet.errors import KubeletError
 from proa.statemachine import Done, Latest, Machine, State
@@ -41,9 +42,11 @@ class Admitting(State["PodWorker"]):
         if pod.value.status.phase in TERMINAL_PHASES:
             return Ended()
         if worker.refusal is not None:
-            return Rejected(*worker.refusal)
+            return Rejected(worker.refusal)
         if not worker.has_started() and (fields := _unsupported.ignored(pod.value.spec)):
-            worker.context.event("Unsupported", f"Proa ignores for now: {', '.join(fields)}", "Warning")
+            worker.context.event(
+                "Unsupported", f"Proa ignores what a guest cannot do: {', '.join(fields)}", "Warning"
+            )
         return Mounting()
 
 
@@ -51,12 +54,11 @@ class Admitting(State["PodWorker"]):
 class Rejected(State["PodWorker"]):
     """It cannot run on this node."""
 
-    reason: str
-    message: str
+    refusal: Refusal
 
     async def next(self, worker: "PodWorker", _pod: Latest[Pod]) -> "Ended":
-        worker.context.event(self.reason, self.message, "Warning")
-        worker.explain(self.reason, self.message)
+        worker.context.event(*self.refusal, "Warning")
+        worker.reject(self.refusal)
         return Ended()
 
 

@@ -30,6 +30,7 @@ class PodFacts:
         containers: The same for the app containers.
         sandbox_ready: Its volumes and its address are there.
         finished: No container of it will run any more.
+        rejected: The node did not take it: there is nothing to be told of its containers.
         reason: Why the pod as a whole failed, when that was no container's doing; such a pod is Failed.
         message: The same for people.
         disruption: Why the node took the pod's place, if it did.
@@ -42,6 +43,7 @@ class PodFacts:
     containers: Sequence[ContainerStatus] = ()
     sandbox_ready: bool = False
     finished: bool = False
+    rejected: bool = False
     reason: str | None = None
     message: str | None = None
     disruption: str | None = None
@@ -57,6 +59,15 @@ def pod_status(pod: Pod, facts: PodFacts, previous: PodStatus, now: datetime) ->
             phase that is final stays.
         now: Whole seconds.
     """
+    if facts.rejected:
+        return replace(
+            pod.status,
+            observed_generation=pod.metadata.generation,
+            phase="Failed",
+            reason=facts.reason,
+            message=facts.message,
+            start_time=facts.started_at,
+        )
     sidecars = frozenset(
         container.name for container in pod.spec.init_containers if container.restart_policy == "Always"
     )

@@ -11,8 +11,9 @@ from proa.app.backoff import Backoff
 from proa.kube import Api
 from proa.kube.models.core_v1 import Pod, PodStatus
 from proa.kubelet._addresses import PodAddresses
+from proa.kubelet._admission import Refusal
 from proa.kubelet._pod import PodWorker
-from proa.kubelet._pod_context import Services
+from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
 from proa.kubelet._pod_status import TERMINAL_PHASES
 from proa.kubelet._sandbox_host import SandboxName
@@ -34,8 +35,7 @@ class Pods:
         node_name: Whose pods.
         directory: Where pods are kept.
         addresses: Where theirs come from.
-        max_pods: How many may run at a time.
-        refuse: Says why the node takes no pod, or not this one; None when it does.
+        refuse: Says why the node does not take a pod beside others that are active; None when it does.
     """
 
     def __init__(
@@ -44,15 +44,13 @@ class Pods:
         node_name: str,
         directory: Path,
         addresses: PodAddresses,
-        max_pods: int,
-        refuse: Callable[[Pod], tuple[str, str] | None],
+        refuse: Callable[[Pod, list[PodContext]], Refusal | None],
     ) -> None:
         self.synchronized = asyncio.Event()
         self._services = services
         self._node_name = node_name
         self._directory = directory
         self._addresses = addresses
-        self._max_pods = max_pods
         self._refuse = refuse
         self.mirrors: dict[tuple[str, str], Pod] = {}
         """What the API server is shown of static pods, by namespace and name."""
@@ -198,14 +196,15 @@ class Pods:
         refusal = self._refusal(pod) if saved is None else None
         return PodWorker(self._services, pod, directory, ip or "", saved, refusal)
 
-    def _refusal(self, pod: Pod) -> tuple[str, str] | None:
+    def _refusal(self, pod: Pod) -> Refusal | None:
         if pod.status.start_time is not None:
             return None
-        active = sum(worker.status.phase not in TERMINAL_PHASES for worker in self._workers.values())
-        if active < self._max_pods:
-            return self._refuse(pod)
-        counts = f"pods, requested: 1, used: {active}, capacity: {self._max_pods}"
-        return "OutOfpods", f"Pod was rejected: Node didn't have enough resource: {counts}"
+        active = [
+            worker.context
+            for worker in self._workers.values()
+            if worker.refusal is None and worker.status.phase not in TERMINAL_PHASES
+        ]
+        return self._refuse(pod, active)
 
     async def _supervise(self, uid: str) -> None:
         """Run a worker to its end. A bug in one pod's worker is that pod's trouble and no other's."""

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import WSMsgType, web
 
 from proa.kubelet._channels import MAX_MESSAGE, open_session, run_session, wants_spdy
+from proa.kubelet._racing import first_of
 from proa.kubelet._spdy import Session, Stream
 
 _PORT_FORWARD: Final = "portforward.k8s.io"
@@ -85,23 +86,22 @@ async def _join(session: Session, stream: Stream, errors: Stream, host: str) -> 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: Stream) -> None:
     async def upwards() -> None:
-        while chunk := await stream.read():
-            writer.write(chunk)
-            await writer.drain()
-        if writer.can_write_eof() and not writer.is_closing():
-            writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            while chunk := await stream.read():
+                writer.write(chunk)
+                await writer.drain()
+            if writer.can_write_eof() and not writer.is_closing():
+                writer.write_eof()
+        await asyncio.Event().wait()  # A client that has said all still wants its answer.
 
     async def downwards() -> None:
-        while chunk := await reader.read(_CHUNK):
-            await stream.write(chunk)
-
-    upward = asyncio.create_task(upwards())
-    try:
         with contextlib.suppress(ConnectionError):
-            await downwards()
+            while chunk := await reader.read(_CHUNK):
+                await stream.write(chunk)
+
+    try:
+        await first_of(upwards(), downwards())
     finally:
-        upward.cancel()
-        await asyncio.gather(upward, return_exceptions=True)
         writer.close()
 
 
@@ -110,9 +110,13 @@ async def _serve_ports(socket: web.WebSocketResponse, host: str, wanted: list[in
     writers: dict[int, asyncio.StreamWriter] = {}
 
     async def serve(index: int, port: int) -> None:
-        for channel in (2 * index, 2 * index + 1):
-            await socket.send_bytes(bytes([channel]) + port.to_bytes(2, "little"))
+        with contextlib.suppress(ConnectionError):  # The client has left.
+            await carry(index, port)
+
+    async def carry(index: int, port: int) -> None:
         try:
+            for channel in (2 * index, 2 * index + 1):
+                await socket.send_bytes(bytes([channel]) + port.to_bytes(2, "little"))
             reader, writers[2 * index] = await _connect(host, str(port))
             connected[index].set()
             while chunk := await reader.read(_CHUNK):
@@ -129,21 +133,20 @@ async def _serve_ports(socket: web.WebSocketResponse, host: str, wanted: list[in
                 if channel % 2 == 0 and channel // 2 < len(wanted):
                     await connected[channel // 2].wait()
                     if (writer := writers.get(channel)) and not writer.is_closing():
-                        writer.write(message.data[1:])
-                        await writer.drain()
+                        with contextlib.suppress(ConnectionError):
+                            writer.write(message.data[1:])
+                            await writer.drain()
 
     connected = [asyncio.Event() for _ in wanted]
 
     async def serve_all() -> None:
-        await asyncio.gather(*(serve(index, port) for index, port in enumerate(wanted)))
+        async with asyncio.TaskGroup() as group:
+            for index, port in enumerate(wanted):
+                group.create_task(serve(index, port))
 
-    serving, listening = asyncio.create_task(serve_all()), asyncio.create_task(listen())
     try:
-        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        await first_of(serve_all(), listen())
     finally:
-        serving.cancel()
-        listening.cancel()
-        await asyncio.gather(serving, listening, return_exceptions=True)
         for writer in writers.values():
             writer.close()
 

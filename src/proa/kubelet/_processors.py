@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from proa.app import logs
 from proa.kube.models.core_v1 import ResourceRequirements
+from proa.kubelet._process_tree import tree
 
 _log = logs.get_logger(__name__)
 _PERIOD: Final = 100_000
@@ -92,11 +93,14 @@ class Processors:
                 group.mkdir(exist_ok=True)
                 (group / "cpu.weight").write_text(str(weight(requested if requested is not None else limit)))
                 (group / "cpu.max").write_text(quota(limit))
-                (group / "cgroup.procs").write_text(str(pid))
+                # What a server starts from now on is in its group; what it has started must follow it.
+                for each in tree(pid):
+                    (group / "cgroup.procs").write_text(str(each))
                 return
         position = rank(requested if requested is not None else limit)
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, position)
+        for each in tree(pid):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, each, position)
         with contextlib.suppress(OSError):
             # Each guest is a session of its own, which the kernel may rank as one.
             Path(f"/proc/{pid}/autogroup").write_text(str(position))
@@ -119,6 +123,9 @@ def _divide(here: Path) -> Path:
         raise PermissionError(f"{here} has no cpu controller")
     for group in (leaf, guests):
         group.mkdir(exist_ok=True)
+    for left in guests.iterdir():
+        with contextlib.suppress(OSError):  # Somebody still lives in it.
+            left.rmdir()
     for pid in (here / "cgroup.procs").read_text(encoding="utf-8").split():
         (leaf / "cgroup.procs").write_text(pid)
     for group in (here, guests):

@@ -1,7 +1,6 @@
 """What takes long about an image, told by Events: pulling and compiling it."""
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -18,19 +17,19 @@ class Progress:
 
     def __init__(self, container: Container) -> None:
         self._container = container
-        self._told_at = time.monotonic()
+        self._told_at = _now()
 
     def __call__(self, done: int, size: int) -> None:
         """So many bytes of so many are here."""
-        if time.monotonic() - self._told_at >= _EVERY:
-            self._told_at = time.monotonic()
+        if _now() - self._told_at >= _EVERY:
+            self._told_at = _now()
             how_far = f"{done / _MEGABYTE:.0f} of {size / _MEGABYTE:.0f} MB"
             self._container.event("Pulling", f'Pulling image "{self._container.spec.image}": {how_far}')
 
 
 async def compiled(work: Coroutine[Any, Any, CompiledModule], container: Container) -> CompiledModule:
     """Wait for a module to be compiled; one that is not in the cache is told of."""
-    what, began = f'the module of image "{container.spec.image}"', time.monotonic()
+    what, began = f'the module of image "{container.spec.image}"', _now()
     compiling = asyncio.create_task(work)
     try:
         done, _ = await asyncio.wait([compiling], timeout=_SOON)
@@ -40,9 +39,13 @@ async def compiled(work: Coroutine[Any, Any, CompiledModule], container: Contain
         while not done:
             done, _ = await asyncio.wait([compiling], timeout=_EVERY)
             if not done:
-                container.event("Compiling", f"Compiling {what} for {time.monotonic() - began:.0f} s")
+                container.event("Compiling", f"Compiling {what} for {_now() - began:.0f} s")
         module = compiling.result()
-        container.event("Compiled", f"Compiled {what} in {time.monotonic() - began:.1f} s")
+        container.event("Compiled", f"Compiled {what} in {_now() - began:.1f} s")
         return module
     finally:
         compiling.cancel()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

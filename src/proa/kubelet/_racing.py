@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
-async def first_of(*work: Coroutine[Any, Any, object]) -> set[asyncio.Task[object]]:
+async def first_of(*work: Coroutine[Any, Any, T]) -> set[asyncio.Task[T]]:
     """Do all until one is done, cancel the others and wait for their ends; return what was done first.
 
     Whether it went well is for the caller to look at.
@@ -17,4 +19,7 @@ async def first_of(*work: Coroutine[Any, Any, object]) -> set[asyncio.Task[objec
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+    for task in tasks - done:
+        if not task.cancelled():
+            task.exception()  # It was not waited for any more.
     return done

@@ -5,8 +5,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
-import json
 import time
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -19,7 +17,7 @@ from proa import kube
 from proa.app import Health, Metrics
 from proa.app.http import add_operations
 from proa.kube.models.core_v1 import ContainerStatus, PodList
-from proa.kubelet import _exec, _log_reader, _machine, _port_forward, _usage
+from proa.kubelet import _exec, _host_facts, _kubelet_configuration, _log_reader, _port_forward, _usage
 from proa.kubelet._access import Access, Handler
 from proa.kubelet._channels import wants
 from proa.kubelet._container import Container
@@ -45,15 +43,15 @@ def application(
 
     async def summary(_request: web.Request) -> web.Response:
         def look() -> dict[str, Any]:
-            machine = _machine.observe(settings.data_dir)
-            return _usage.summary(settings.name, machine, _usage.of_node(), _usage.of_pods(pods.workers()))
+            machine = _host_facts.observe(settings.data_dir)
+            return _usage.summary(
+                settings.name, machine, _usage.of_node(), _usage.with_storage(pods.workers())
+            )
 
         return web.json_response(await asyncio.to_thread(look))
 
     async def configuration(_request: web.Request) -> web.Response:
-        # Nothing in it is secret: keys and tokens are files, of which it holds the names.
-        known = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-        return web.json_response({"kubeletconfig": known}, dumps=lambda value: json.dumps(value, default=str))
+        return web.json_response({"kubeletconfig": _kubelet_configuration.describe(settings)})
 
     async def container_logs(request: web.Request) -> web.StreamResponse:
         return await _container_logs(request, pods)

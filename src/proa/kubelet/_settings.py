@@ -12,7 +12,9 @@ from typing import Any, Final
 from proa.app.settings import Secret, setting
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Taint
-from proa.kubelet import _kubelet_configuration, _pressure
+from proa.kubelet import _kubelet_configuration
+from proa.kubelet._cluster_dns import parse_server
+from proa.kubelet._node_room_settings import NodeRoomSettings
 
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -22,13 +24,21 @@ _TAINT: Final = re.compile(
 )
 
 
+_KUBERNETES: Final = re.compile(r"([a-z0-9.-]+\.)?(kubernetes|k8s)\.io/.*")
+_ALLOWED: Final = re.compile(
+    r"([a-z0-9.-]+\.)?(kubelet|node)\.kubernetes\.io/.*"
+    r"|(beta\.)?kubernetes\.io/(arch|os|hostname|instance-type)"
+    r"|(topology|failure-domain\.beta)\.kubernetes\.io/(region|zone)"
+)
+
+
 def default_node_name() -> str:
     """The machine's name, as a node may be called."""
     return socket.gethostname().lower()
 
 
 @dataclass(frozen=True, kw_only=True)
-class KubeletSettings:
+class KubeletSettings(NodeRoomSettings):
     """Settings of a kubelet.
 
     `taints` is empty by default, so that pods of the embedded cluster run without tolerations. On a cluster
@@ -59,7 +69,14 @@ class KubeletSettings:
         "", help="address of the node that is told to the cluster; by default that of bind"
     )
     pod_cidr: str = setting("127.66.0.0/16", help="range that pods get their addresses from")
+    cluster_dns: tuple[str, ...] = setting(
+        (), help="name server that guests' requests ask first: ADDRESS or ADDRESS:PORT"
+    )
+    cluster_domain: str = setting("cluster.local", help="what the cluster's names end with")
     max_pods: int = setting(110, help="most pods that run at a time")
+    max_container_restart_period: timedelta = setting(
+        timedelta(minutes=5), help="most that a container which fails again and again waits for its restart"
+    )
     node_labels: dict[str, str] = setting({}, help="further labels of the node")
     taints: tuple[str, ...] = setting((), help="taints that the node registers with: key=value:Effect")
     insecure_registries: tuple[str, ...] = setting(
@@ -68,17 +85,14 @@ class KubeletSettings:
     docker_config: Path | None = setting(
         None, help="Docker configuration with credentials and helpers for images of pods that bring none"
     )
+    image_credential_provider_config: Path | None = setting(
+        None, help="CredentialProviderConfig, or a directory of them: programs that know such credentials"
+    )
+    image_credential_provider_bin_dir: Path | None = setting(None, help="directory of these programs")
     image_signature_keys: tuple[Path, ...] = setting(
         (), help="public keys (PEM); images that none of them has signed (cosign) are refused"
     )
     max_parallel_image_pulls: int = setting(0, help="most images that are pulled at a time; 0 is any number")
-    image_gc_high_threshold_percent: int = setting(
-        85, help="use of the disk from which images that nobody uses are removed; 100 is never"
-    )
-    image_gc_low_threshold_percent: int = setting(80, help="use of the disk at which that ends")
-    image_minimum_gc_age: timedelta = setting(
-        timedelta(minutes=2), help="how long an image must have been unused before it is removed"
-    )
     bindle_url: str | None = setting(None, help="Bindle server of images called bindle:NAME/VERSION#PARCEL")
     bindle_keyring: Path | None = setting(None, help="keys that may vouch for them; by default none may")
     bindle_strategy: str = setting(
@@ -86,24 +100,6 @@ class KubeletSettings:
     )
     static_pod_path: Path | None = setting(None, help="directory with manifests of pods of the node's own")
     file_check_frequency: timedelta = setting(timedelta(seconds=20), help="how often it is looked into")
-    eviction_hard: dict[str, str] = setting(
-        {
-            "memory.available": "100Mi",
-            "nodefs.available": "10%",
-            "nodefs.inodesFree": "5%",
-            "pid.available": "10%",
-        },
-        help="what must be available, or else pods are evicted: signal=quantity or percentage",
-    )
-    eviction_pressure_transition_period: timedelta = setting(
-        timedelta(minutes=5), help="how long a condition of pressure outlasts its shortage"
-    )
-    shutdown_grace_period: timedelta = setting(
-        timedelta(0), help="end pods by priority when the machine goes down, within this time; 0 leaves them"
-    )
-    shutdown_grace_period_critical_pods: timedelta = setting(
-        timedelta(0), help="the part of that time which is kept for critical pods"
-    )
     tls_cert_file: Path | None = setting(None, help="serving certificate (PEM); self-signed by default")
     tls_private_key_file: Path | None = setting(None, help="its private key (PEM)")
     client_ca_file: Path | None = setting(None, help="CA of client certificates; by default the kubeconfig's")
@@ -123,17 +119,32 @@ class KubeletSettings:
             yield f"port: {self.port} is no port"
         if self.max_pods < 1:
             yield f"max_pods: {self.max_pods} is less than 1"
+        if not timedelta(seconds=1) <= self.max_container_restart_period <= timedelta(minutes=5):
+            yield "max_container_restart_period: it is not from 1s to 5m"
         if self.container_log_max_files < 2:
             yield f"container_log_max_files: {self.container_log_max_files} is less than 2"
         if not _is_size(self.container_log_max_size):
             yield f"container_log_max_size: {self.container_log_max_size!r} is no quantity such as 10Mi"
         yield from self._wrong_certificates()
-        yield from self._wrong_pressure()
-        yield from self._wrong_images()
+        yield from self.wrong_room()
+        if (self.image_credential_provider_config is None) != (
+            self.image_credential_provider_bin_dir is None
+        ):
+            yield (
+                "image_credential_provider_config, image_credential_provider_bin_dir:"
+                " both or none must be given"
+            )
+        if self.max_parallel_image_pulls < 0:
+            yield f"max_parallel_image_pulls: {self.max_parallel_image_pulls} is negative"
         yield from self._wrong_network()
+        yield from self._wrong_registration()
+
+    def _wrong_registration(self) -> Iterator[str]:
         for key, value in self.node_labels.items():
             if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
                 yield f"node_labels: {key}={value} is no label"
+            elif not _is_for_nodes(key):
+                yield f"node_labels: an API server does not let a node give itself {key}"
         for taint in self.taints:
             if not _TAINT.fullmatch(taint):
                 yield f"taints: {taint!r} is not key=value:NoSchedule (or PreferNoSchedule, NoExecute)"
@@ -146,25 +157,17 @@ class KubeletSettings:
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             yield "tls_cert_file, tls_private_key_file: both or none must be given"
 
-    def _wrong_pressure(self) -> Iterator[str]:
-        yield from (f"eviction_hard: {problem}" for problem in _pressure.problems(self.eviction_hard))
-        if self.shutdown_grace_period_critical_pods > self.shutdown_grace_period:
-            yield "shutdown_grace_period_critical_pods: it is more than the whole shutdown_grace_period"
-
-    def _wrong_images(self) -> Iterator[str]:
-        low, high = self.image_gc_low_threshold_percent, self.image_gc_high_threshold_percent
-        if not 0 <= low < high <= 100:
-            names = "image_gc_low_threshold_percent, image_gc_high_threshold_percent"
-            yield f"{names}: {low} and {high} are not two percentages of which the first is less"
-        if self.max_parallel_image_pulls < 0:
-            yield f"max_parallel_image_pulls: {self.max_parallel_image_pulls} is negative"
-
     def _wrong_network(self) -> Iterator[str]:
         try:
             if ipaddress.ip_network(self.pod_cidr).num_addresses < self.max_pods + 2:
                 yield f"pod_cidr: {self.pod_cidr} has too few addresses for {self.max_pods} pods"
         except ValueError as error:
             yield f"pod_cidr: {error}"
+        for server in self.cluster_dns:
+            try:
+                parse_server(server)
+            except ValueError as error:
+                yield f"cluster_dns: {error}"
 
     @staticmethod
     def translate_document(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,6 +193,11 @@ class KubeletSettings:
     def address(self) -> str:
         """The node's address."""
         return self.node_ip or self.bind
+
+
+def _is_for_nodes(label: str) -> bool:
+    """Whether Kubernetes lets a kubelet set a label: of its own names, a few only."""
+    return not _KUBERNETES.fullmatch(label) or _ALLOWED.fullmatch(label) is not None
 
 
 def _is_size(text: str) -> bool:

@@ -9,13 +9,12 @@ from typing import Final
 from proa.app import logs
 from proa.kubelet._pod import PodWorker
 from proa.kubelet._pod_states import Sentence
-from proa.kubelet._pressure import CRITICAL
+from proa.kubelet._shutdown_plan import Turn, turn_of
 
 _log = logs.get_logger(__name__)
 MESSAGE = "Pod was terminated in response to imminent node shutdown."
 _SYSTEMD: Final = Path("/run/systemd/system")
 _ANSWER_SECONDS: Final = 5.0
-REFUSAL = "Pod was rejected as the node is shutting down."
 
 
 async def is_imminent() -> bool:
@@ -32,26 +31,15 @@ async def is_imminent() -> bool:
     return output.strip() == b"stopping"
 
 
-def periods(whole: float, critical: float) -> list[tuple[int, float]]:
-    """The least priority of each group of pods, and how many seconds it gets, in order. Pure.
-
-    Args:
-        whole: Seconds for all pods together.
-        critical: Those of them that are kept for critical pods.
-    """
-    return [(-(2**31), max(0.0, whole - critical)), (CRITICAL, min(critical, whole))]
-
-
-async def end_pods(workers: Callable[[], Iterable[PodWorker]], groups: list[tuple[int, float]]) -> None:
-    """End all pods, group after group. One that does not end in its group's time is left to the machine."""
-    bounds = [least for least, _ in groups] + [2**31]
-    for (least, seconds), end in zip(groups, bounds[1:], strict=True):
-        chosen = [one for one in workers() if least <= (one.context.pod.spec.priority or 0) < end]
+async def end_pods(workers: Callable[[], Iterable[PodWorker]], plan: list[Turn]) -> None:
+    """End all pods, turn after turn. One that does not end in its turn's time is left to the machine."""
+    for turn in plan:
+        chosen = [one for one in workers() if turn_of(one.context.pod.spec.priority or 0, plan) == turn]
         for worker in chosen:
-            grace = min(worker.context.grace_period, seconds)
+            grace = min(worker.context.grace_period, turn.seconds)
             worker.condemn(Sentence("Terminated", MESSAGE, grace, disrupts=True))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(turn.seconds):
                 for worker in chosen:
                     await worker.until_finished()
-        _log.info("ended pods for the node's shutdown", pods=len(chosen), least_priority=least)
+        _log.info("ended pods for the node's shutdown", pods=len(chosen), priority=turn.priority)

@@ -6,59 +6,22 @@ nothing but have it made again. A manifest is as good as its file: what is chang
 
 import asyncio
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-from msgspec.structs import replace
-
-from proa import kube
 from proa.app import logs
 from proa.kube import AlreadyExistsError, Api, Client, KubeError, NotFoundError
-from proa.kube.models.core_v1 import Node, Pod, Toleration
+from proa.kube.models.core_v1 import Node, Pod
 from proa.kube.models.meta_v1 import ObjectMeta, OwnerReference
+from proa.kubelet._manifests import HASH, from_manifest
+from proa.kubelet._node_events import NodeEvents
 from proa.kubelet._pods import Pods
 from proa.kubelet.errors import KubeletError
 
 _log = logs.get_logger(__name__)
-HASH: Final = "kubernetes.io/config.hash"
 MIRROR: Final = "kubernetes.io/config.mirror"
-SOURCE: Final = "kubernetes.io/config.source"
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
-
-
-def from_manifest(content: bytes, place: str, node: str) -> Pod:
-    """The pod that a manifest describes, as it runs on a node. Pure.
-
-    Args:
-        content: The manifest.
-        place: Where it is from: the same manifest elsewhere is another pod.
-        node: The node's name, which becomes part of the pod's.
-
-    Raises:
-        KubeletError: It describes no pod.
-    """
-    try:
-        document: Any = yaml.safe_load(content)
-        pod = kube.decode(json.dumps(document).encode(), Pod)
-    except (yaml.YAMLError, kube.KubeError, TypeError, ValueError) as error:
-        raise KubeletError(f"{place} is no manifest of a pod: {error}") from error
-    if document.get("kind") != "Pod" or not pod.metadata.name or not pod.spec.containers:
-        raise KubeletError(f"{place} describes no pod with a name and containers")
-    digest = hashlib.sha256(b"\0".join((content, place.encode(), node.encode()))).hexdigest()[:32]
-    metadata = replace(
-        pod.metadata,
-        name=f"{pod.metadata.name}-{node}",
-        namespace=pod.metadata.namespace or "default",
-        uid=digest,
-        annotations=pod.metadata.annotations | {HASH: digest, SOURCE: "file"},
-    )
-    everywhere = Toleration(operator="Exists", effect="NoExecute")
-    spec = replace(pod.spec, node_name=node, tolerations=[*pod.spec.tolerations, everywhere])
-    return replace(pod, metadata=metadata, spec=spec)
 
 
 def mirror(pod: Pod, node: Node) -> Pod:
@@ -85,20 +48,25 @@ class StaticPods:
         directory: Where the manifests are; it need not be there yet.
         node: The node's name.
         every: Seconds between looks into the directory.
+        events: Tells of manifests that cannot be used.
     """
 
-    def __init__(self, client: Client, pods: Pods, directory: Path, node: str, every: float) -> None:
+    def __init__(
+        self, client: Client, pods: Pods, directory: Path, node: str, every: float, events: NodeEvents
+    ) -> None:
         self._client = client
         self._pods = pods
         self._directory = directory
         self._node = node
         self._every = every
-        self._told: set[str] = set()
+        self._events = events
+        self._told: dict[str, str] = {}
 
     async def run(self) -> None:
         """Look for ever; what fails is tried again."""
         while True:
-            wanted = await asyncio.to_thread(self._read)
+            wanted, problems = await asyncio.to_thread(self._read)
+            self._complain(problems)
             self._pods.keep_static(wanted)
             changed = self._pods.mirrors_changed
             changed.clear()
@@ -112,19 +80,31 @@ class StaticPods:
                 async with asyncio.timeout(self._every):
                     await changed.wait()
 
-    def _read(self) -> list[Pod]:
-        found = []
+    def _read(self) -> tuple[list[Pod], dict[str, str]]:
+        """The pods of the directory, and what is wrong with other files of it. Blocks."""
+        found: dict[tuple[str | None, str | None], Pod] = {}
+        problems = {}
         for path in sorted(self._directory.glob("[!.]*")):
             if path.suffix not in _SUFFIXES:
                 continue
             try:
-                found.append(from_manifest(path.read_bytes(), str(path), self._node))
-                self._told.discard(str(path))
-            except (KubeletError, OSError) as error:
-                if str(path) not in self._told:
-                    _log.error("a manifest cannot be used", path=str(path), error=str(error))
-                self._told.add(str(path))
-        return found
+                pod = from_manifest(path.read_bytes(), str(path), self._node)
+            except KubeletError as error:
+                problems[str(path)] = str(error)
+            except OSError as error:
+                problems[str(path)] = f"{path} cannot be read: {error.strerror}"
+            else:
+                place = pod.metadata.namespace, pod.metadata.name
+                if found.setdefault(place, pod) is not pod:
+                    problems[str(path)] = f"{path} describes {place[1]}, which another file does, too"
+        return [*found.values()], problems
+
+    def _complain(self, problems: dict[str, str]) -> None:
+        for path, problem in problems.items():
+            if self._told.get(path) != problem:
+                _log.error("a manifest cannot be used", path=path, error=problem)
+                self._events.event("InvalidStaticPod", problem, "Warning")
+        self._told = problems
 
     async def _attempt(self, work: Callable[[], Any]) -> None:
         try:

@@ -4,6 +4,7 @@ Usage is looked at every few seconds, and only that of pods that have a limit; n
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -40,17 +41,29 @@ async def exceeded(wanted: list[Limit], every: float) -> str:
 
 def usage(directory: Path) -> int:
     """The bytes of disk that a directory takes with all below it; links are not followed. Blocks."""
-    total, waiting = 0, [str(directory)]
+    total = 0
+    for entry in _below(directory):
+        with contextlib.suppress(FileNotFoundError):
+            total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+    return total
+
+
+def count(directory: Path) -> int:
+    """How many files and directories lie below a directory. Blocks."""
+    return sum(1 for _ in _below(directory))
+
+
+def _below(directory: Path) -> Iterator[os.DirEntry[str]]:
+    waiting = [str(directory)]
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
+                    yield entry
         except OSError:
             continue  # It went away under our hands.
-    return total
 
 
 def _usage_of_all(places: Iterable[Path]) -> int:

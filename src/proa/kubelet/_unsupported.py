@@ -16,26 +16,42 @@ def ignored(spec: PodSpec) -> list[str]:
         for container in [*spec.init_containers, *spec.containers]
         for field in _ignored_of(container)
     ]
-    return found + [name for name, given in [("hostNetwork", spec.host_network)] if given]
+    whole = {
+        "hostNetwork": spec.host_network,
+        "hostPID": spec.host_pid,
+        "hostIPC": spec.host_ipc,
+        "hostAliases": spec.host_aliases,
+        "resourceClaims": spec.resource_claims,
+        "ephemeralContainers": spec.ephemeral_containers,
+    }
+    return found + [name for name, given in whole.items() if given]
 
 
 def _ignored_of(container: Container) -> Iterator[str]:
     lifecycle = container.lifecycle or Lifecycle()
-    given = {
+    refused = {
         "livenessProbe": _refused_probe(container.liveness_probe),
         "readinessProbe": _refused_probe(container.readiness_probe),
         "startupProbe": _refused_probe(container.startup_probe),
         "postStart": _refused_hook(lifecycle.post_start),
         "preStop": _refused_hook(lifecycle.pre_stop),
+    }
+    yield from (f"{name}.{kind}" for name, kind in refused.items() if kind)
+    given = {
         "tty": container.tty,
         "volumeDevices": container.volume_devices,
+        "hostPort": any(port.host_port for port in container.ports),
     }
-    return (name for name, value in given.items() if value)
+    yield from (name for name, value in given.items() if value)
 
 
-def _refused_probe(probe: Probe | None) -> bool:
-    return probe is not None and _probes.supported(probe) is None
+def _refused_probe(probe: Probe | None) -> str:
+    if probe is None or _probes.supported(probe) is not None:
+        return ""
+    return "grpc" if probe.grpc is not None else "exec"
 
 
-def _refused_hook(handler: LifecycleHandler | None) -> bool:
-    return handler is not None and _hooks.supported(handler) is None
+def _refused_hook(handler: LifecycleHandler | None) -> str:
+    if handler is None or _hooks.supported(handler) is not None:
+        return ""
+    return "tcpSocket" if handler.tcp_socket is not None else "exec"

@@ -6,14 +6,17 @@ of the engine and of machine code, which all sandboxes share, are the node's and
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from proa.kube.models import now
-from proa.kubelet._machine import Machine, parse_meminfo
+from proa.kubelet import _storage
+from proa.kubelet._host_facts import HostFacts, parse_meminfo
 from proa.kubelet._pod import PodWorker
+from proa.kubelet._process_tree import tree
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NANOSECONDS: Final = 1_000_000_000
@@ -21,10 +24,18 @@ _NANOSECONDS: Final = 1_000_000_000
 
 @dataclass(frozen=True)
 class Usage:
-    """Processor time in seconds since the start, and private memory in bytes."""
+    """Processor time in seconds since the start, private memory in bytes, and the number of processes."""
 
     cpu_seconds: float
     memory: int
+    processes: int = 1
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.cpu_seconds + other.cpu_seconds,
+            self.memory + other.memory,
+            self.processes + other.processes,
+        )
 
 
 @dataclass(frozen=True)
@@ -45,25 +56,54 @@ class PodUsage:
     uid: str
     started_at: datetime
     containers: Sequence[ContainerUsage]
+    storage: int = 0
+    """Bytes of disk, where that was asked for."""
 
     @property
     def total(self) -> Usage:
         """All of them together."""
-        return Usage(
-            sum(container.usage.cpu_seconds for container in self.containers),
-            sum(container.usage.memory for container in self.containers),
-        )
+        return sum((container.usage for container in self.containers), _NOTHING)
+
+
+_NOTHING: Final = Usage(0.0, 0, 0)
 
 
 def of_process(pid: int) -> Usage | None:
-    """What a process uses; None when it is gone. Blocks for a moment."""
-    try:
-        times = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """What a process and those that it has started use; None when it is gone. Blocks for a moment."""
+    own, *others = [_of_one(each) for each in tree(pid)]
+    return sum((other for other in others if other is not None), own) if own is not None else None
+
+
+def _of_one(pid: int) -> Usage | None:
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if not fields:
         return None
-    private = memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
-    return Usage((int(times[11]) + int(times[12])) / _TICKS, private)
+    ticks = sum(map(int, fields[11:15]))  # Its own, and those of children which have ended.
+    try:
+        memory = _private_memory(pid, fields[19], ticks, fields[7], fields[9])
+    except OSError:
+        return None
+    return Usage(ticks / _TICKS, memory)
+
+
+@lru_cache(maxsize=4096)
+def _private_memory(pid: int, _began: str, _ticks: int, _minor: str, _major: str) -> int:
+    """The private memory of a process that has this start, processor time and these numbers of page faults.
+
+    To add it up the kernel walks through all of the process's pages: it is not asked again of a process that
+    did nothing since the last time, as most do.
+    """
+    memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
+    if not memory:
+        raise ProcessLookupError(f"process {pid} has ended")
+    return memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def of_node() -> Usage:
@@ -78,6 +118,12 @@ def of_node() -> Usage:
 def of_pods(workers: Iterable[PodWorker]) -> list[PodUsage]:
     """What each pod that has running containers uses. Blocks for a moment a container."""
     return [usage for worker in workers if (usage := _of_pod(worker)) is not None]
+
+
+def with_storage(workers: Sequence[PodWorker]) -> list[PodUsage]:
+    """The same with what is on disk of each, which takes longer."""
+    directories = {worker.context.uid: worker.context.directory.path for worker in workers}
+    return [replace(pod, storage=_storage.usage(directories[pod.uid])) for pod in of_pods(workers)]
 
 
 def _of_pod(worker: PodWorker) -> PodUsage | None:
@@ -126,27 +172,38 @@ def resource_metrics(node: Usage, pods: Iterable[PodUsage]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(name: str, machine: Machine, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
+def summary(name: str, machine: HostFacts, node: Usage, pods: Iterable[PodUsage]) -> dict[str, Any]:
     """The document of `/stats/summary`. Pure but for the time."""
-    moment = _text(now())
+    moment = _time(now())
     disk = {
         "time": moment,
         "availableBytes": machine.disk_available,
         "capacityBytes": machine.disk,
         "usedBytes": machine.disk - machine.disk_available,
+        "inodes": machine.inodes,
+        "inodesFree": machine.inodes_free,
     }
+    processes = {"time": moment, "maxpid": machine.max_processes, "curproc": machine.processes}
     used = _stats(node, moment)
     used["memory"]["availableBytes"] = machine.memory_available
     return {
-        "node": {"nodeName": name, "fs": disk, **used},
+        "node": {
+            "nodeName": name,
+            "fs": disk,
+            "runtime": {"imageFs": disk},
+            "rlimit": processes,
+            **used,
+        },
         "pods": [
             {
                 "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-                "startTime": _text(pod.started_at),
+                "startTime": _time(pod.started_at),
                 "containers": [
-                    {"name": one.name, "startTime": _text(one.started_at), **_stats(one.usage, moment)}
+                    {"name": one.name, "startTime": _time(one.started_at), **_stats(one.usage, moment)}
                     for one in pod.containers
                 ],
+                "ephemeral-storage": {"time": moment, "usedBytes": pod.storage},
+                "process_stats": {"process_count": pod.total.processes},
                 **_stats(pod.total, moment),
             }
             for pod in pods
@@ -173,5 +230,5 @@ def _pairs(pod: PodUsage, container: str | None) -> Iterator[tuple[str, str]]:
     yield "pod", pod.name
 
 
-def _text(moment: datetime) -> str:
+def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,11 +8,12 @@ request (`proa.wagi.pods`). Init containers run to their end, as they always do.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from proa.app.settings import parse_duration
 from proa.kube import Api, KubeError
 from proa.kube.models.core_v1 import Container as ContainerSpec
 from proa.kube.models.node_v1 import RuntimeClass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from proa.kubelet._container import Container
 
 HANDLER: Final = "wagi"
+REQUEST_TIMEOUT: Final = "proa.dev/request-timeout"
+REQUEST_SECONDS: Final = 60.0
 
 _SERVER: Final = "proa.wagi.pods:main"
 _BACKLOG: Final = 1024
@@ -45,13 +48,28 @@ async def start(container: "Container", spec: SandboxSpec) -> Sandbox:
     """Start a sandbox that answers requests.
 
     Raises:
-        ContainerConfigError: It has no port, or that is taken.
+        ContainerConfigError: It has no port, or that is taken; or its annotation makes no sense.
         proa.wasm.WasmError: As of `Sandboxes.start`.
     """
+    seconds = request_seconds(container.context.pod.metadata.annotations)
+    own = replace(spec, server=_SERVER, request_seconds=seconds)
     with _listening(container.spec, container.context.ip) as listener:
-        return await container.context.services.sandboxes.start(
-            replace(spec, server=_SERVER), listener.fileno()
-        )
+        return await container.context.services.sandboxes.start(own, listener.fileno())
+
+
+def request_seconds(annotations: Mapping[str, str]) -> float | None:
+    """The time that a pod's servers have for each request: what its annotation says; 0 is no limit. Pure.
+
+    Raises:
+        ContainerConfigError: The annotation makes no sense.
+    """
+    text = annotations.get(REQUEST_TIMEOUT)
+    if text is None:
+        return REQUEST_SECONDS
+    try:
+        return parse_duration(text).total_seconds() or None
+    except ValueError as error:
+        raise ContainerConfigError(f"annotation {REQUEST_TIMEOUT}: {text!r} is not {error}") from None
 
 
 async def finish(container: "Container", seconds: float) -> None:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from proa.oci.registry import Registry
     from proa.oci.signatures import SignaturePolicy
     from proa.oci.store import BlobStore
-    from proa.oci.wasm import PulledModule, WasmConfig, find_module, pull_module, push_module
+    from proa.oci.wasm import PulledModule, WasmConfig, find_module, image_blobs, pull_module, push_module
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -82,7 +82,14 @@ else:
             "registry": ("Registry",),
             "signatures": ("SignaturePolicy",),
             "store": ("BlobStore",),
-            "wasm": ("PulledModule", "WasmConfig", "find_module", "pull_module", "push_module"),
+            "wasm": (
+                "PulledModule",
+                "WasmConfig",
+                "find_module",
+                "image_blobs",
+                "pull_module",
+                "push_module",
+            ),
         },
     )
 
@@ -112,6 +119,7 @@ __all__ = [
     "UnsupportedArtifactError",
     "WasmConfig",
     "find_module",
+    "image_blobs",
     "parse_docker_config",
     "pull_module",
     "push_module",

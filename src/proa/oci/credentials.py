@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ import msgspec
 from proa.oci.errors import InvalidCredentialsError
 from proa.oci.reference import DEFAULT_REGISTRY
 
-__all__ = ("Credentials", "find", "parse_docker_config")
+__all__ = ("Credentials", "find", "fits", "parse_docker_config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,34 @@ def parse_docker_config(content: bytes | str) -> dict[str, Credentials]:
 
 def find(credentials: Mapping[str, Credentials], registry: str, repository: str) -> Credentials | None:
     """Return the credentials for `registry/repository`: those with the longest key that is a prefix of it by
-    component.
+    component; else those with the longest key whose host is a pattern that fits.
     """
     parts = [registry, *repository.split("/")]
     for length in range(len(parts), 0, -1):
         match = credentials.get("/".join(parts[:length]))
         if match is not None:
             return match
-    return None
+    patterns = sorted((key for key in credentials if fits(key, registry, repository)), key=len)
+    return credentials[patterns[-1]] if patterns else None
+
+
+def fits(pattern: str, registry: str, repository: str) -> bool:
+    """Whether a pattern as Kubernetes has them, such as `*.example.com:5000/team`, means an image.
+
+    Each label of the host is a glob of its own; the port must be the same, and the path a prefix of the
+    repository by component.
+    """
+    _, _, pattern = pattern.rpartition("://")
+    host, _, path = pattern.rstrip("/").partition("/")
+    name, _, port = host.partition(":")
+    own_name, _, own_port = registry.partition(":")
+    labels, own_labels = name.split("."), own_name.split(".")
+    return (
+        port == own_port
+        and len(labels) == len(own_labels)
+        and all(map(fnmatch.fnmatchcase, own_labels, labels))
+        and f"{repository}/".startswith(f"{path}/" if path else "")
+    )
 
 
 def _normalize(key: str) -> str:

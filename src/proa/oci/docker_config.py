@@ -5,7 +5,6 @@ cloud providers ship them. The protocol is that of https://github.com/docker/doc
 """
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +13,11 @@ import msgspec
 from proa.oci import credentials as _credentials
 from proa.oci.credentials import Credentials
 from proa.oci.errors import InvalidCredentialsError
+from proa.oci.programs import run_program
 from proa.oci.reference import DEFAULT_REGISTRY
 
 __all__ = ("DockerConfig",)
 
-_HELPER_SECONDS: Final = 60.0
 _DOCKER_HUB: Final = "https://index.docker.io/v1/"
 _TOKEN_USER: Final = "<token>"  # noqa: S105 - what helpers say in the place of a name
 _UNKNOWN: Final = b"credentials not found"
@@ -64,7 +63,9 @@ class DockerConfig:
 async def _ask(helper: str, registry: str) -> Credentials | None:
     program = f"docker-credential-{helper}"
     asked = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
-    code, output = await _run(program, asked)
+    if "/" in program:
+        raise InvalidCredentialsError(f"{program!r} is no name of a credential helper")
+    code, output, _ = await run_program([program, "get"], asked.encode())
     if code:
         said = output.decode("utf-8", "replace").strip()
         if said.encode().startswith(_UNKNOWN):
@@ -77,24 +78,3 @@ async def _ask(helper: str, registry: str) -> Credentials | None:
     if answer.username == _TOKEN_USER:
         raise InvalidCredentialsError(f"{program} gave an identity token for {registry}: not supported")
     return Credentials(answer.username, answer.secret)
-
-
-async def _run(program: str, asked: str) -> tuple[int | None, bytes]:
-    pipe = asyncio.subprocess.PIPE
-    if "/" in program:
-        raise InvalidCredentialsError(f"{program!r} is no name of a credential helper")
-    try:
-        process = await asyncio.create_subprocess_exec(program, "get", stdin=pipe, stdout=pipe)
-    except OSError as error:
-        raise InvalidCredentialsError(f"cannot run {program}: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(_HELPER_SECONDS):
-            output, _ = await process.communicate(asked.encode())
-    except TimeoutError:
-        raise InvalidCredentialsError(f"{program} did not answer within {_HELPER_SECONDS:.0f} s") from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    return process.returncode, output

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -154,10 +154,19 @@ class BlobStore:
         with storage_errors(self.directory, StorageError):
             return await asyncio.to_thread(self._links)
 
+    async def use(self, names: Iterable[str]) -> None:
+        """Note that what these names mean is in use now; unknown ones are no error."""
+        await asyncio.to_thread(self._use, [*names])
+
     async def unlink(self, name: str) -> None:
         """Forget what a name means; an unknown one is no error."""
         with storage_errors(self.directory, StorageError):
             await asyncio.to_thread(self._link_path(name).unlink, missing_ok=True)
+
+    def _use(self, names: list[str]) -> None:
+        for name in names:
+            with contextlib.suppress(OSError):
+                os.utime(self._link_path(name))
 
     def _links(self) -> list["Link"]:
         found = []

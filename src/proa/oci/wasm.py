@@ -169,6 +169,21 @@ async def find_module(reference: Reference, store: BlobStore) -> PulledModule | 
         return None
 
 
+async def image_blobs(digest: str, store: BlobStore) -> frozenset[str]:
+    """Return the digests of all that an image or index consists of, as far as `store` can tell.
+
+    Nothing counts as used by that.
+    """
+    try:
+        document = parse(await store.read(digest))
+    except (BlobNotFoundError, InvalidManifestError):
+        return frozenset([digest])
+    if isinstance(document, ImageIndex):
+        parts = [await image_blobs(descriptor.digest, store) for descriptor in document.manifests]
+        return frozenset([digest]).union(*parts)
+    return frozenset([digest, document.config.digest, *(layer.digest for layer in document.layers)])
+
+
 def wasi_version(header: bytes) -> str:
     """Return which WASI a module with this header (its first 8 bytes) is for: `wasip1`, or `wasip2` for a
     component.

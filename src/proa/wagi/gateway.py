@@ -57,6 +57,7 @@ class Gateway:
 
     Attributes:
         hostname: `host` or `host:port` for clients that send no Host header.
+        leaving: Set it before the end: each answer then ends its connection, so that clients ask elsewhere.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Gateway:
         healthz: bool = True,
     ) -> None:
         self.hostname = "localhost"
+        self.leaving = False
         self._executors = executors
         self._observer = observer or Logger()
         self._healthz = healthz
@@ -118,6 +120,8 @@ class Gateway:
                 response = await self._answer(received, request, matched, target, counter)
             finally:
                 statistics.running -= 1
+        if self.leaving:
+            response.force_close()
         seconds = asyncio.get_running_loop().time() - began
         sent = response.body_length
         if isinstance(response, web.Response) and isinstance(response.body, bytes):

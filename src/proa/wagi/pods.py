@@ -3,7 +3,7 @@
 `SERVER` is the target for `SandboxSpec.server`. The sandbox's process, a child of the zygote, becomes a small
 HTTP server on the socket that is its standard input; it forks executors from itself, which are confined as
 any sandbox of that specification is. What guests print to standard error, and how they fail, goes to its own
-standard error, each line with the id of its request. SIGTERM ends it once the requests under way are
+standard error, each line with the id of its request. SIGTERM ends it once nobody comes any more and all are
 answered.
 """
 
@@ -11,6 +11,7 @@ import asyncio
 import functools
 import gc
 import os
+import select
 import signal
 import socket
 from typing import Final, Self
@@ -19,7 +20,7 @@ import uvloop
 
 from proa.wagi import _executor
 from proa.wagi.errors import HandlerError
-from proa.wagi.gateway import serve
+from proa.wagi.gateway import Gateway, serve
 from proa.wagi.handlers import Handler, Limits
 from proa.wagi.protocol import Request
 from proa.wasm import SandboxError, SandboxSpec, WorkerSpec
@@ -34,6 +35,8 @@ _STDERR: Final = 2
 _MOST_EXECUTORS: Final = 64
 _SHUTDOWN_SECONDS: Final = 3600.0
 """Whoever sends SIGTERM kills when that takes too long."""
+_QUIET_SECONDS: Final = 0.5
+"""So long nobody may have asked before the port is closed: by then it is known that this pod is ending."""
 
 
 def main(runtime: Runtime, spec: SandboxSpec) -> None:
@@ -54,7 +57,7 @@ async def _serve(forks: "_Forks", spec: SandboxSpec, listener: socket.socket, re
         module=spec.module,
         environment=spec.env,
         outbound=spec.outbound,
-        limits=Limits(memory=spec.memory_limit, concurrency=_MOST_EXECUTORS),
+        limits=Limits(seconds=spec.request_seconds, memory=spec.memory_limit, concurrency=_MOST_EXECUTORS),
     )
     async with serve(
         [handler],
@@ -65,8 +68,22 @@ async def _serve(forks: "_Forks", spec: SandboxSpec, listener: socket.socket, re
         observer=reporter,
         healthz=False,
         shutdown_timeout=_SHUTDOWN_SECONDS,
-    ):
+    ) as (gateway, _):
         await stopping.wait()
+        gateway.leaving = True
+        await _until_quiet(gateway, listener)
+
+
+async def _until_quiet(gateway: Gateway, listener: socket.socket) -> None:
+    """Serve on until nobody comes: a connection that waits to be accepted is lost when the port closes."""
+    before = -1
+    while (begun := _begun(gateway)) != before or select.select([listener], [], [], 0)[0]:
+        before = begun
+        await asyncio.sleep(_QUIET_SECONDS)
+
+
+def _begun(gateway: Gateway) -> int:
+    return sum(route.requests + route.running for route in gateway.statistics().routes.values())
 
 
 class _Fork:

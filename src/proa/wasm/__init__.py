@@ -6,7 +6,8 @@ zygote, not to the program that asked for them: they outlive it, and its success
 
 - `Sandboxes`, `Sandbox`: what a program uses; asyncio. **Start reading here** (`proa.wasm.sandboxes`).
 - `SandboxSpec`, `Mount`, `SandboxExit`, `ExitReason`, `CompiledModule`: the values that go in and come out.
-- `ModuleTerms`: what a module must be; `Outbound`: where its HTTP requests may go.
+- `ModuleTerms`: what a module must be; `Outbound`: where its HTTP requests may go;
+  `NameServer`: who knows the names in them.
 - `WorkerSpec`: processes that run guests one after another, for servers.
 - `WasmError` and its children: what can go wrong (`proa.wasm.errors`).
 - `proa.wasm.zygote`: the zygote's program; `_guest` and `_compiler` are what its children do, and
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from proa._lazy import lazy
 
 if TYPE_CHECKING:
+    from proa.wasm._module_cache import remove_modules
     from proa.wasm.errors import (
         InvalidModuleError,
         SandboxError,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         ExitReason,
         ModuleTerms,
         Mount,
+        NameServer,
         Outbound,
         SandboxExit,
         SandboxSpec,
@@ -42,6 +45,7 @@ else:  # The zygote imports this package and must stay small.
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            "_module_cache": ("remove_modules",),
             "errors": (
                 "InvalidModuleError",
                 "SandboxError",
@@ -55,6 +59,7 @@ else:  # The zygote imports this package and must stay small.
                 "ExitReason",
                 "ModuleTerms",
                 "Mount",
+                "NameServer",
                 "Outbound",
                 "SandboxExit",
                 "SandboxSpec",
@@ -69,6 +74,7 @@ __all__ = [
     "InvalidModuleError",
     "ModuleTerms",
     "Mount",
+    "NameServer",
     "Outbound",
     "Sandbox",
     "SandboxError",
@@ -79,4 +85,5 @@ __all__ = [
     "WasmError",
     "WorkerSpec",
     "ZygoteLostError",
+    "remove_modules",
 ]

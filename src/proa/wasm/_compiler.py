@@ -5,7 +5,6 @@ A cache entry is machine code that will be run, so the cache directory belongs t
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import re
 import resource
@@ -172,6 +171,8 @@ def _sum_file(entry: Path) -> Path:
 
 
 def _sum(path: Path) -> str:
+    import hashlib  # With it comes OpenSSL, which the zygote itself has no use for.
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -206,6 +207,8 @@ def _is_open_file(path: Path, file: BinaryIO) -> bool:
 
 
 def _read(source: Path, digest: str) -> bytes:
+    import hashlib
+
     binary = source.read_bytes()
     if hashlib.sha256(binary).hexdigest() != digest:
         raise _RejectedError("invalid", f"{source} does not have the digest sha256:{digest}")

@@ -1,19 +1,27 @@
 """The engine, configured once, and where the machine code that it makes is kept."""
 
-import hashlib
 import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+import wasmtime
 from wasmtime import Config, Engine, FuncType, Linker, Module, Store, ValType, WasmtimeError, component
 
 from proa.wasm._memory import GuestMemory
 
 # Copy-on-write images of initial memory exclude the allocation of `_memory`, and the code depends on them.
 _SETTINGS: Final = {"cranelift_opt_level": "speed", "memory_init_cow": False}
-_IDENTITY: Final = hashlib.sha256(repr((sorted(_SETTINGS.items()), platform.machine())).encode()).hexdigest()
-_COMPATIBLE: Final = f"wasmtime-{version('wasmtime')}-{_IDENTITY[:12]}"
+
+
+def _release() -> str:
+    """The engine's name and version. `importlib.metadata` loads modules of which some act at every fork."""
+    installed = sorted(Path(wasmtime.__file__).parents[1].glob("wasmtime-*.dist-info"))
+    return installed[-1].stem if installed else "wasmtime"  # The engine refuses the code of other versions.
+
+
+_COMPATIBLE: Final = ",".join(
+    [_release(), platform.machine(), *(f"{name}={value}" for name, value in _SETTINGS.items())]
+)
 
 
 class GuestExit(Exception):  # noqa: N818 - no error: it is how a guest leaves

@@ -8,12 +8,13 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple, Self
 
 import msgspec
-from wasmtime import ExitTrap, Func, Store, Trap, WasiConfig, WasmtimeError
+from wasmtime import ExitTrap, Store, Trap, WasiConfig, WasmtimeError
 
 from proa.app import ProaError
 from proa.wasm._confinement import confine
 from proa.wasm._engine import GuestExit, Runtime, component_start
 from proa.wasm._landlock import Place
+from proa.wasm._native import MAX_TABLE_ELEMENTS, Command, wasi_config
 from proa.wasm._outbound import OutboundHttp
 from proa.wasm._process import one_line
 from proa.wasm.beneath import open_directory
@@ -22,15 +23,11 @@ from proa.wasm.spec import ExitReason, Mount, SandboxSpec
 FAILED: Final = 128
 _TRAPPED: Final = 134
 _OUT_OF_MEMORY: Final = 137
-_MAX_TABLE_ELEMENTS: Final = 1_000_000
 _MAX_MESSAGE: Final = 1000
 
 
-_Start = Callable[[], int]
-"""Runs a guest that is ready to its end and returns its exit code."""
-
-_Instantiate = Callable[[Store], _Start]
-"""Makes a guest ready in a store; may run code of it."""
+_Start = Callable[[], int | None]
+"""Runs a guest that is ready to its end and returns its exit code, None being 0."""
 
 
 class Outcome(msgspec.Struct):
@@ -41,8 +38,13 @@ class Outcome(msgspec.Struct):
     message: str = ""
 
 
-def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) -> None:
-    """Run the guest to its end and report the outcome; a trap's backtrace goes to the guest's stderr."""
+def run(
+    runtime: Runtime, spec: SandboxSpec, command: Command | None, report: Callable[[bytes], None]
+) -> None:
+    """Run the guest to its end and report the outcome; a trap's backtrace goes to the guest's stderr.
+
+    `command` is the module if it was loaded and linked before the fork.
+    """
 
     def exceeded(size: int) -> None:
         message = f"wanted {size} bytes of memory, more than the limit of {spec.memory_limit}"
@@ -52,7 +54,7 @@ def run(runtime: Runtime, spec: SandboxSpec, report: Callable[[bytes], None]) ->
     os.umask(0o022)
     if spec.memory_limit:
         runtime.memory.bound(spec.memory_limit, exceeded)
-    outcome, trace = _run(runtime, spec)
+    outcome, trace = _run(runtime, spec, command)
     outcome.message = outcome.message[:_MAX_MESSAGE]
     report(msgspec.json.encode(outcome))
     with contextlib.suppress(OSError):
@@ -75,18 +77,16 @@ def serve(
     report(msgspec.json.encode(outcome))
 
 
-def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
-    prepare = _prepare_component if spec.module.is_component else _prepare_module
+def _run(runtime: Runtime, spec: SandboxSpec, command: Command | None) -> tuple[Outcome, str]:
     try:
-        instantiate = prepare(runtime, spec)
-        with Places() as places:
-            store = _create_store(runtime, spec, places)
-            confine(places.all, spec.user, spec.memory_limit, network=spec.outbound is not None)
-        start = instantiate(store)
+        if spec.module.is_component:
+            start = _ready_component(runtime, spec)
+        else:
+            start = _ready_command(command or _load(runtime, spec), spec)
     except (WasmtimeError, Trap, OSError) as error:
         return Outcome(FAILED, ExitReason.FAILED, one_line(error)), ""
     try:
-        return Outcome(start(), ExitReason.EXITED), ""
+        return Outcome(start() or 0, ExitReason.EXITED), ""
     except GuestExit as end:
         return Outcome(end.code, ExitReason.EXITED), ""
     except ExitTrap as end:
@@ -95,39 +95,43 @@ def _run(runtime: Runtime, spec: SandboxSpec) -> tuple[Outcome, str]:
         return Outcome(_TRAPPED, ExitReason.TRAPPED, one_line(trap)), f"{trap}\n"
 
 
-def _prepare_module(runtime: Runtime, spec: SandboxSpec) -> _Instantiate:
+def _load(runtime: Runtime, spec: SandboxSpec) -> Command:
     module = runtime.load(spec.module.path)
     if spec.outbound:
         http = OutboundHttp(runtime)
         http.offer(module)
         http.begin(None, spec.outbound)
-
-    def instantiate(store: Store) -> _Start:
-        start = runtime.linker.instantiate(store, module).exports(store)["_start"]
-        assert isinstance(start, Func)
-
-        def run() -> int:
-            start(store)
-            return 0
-
-        return run
-
-    return instantiate
+    return Command(runtime, module)
 
 
-def _prepare_component(runtime: Runtime, spec: SandboxSpec) -> _Instantiate:
+def _ready_command(command: Command, spec: SandboxSpec) -> _Start:
+    with Places() as places:
+        config = wasi_config(spec.args, _environment(spec), open_mounts(spec, places))
+        _confine(spec, places)
+    command.instantiate(config)
+    return command.run
+
+
+def _ready_component(runtime: Runtime, spec: SandboxSpec) -> _Start:
     component = runtime.load_component(spec.module.path)
     http = OutboundHttp(runtime)
     if spec.outbound:
         http.offer(component)
+    with Places() as places:
+        store = _create_store(runtime, spec, places)
+        _confine(spec, places)
+    http.begin(store, spec.outbound)
+    instance = runtime.component_linker.instantiate(store, component)
+    start = component_start(runtime, store, component, instance)
+    return lambda: int(start(store).tag != "ok")
 
-    def instantiate(store: Store) -> _Start:
-        http.begin(store, spec.outbound)
-        instance = runtime.component_linker.instantiate(store, component)
-        start = component_start(runtime, store, component, instance)
-        return lambda: int(start(store).tag != "ok")
 
-    return instantiate
+def _confine(spec: SandboxSpec, places: "Places") -> None:
+    confine(places.all, spec.user, spec.memory_limit, network=spec.outbound is not None)
+
+
+def _environment(spec: SandboxSpec) -> dict[str, str]:
+    return {"PWD": spec.working_dir} | spec.env if spec.working_dir else spec.env
 
 
 class Places:
@@ -152,14 +156,14 @@ class Places:
 def _create_store(runtime: Runtime, spec: SandboxSpec, places: Places) -> Store:
     wasi = WasiConfig()
     wasi.argv = list(spec.args)
-    wasi.env = (({"PWD": spec.working_dir} if spec.working_dir else {}) | spec.env).items()
+    wasi.env = _environment(spec).items()
     wasi.inherit_stdin()
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     for opened in open_mounts(spec, places):
         wasi.preopen_dir(opened.path, opened.target, not opened.read_only)
     store = Store(runtime.engine)
-    store.set_limits(table_elements=_MAX_TABLE_ELEMENTS)
+    store.set_limits(table_elements=MAX_TABLE_ELEMENTS)
     store.set_wasi(wasi)
     return store
 

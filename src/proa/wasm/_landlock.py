@@ -45,6 +45,20 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
 
 
+# What depends on the kernel alone is made once, before the forks.
+_ABI: Final = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
+_RIGHTS: Final = _FIRST_ABI_RIGHTS | sum(right for since, right in _LATER_RIGHTS.items() if since <= _ABI)
+_SIZE: Final = 24 if _ABI >= 6 else 16 if _ABI >= 4 else 8
+
+
+def _rules(tcp: int) -> _Ruleset:
+    return _Ruleset(_RIGHTS, tcp if _ABI >= 4 else 0, _SCOPES if _ABI >= 6 else 0)
+
+
+_UNCONNECTED: Final = _rules(_TCP)
+_CONNECTING: Final = _rules(_BIND_TCP)
+
+
 def restrict(places: Iterable[Place], *, network: bool = False) -> bool:
     """Put all files but those in the places out of reach; False if the kernel has no Landlock.
 
@@ -52,16 +66,13 @@ def restrict(places: Iterable[Place], *, network: bool = False) -> bool:
 
     Binds this thread and those that it starts. Needs `no_new_privs`.
     """
-    abi = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
-    if abi < 1:
+    if _ABI < 1:
         return False
-    rights = _FIRST_ABI_RIGHTS | sum(right for since, right in _LATER_RIGHTS.items() if abi >= since)
-    rules = _Ruleset(rights, (_BIND_TCP if network else _TCP) if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
-    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    ruleset = _checked(_libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0))
+    rules = _CONNECTING if network else _UNCONNECTED
+    ruleset = _checked(_libc.syscall(_CREATE_RULESET, ctypes.byref(rules), _SIZE, 0))
     for place in places:
         allowed = _READ if place.read_only else _READ | _WRITE
-        beneath = _Beneath(allowed & rights, place.descriptor)
+        beneath = _Beneath(allowed & _RIGHTS, place.descriptor)
         _checked(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(beneath), 0))
     _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)

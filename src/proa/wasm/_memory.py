@@ -18,6 +18,9 @@ _NO_RESERVE: Final = 0x4000  # MAP_NORESERVE
 _FAILED: Final = ctypes.c_void_p(-1).value
 _PAGE: Final = mmap.PAGESIZE
 _UNLIMITED: Final = 1 << 62
+_RESERVED: Final = 1 << 32
+_GUARD: Final = 1 << 25
+"""These are the engine's own defaults."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -58,10 +61,14 @@ class GuestMemory:
 
     def apply_to(self, config: Config) -> None:
         """Make an engine with this configuration allocate here."""
+        config.memory_reservation, config.memory_guard_size = _RESERVED, _GUARD
         creator: Any = _bindings.wasmtime_memory_creator_t()
         creator.new_memory = _bindings.wasmtime_new_memory_callback_t(self._create)
         creator.finalizer = _no_finalizer
         self._alive.append(creator)
+        # The one that most guests have: made here, before the forks. It costs addresses only.
+        if memory := self._map(_RESERVED, _GUARD):
+            self._free[_RESERVED + _GUARD] = [memory]
         _bindings.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(creator))
 
     def _create(

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from wasmtime import _ffi
 
+from proa.wasm._name_server import look_up
 from proa.wasm.spec import Outbound
 
 __all__ = ["Guard"]
@@ -85,6 +86,8 @@ class Guard:
         name = (node or b"").decode("ascii", "replace")
         if not self._allowed.allows_name(name):
             return _NO_SUCH_NAME
+        if self._allowed.name_server is not None:
+            node = look_up(name, self._allowed.name_server).encode()
         code = _look_up(node, service, hints, result)
         if not code:
             for address in _addresses(result[0]):

@@ -7,6 +7,7 @@ followed: they could lead to a host that is not allowed.
 
 import encodings.idna  # noqa: F401 - looked up by name with the first connection, when no file can be read
 import http.client
+import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 
 from wasmtime import Caller, FuncType, Linker, Memory, ValType, WasmtimeError
 
-from proa.wasm.spec import Outbound
+from proa.wasm._name_server import look_up
+from proa.wasm.spec import NameServer, Outbound
 
 __all__ = ["Requests"]
 
@@ -106,6 +108,8 @@ class Requests:
         connection = _connection(target.scheme, target.hostname, port)
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
         try:
+            if self._allowed.name_server is not None:
+                _connect(connection, self._allowed.name_server)
             connection.request(method, path, body or None, _parse_headers(headers))
             answer = connection.getresponse()
             content = answer.read(_MAX_BODY + 1)
@@ -204,6 +208,15 @@ def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPCon
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
     return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+
+
+def _connect(connection: http.client.HTTPConnection, server: NameServer) -> None:
+    """Connect to where a name server says that the host is."""
+    address = (look_up(connection.host, server), connection.port)
+    connection.sock = socket.create_connection(address, timeout=_TIMEOUT)
+    if isinstance(connection, http.client.HTTPSConnection):
+        context = ssl.create_default_context()
+        connection.sock = context.wrap_socket(connection.sock, server_hostname=connection.host)
 
 
 def _parse_headers(text: str) -> dict[str, str]:

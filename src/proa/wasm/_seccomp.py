@@ -70,11 +70,9 @@ def restrict(*, network: bool = False) -> bool:
 
     Needs `no_new_privs`.
     """
-    machine = _MACHINES.get(platform.machine())
-    if machine is None:
+    program = _CONNECTING if network else _UNCONNECTED
+    if program is None:
         return False
-    instructions = _instructions(machine, () if network else machine.connecting)
-    program = _Program(len(instructions) // 8, instructions)
     if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0):
         error = ctypes.get_errno()
         if error == errno.EINVAL:
@@ -115,3 +113,16 @@ def _step(code: int, value: int, *, skip_if: int = 0, skip_unless: int = 0) -> b
 
 def _return(action: int) -> bytes:
     return _step(_RETURN, action)
+
+
+def _program(*, network: bool) -> _Program | None:
+    machine = _MACHINES.get(platform.machine())
+    if machine is None:
+        return None
+    instructions = _instructions(machine, () if network else machine.connecting)
+    return _Program(len(instructions) // 8, instructions)
+
+
+# Made once, before the forks.
+_UNCONNECTED: Final = _program(network=False)
+_CONNECTING: Final = _program(network=True)

@@ -1,7 +1,6 @@
 """What the zygote does for its client: requests in, children forked, replies out."""
 
 import contextlib
-import hashlib
 import os
 import signal
 from collections import deque
@@ -11,12 +10,14 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
 from proa.wasm import _compiler, _guest
 from proa.wasm import _protocol as protocol
 from proa.wasm._children import Children, End
+from proa.wasm._commands import Commands
 from proa.wasm._engine import Runtime, cache_entry
 from proa.wasm._process import Body, Stdio
 from proa.wasm.spec import CompiledModule, ExitReason, ModuleTerms, SandboxExit
@@ -61,6 +62,7 @@ class Service:
 
     def __init__(self, runtime: Runtime, children: Children, send: Send) -> None:
         self._runtime = runtime
+        self._commands = Commands(runtime)
         self._children = children
         self._send = send
         self._sandboxes: dict[str, _Sandbox] = {}
@@ -167,7 +169,8 @@ class Service:
         if spec.server:
             serve = _load(spec.server)
             return lambda report: _guest.serve(serve, self._runtime, spec, report)
-        return lambda report: _guest.run(self._runtime, spec, report)
+        command = self._commands.find(spec)
+        return lambda report: _guest.run(self._runtime, spec, command, report)
 
     def _ended(self, sandbox_id: str, end: End) -> None:
         sandbox = self._sandboxes[sandbox_id]
@@ -282,8 +285,8 @@ def _identity(path: Path) -> _Identity:
 
 def _certificate(job: _Job) -> Path:
     entry, terms = job
-    key = hashlib.sha256(msgspec.json.encode(terms)).hexdigest()
-    return entry.with_name(f"{entry.stem}.{key[:16]}.json")
+    key = "+".join(quote(str(term), safe="") for term in (terms.http, *terms.exports))
+    return entry.with_name(f"{entry.stem}.{key}.json")
 
 
 def _certify(job: _Job, identity: _Identity, module: CompiledModule) -> None:

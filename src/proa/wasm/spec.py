@@ -62,6 +62,22 @@ class Mount(msgspec.Struct, frozen=True):
     sub_path: str = ""
 
 
+class NameServer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a guest's names are asked of, before the machine's own resolver.
+
+    Attributes:
+        host: Its address.
+        port: Its TCP port.
+        search: Domains in which names are looked for.
+        dots: A name with at least so many dots is looked for as it is first, others in the domains first.
+    """
+
+    host: str
+    port: int = 53
+    search: tuple[str, ...] = ()
+    dots: int = 1
+
+
 class Outbound(msgspec.Struct, frozen=True, kw_only=True):
     """Which hosts a guest may send HTTP requests to.
 
@@ -69,10 +85,12 @@ class Outbound(msgspec.Struct, frozen=True, kw_only=True):
         hosts: URLs such as `https://example.com` or `http://10.0.0.1:8080`, or `insecure:allow-all`. A URL
             without a port allows every port of its host.
         max_requests: How many requests may be under way at once; None is any number.
+        name_server: Whom names are asked of first; None is the machine's resolver alone.
     """
 
     hosts: tuple[str, ...] = ()
     max_requests: int | None = None
+    name_server: NameServer | None = None
 
     def allows(self, host: str, port: int) -> bool:
         """Whether requests may go to a port of a host."""
@@ -111,6 +129,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
         server: `module:function` that answers requests with the module, where it is not just to be run once.
             The function is called with the `Runtime` and this specification; its standard input is what was
             given to `Sandboxes.start`: a socket that listens.
+        request_seconds: The time that it has for each of them; None is no limit.
     """
 
     id: str
@@ -123,6 +142,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     user: int | None = None
     outbound: Outbound | None = None
     server: str | None = None
+    request_seconds: float | None = 60.0
 
     def problem(self) -> str | None:
         """Say in one line what makes this impossible to run, or None."""

@@ -128,6 +128,15 @@ async def test_rules_hold_for_creations_and_updates(full: Session) -> None:
     assert (await send(full, "PATCH", f"{MOOSE}/a", {"spec": {"replicas": 2}}))["metadata"]["generation"] == 2
 
 
+async def test_a_custom_object_says_what_it_is(full: Session) -> None:
+    for field in ("kind", "apiVersion"):
+        unsaid = moose("b")
+        del unsaid[field]
+        await send(full, "POST", MOOSE, unsaid, 400)
+    refusal = await send(full, "POST", MOOSE, {**moose("b"), "kind": "Elk"}, 422)
+    assert [cause["field"] for cause in refusal["details"]["causes"]] == ["kind"]
+
+
 async def test_status_and_scale_are_parts_of_their_own(full: Session) -> None:
     await send(full, "POST", MOOSE, {**moose("a"), "status": {"replicas": 9}}, 201)
     status = {"replicas": 1, "selector": "app=moose"}
@@ -137,6 +146,9 @@ async def test_status_and_scale_are_parts_of_their_own(full: Session) -> None:
     assert (scale["kind"], scale["spec"], scale["status"]) == ("Scale", {"replicas": 1}, status)
     await send(full, "PATCH", f"{MOOSE}/a/scale", {"spec": {"replicas": 4}})
     assert (await send(full, "GET", f"{MOOSE}/a"))["spec"]["replicas"] == 4
+    scaled = await send(full, "GET", f"{MOOSE}/a")
+    [entry] = [one for one in scaled["metadata"]["managedFields"] if one.get("subresource") == "scale"]
+    assert entry["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
     await send(full, "PATCH", f"{MOOSE}/a/scale", {"spec": {"replicas": 40}}, 422)
 
 

@@ -1,8 +1,8 @@
 """Rules of roles, and the policy that they make: pure."""
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from proa.controlplane.security import Attributes, RolePolicy, Rule, User, default_policy, uncovered
@@ -16,7 +16,7 @@ def rule(**document: Any) -> Rule:
 
 def attributes(user: User, verb: str, **where: str) -> Attributes:
     wanted = Attributes(user, verb)
-    return dataclasses.replace(wanted, **where)  # type: ignore[arg-type]
+    return msgspec.structs.replace(wanted, **where)
 
 
 def policy(*bindings: dict[str, Any], **roles: list[dict[str, Any]]) -> RolePolicy:

@@ -1,10 +1,12 @@
-"""Runtime classes of pods, and the storage class of claims that name none."""
+"""Runtime classes of pods; the storage class of claims that name none, and what it lets them ask for."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from proa.controlplane._json import Document
+from proa.controlplane._quantities import quantity
 from proa.controlplane.registry import Review
 from proa.controlplane.storage import Key, Store
 
@@ -84,6 +86,32 @@ class Classes:
         if defaults:
             newest = min(defaults, key=lambda one: (_descending(one["creationTimestamp"]), one["name"]))
             claim["spec"]["storageClassName"] = newest["name"]
+
+    def check_size(self, review: Review) -> None:
+        """A claim may only ask for more where its class can give more.
+
+        https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims
+
+        Raises:
+            StatusError: 403, it cannot.
+        """
+        claim, before = review.new, review.old
+        if claim is None or before is None or review.subresource or _size(claim) <= _size(before):
+            return
+        name = claim["spec"].get("storageClassName") or claim["metadata"].get("annotations", {}).get(
+            _BETA_CLASS
+        )
+        stored = self._store.latest(Key(STORAGE, "", name)) if name else None
+        if stored is None or not stored.document().get("allowVolumeExpansion"):
+            why = (
+                "only dynamically provisioned pvc can be resized and the storageclass that provisions "
+                "the pvc must support resize"
+            )
+            raise refused(review, why)
+
+
+def _size(claim: Document) -> Decimal:
+    return quantity(claim["spec"].get("resources", {}).get("requests", {}).get("storage", "0"))
 
 
 def _is_default(storage_class: Document) -> bool:

@@ -71,6 +71,7 @@ def _add_validators(chain: Chain, store: Store) -> None:
     limits, security = LimitRanger(store), PodSecurity(store)
     for storage in ("pods", "persistentvolumeclaims"):
         chain.validates(storage, limits.check)
+    chain.validates("persistentvolumeclaims", Classes(store).check_size)
     chain.validates("pods", security.check_pod)
     for storage in WORKLOADS:
         chain.validates(storage, security.check_workload)

@@ -30,7 +30,7 @@ class QuotaRoom:
 
         The last hook of all: nothing may refuse the write after it.
         """
-        if not self._store.count(STORAGE, review.namespace) or review.new is None or review.subresource:
+        if review.subresource or review.new is None or not self._store.count(STORAGE, review.namespace):
             return
         changes = []
         for stored in self._store.scan_latest(STORAGE, review.namespace):
@@ -130,6 +130,8 @@ class QuotaKeeper(Housekeeper):
             self._wake(event.key.namespace)
 
     def _on_object(self, event: Event) -> None:
+        if not self._store.count(STORAGE, event.key.namespace):
+            return
         gone = event.current is None
         if gone or (event.key.resource == "pods" and event.current and _is_over(event.current)):
             self._wake(event.key.namespace)

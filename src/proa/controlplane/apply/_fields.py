@@ -53,6 +53,17 @@ def _joined(left: Fields, right: Fields) -> Fields:
     return _MEMBER if joined is None else joined
 
 
+def includes(fields: Fields, others: Fields) -> bool:
+    """Whether all of a set is in another one."""
+    for element, node in others.items():
+        mine = fields.get(element)
+        if mine is None or (is_member(node) and not is_member(mine)):
+            return False
+        if node and not includes(mine, {name: child for name, child in node.items() if name != SELF}):
+            return False
+    return True
+
+
 def difference(left: Fields, right: Fields) -> Fields:
     """What is in the first set and not in the second; that one's members do not stand for what is below
     them.

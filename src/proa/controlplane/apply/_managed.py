@@ -7,12 +7,13 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from proa.controlplane._json import Document
 
-from ._fields import Fields, difference, intersection, paths, union, well_formed
+from ._fields import Fields, difference, includes, intersection, paths, union, well_formed
 from ._shapes import Struct
 
 MAX_UPDATERS = 10
@@ -24,8 +25,7 @@ Entries = list[Document]
 """`metadata.managedFields`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(msgspec.Struct, frozen=True):
     """Who writes: a name, and by which operation, API version and subresource."""
 
     name: str
@@ -55,8 +55,7 @@ class Manager:
         return entry | {"subresource": self.subresource} if self.subresource else entry
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """A field that another manager owns, and shall have another value."""
 
     entry: Document
@@ -117,9 +116,18 @@ def after_update(
 def after_claim(entries: Entries, claimed: Fields, manager: Manager, now: str | None) -> Entries:
     """The entries once a manager has taken fields for itself, from whoever had them."""
     mine = next((entry for entry in entries if manager.wrote(entry)), None)
+    if mine is not None and mine.get("time") == now and includes(mine["fieldsV1"], claimed):
+        others = [entry for entry in entries if entry is not mine]
+        if all(claimed.keys().isdisjoint(entry["fieldsV1"]) for entry in others):
+            return entries  # as after the manager's last write, a moment ago
     others = _without([entry for entry in entries if entry is not mine], claimed, {})
-    fields = union(mine["fieldsV1"], claimed) if mine else claimed
+    fields = _with(mine["fieldsV1"], claimed) if mine else claimed
     return sorted(_capped([*others, manager.entry(fields, now)]), key=_order)
+
+
+def _with(held: Fields, claimed: Fields) -> Fields:
+    """What a manager has, and what it takes: most often, what it has."""
+    return held if includes(held, claimed) else union(held, claimed)
 
 
 def after_creation(shape: Struct, new: Document, manager: Manager, now: str) -> Entries:
@@ -201,14 +209,22 @@ def _less(entry: Document, fields: Fields) -> Document:
 
 
 def _order(entry: Document) -> tuple[str, ...]:
-    keys = ("operation", "time", "manager", "apiVersion", "subresource")
-    return tuple(entry.get(key) or "" for key in keys)
+    get = entry.get
+    return (
+        get("operation") or "",
+        get("time") or "",
+        get("manager") or "",
+        get("apiVersion") or "",
+        get("subresource") or "",
+    )
 
 
 def _capped(entries: Entries) -> Entries:
     """Entries of which those that updated longest ago, should they be too many, stand together, one for
     each API version.
     """
+    if len(entries) <= MAX_UPDATERS:
+        return entries
     updaters = sorted((entry for entry in entries if entry["operation"] == "Update"), key=_order)
     while len(updaters) > MAX_UPDATERS and (pair := _oldest_of_one_version(updaters)):
         first, second = pair

@@ -76,7 +76,7 @@ class _Container(Shape):
         if not old or not new or type(old) is not self.kind or type(new) is not self.kind:
             if not _holds(self.kind, old) and not _holds(self.kind, new):
                 return _compare_empty(old, new)
-        elif old == new:
+        elif old is new or old == new:
             return None, None
         changed, removed = {}, {}
         for element, shape, before, after in self._pairs(old, new):

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from proa.controlplane.controllers._adoption import by_controller
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._cron import Schedule, ScheduleError
 from proa.controlplane.controllers._cronjob_plan import Plan, plan, reference
 from proa.controlplane.controllers._pods import controller_of
@@ -55,7 +56,7 @@ class CronJobController:
         if not same(status, cron_job.status):
             with suppress(NotFoundError, ConflictError):
                 await self._api.replace_status(msgspec.structs.replace(cron_job, status=status))
-        return Action(None if todo.again is None else todo.again + PROMPTNESS)
+        return Action(look_in(None if todo.again is None else todo.again + PROMPTNESS))
 
     async def _schedule(self, cron_job: CronJob) -> Schedule | None:
         try:

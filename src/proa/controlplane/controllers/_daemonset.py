@@ -10,6 +10,7 @@ import msgspec
 
 from proa.app import Backoff
 from proa.controlplane.controllers._adoption import candidates, claim, concerned
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._daemonset_plan import Place, Plan, places, plan, status
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._history import HASH, History, Wanted, hash_of
@@ -80,7 +81,7 @@ class DaemonSetController:
         await self._history.prune(daemon_set, in_use, daemon_set.spec.revision_history_limit)
         if failure is not None:
             raise failure
-        waits = [seconds for seconds in (again, wait or None) if seconds is not None]
+        waits = [seconds for seconds in (look_in(again), wait or None) if seconds is not None]
         return Action(min(waits, default=PATIENCE if self._pods.pending(ref) else None))
 
     async def _carry_out(self, daemon_set: DaemonSet, todo: Plan, *, patient: bool) -> KubeError | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from proa.kube import Client, PartialObjectMetadata
 from proa.kube.discovery import Discovery, discover
 from proa.kube.errors import UnknownResourceError
-from proa.kube.models import Resource
+from proa.kube.models import Resource, ResourceInfo
 
 NEEDED = {"list", "watch", "delete", "get", "patch"}
 # Events come and go by themselves, in numbers; nothing owns them or is owned by them.
@@ -46,11 +46,23 @@ class Kinds:
             UnknownResourceError: The server has no such kind.
             KubeError: The server could not be asked.
         """
+        return await self._find(lambda known: known.of_kind(api_version, kind))
+
+    async def named(self, name: str) -> type[Resource]:
+        """Return the type of what is called by a plural, with its group after a dot unless that is the core.
+
+        Raises:
+            UnknownResourceError: The server has nothing of that name.
+            KubeError: The server could not be asked.
+        """
+        return await self._find(lambda known: known.resolve(name))
+
+    async def _find(self, find: Callable[[Discovery], ResourceInfo]) -> type[Resource]:
         if self._known is None:
             await self.refresh()
         assert self._known is not None
         try:
-            return PartialObjectMetadata.of(self._known.of_kind(api_version, kind))
+            return PartialObjectMetadata.of(find(self._known))
         except UnknownResourceError:
             await self.refresh()
-            return PartialObjectMetadata.of(self._known.of_kind(api_version, kind))
+            return PartialObjectMetadata.of(find(self._known))

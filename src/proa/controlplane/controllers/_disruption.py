@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import msgspec
 
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._disruption_plan import Scale, needs_scale, status
 from proa.controlplane.controllers._pods import COLLECT, controller_of
 from proa.kube import Api, Client, ConflictError, NotFoundError, Selector
@@ -61,7 +62,7 @@ class DisruptionController:
         if wanted != budget.status:
             with suppress(NotFoundError, ConflictError):
                 await self._api.replace_status(msgspec.structs.replace(budget, status=wanted))
-        return Action(again)
+        return Action(look_in(again))
 
     def _scale(self, pods: Sequence[Pod]) -> Scale:
         """Add up what the pods' controllers are to keep, each once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._eviction_plan import leaves_at
 from proa.kube import Api, Client, ConflictError, NotFoundError, Strategic
 from proa.kube.models import now
@@ -42,7 +43,7 @@ class TaintEvictionController:
         if due is None:
             return Action.await_change()
         if due > at:
-            return Action.requeue((due - at).total_seconds())
+            return Action(look_in((due - at).total_seconds()))
         await self._evict(pod)
         return Action.await_change()
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from proa.controlplane.controllers._adoption import candidates, claim, concerned
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._job_plan import Plan, expiry, plan
 from proa.controlplane.controllers._job_pods import NAME, TRACKING, is_tracked
@@ -66,7 +67,7 @@ class JobController:
             await self._carry_out(job, todo)
         if todo.again is None and self._pods.pending(ref):
             return Action.requeue(PATIENCE)
-        return Action(todo.again)
+        return Action(look_in(todo.again))
 
     async def _owned(self, job: Job) -> list[Pod]:
         found = candidates(job, self._pods.by_controller)

@@ -151,8 +151,9 @@ def _delay(failed: Iterable[Pod], succeeded: Iterable[Pod], now: datetime) -> fl
     ends = [end for end in map(finished_at, failed) if end > last_success]
     if not ends:
         return 0.0
-    pause = min(FIRST_DELAY * 2 ** min(len(ends) - 1, 16), LONGEST_DELAY)
-    return (max(ends) + timedelta(seconds=pause) - now).total_seconds()
+    pause: float = min(FIRST_DELAY * 2 ** min(len(ends) - 1, 16), LONGEST_DELAY)
+    # A clock that was put back makes no pause longer.
+    return min(pause, (max(ends) + timedelta(seconds=pause) - now).total_seconds())
 
 
 def _status(job: Job, counted: Count, end: Verdict | None, now: datetime) -> JobStatus:

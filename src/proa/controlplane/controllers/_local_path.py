@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from proa.app import logs
 from proa.controlplane.controllers._binder_plan import PROVISIONED_BY, PROVISIONER, reference_to
 from proa.controlplane.scheduler import SELECTED_NODE
-from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError
+from proa.kube import AlreadyExistsError, Api, Client, ConflictError, Merge, NotFoundError
 from proa.kube.models.core_v1 import (
     LocalVolumeSource,
     NodeSelector,
@@ -39,7 +41,8 @@ RETRY_SECONDS = 15.0
 async def ensure_storage_class(client: Client, hostname: str) -> None:
     """Make the default storage class, whose volumes are directories of one machine, unless it is there.
 
-    One of that name that is somebody else's stays as it is; one for another host name is made anew.
+    One of that name that is somebody else's stays as it is; one for another host name is made anew, and one
+    that does not let claims grow does so from now on.
 
     Args:
         client: One that may make storage classes.
@@ -54,12 +57,17 @@ async def ensure_storage_class(client: Client, hostname: str) -> None:
         provisioner=NAME,
         reclaim_policy="Delete",
         volume_binding_mode="WaitForFirstConsumer",
+        allow_volume_expansion=True,
         allowed_topologies=[TopologySelectorTerm(match_label_expressions=[place])],
     )
     classes = Api(client, StorageClass)
     known = await classes.get_opt(CLASS)
     if known is not None:
-        if known.provisioner != NAME or known.allowed_topologies == wanted.allowed_topologies:
+        if known.provisioner != NAME:
+            return
+        if known.allowed_topologies == wanted.allowed_topologies:
+            if known.allow_volume_expansion is None:
+                await classes.patch(CLASS, Merge({"allowVolumeExpansion": True}))
             return
         await classes.delete(CLASS, uid=known.metadata.uid)  # the machine has another name by now
     with suppress(AlreadyExistsError):
@@ -104,6 +112,8 @@ class Provisioner:
             if _claim_of(volume) == [ref] and self._is_to_go(volume, claim):
                 await self._remove(volume)
         if claim is None or not self._wants(claim):
+            if claim is not None:
+                await self._grow(claim)
             return Action.await_change()
         problem = await self._make(claim)
         if problem is None:
@@ -160,6 +170,21 @@ class Provisioner:
         message = f"Successfully provisioned volume {name}"
         self._recorder.event(claim, reason="ProvisioningSucceeded", message=message)
         return None
+
+    async def _grow(self, claim: PersistentVolumeClaim) -> None:
+        """Give a claim what it asks for by now: a directory has no size of its own."""
+        volume = self._volumes.get(claim.spec.volume_name or "")
+        asked = claim.spec.resources.requests.get("storage")
+        if volume is None or asked is None or volume.metadata.annotations.get(PROVISIONED_BY) != NAME:
+            return
+        owner = volume.spec.claim_ref
+        if owner is None or owner.uid != claim.metadata.uid or volume.spec.capacity["storage"] >= asked:
+            return
+        spec = msgspec.structs.replace(volume.spec, capacity={**volume.spec.capacity, "storage": asked})
+        with suppress(NotFoundError, ConflictError):
+            await self._api.replace(msgspec.structs.replace(volume, spec=spec))
+            message = f"Resize volume {volume.metadata.name} succeeded"
+            self._recorder.event(claim, reason="VolumeResizeSuccessful", message=message)
 
     async def _remove(self, volume: PersistentVolume) -> None:
         name = volume.metadata.name or ""

@@ -23,6 +23,7 @@ from proa.controlplane.controllers._job import JobController
 from proa.controlplane.controllers._local_path import NAME as LOCAL_PATH
 from proa.controlplane.controllers._local_path import Provisioner
 from proa.controlplane.controllers._nodes import LEASES, NodeController, PodCollector
+from proa.controlplane.controllers._quota import QuotaController
 from proa.controlplane.controllers._replicaset import ReplicaSetController
 from proa.controlplane.controllers._rootca import NAME as ROOT_CA
 from proa.controlplane.controllers._rootca import RootCaPublisher
@@ -42,6 +43,7 @@ from proa.kube.models.core_v1 import (
     PersistentVolume,
     PersistentVolumeClaim,
     Pod,
+    ResourceQuota,
     Service,
     ServiceAccount,
 )
@@ -79,10 +81,12 @@ class ControllerManager:
     Args:
         client: The server.
         volumes: A directory of the machine, for volumes of the storage class `local-path`; None makes none.
+        quotas: Keep what ResourceQuotas say is used; the embedded API server does so itself.
     """
 
-    def __init__(self, client: Client, volumes: Path | None = None) -> None:
+    def __init__(self, client: Client, volumes: Path | None = None, *, quotas: bool = False) -> None:
         self._client = client
+        self._quotas = quotas
         self._directory = volumes
         self._stack = AsyncExitStack()
         self._reflectors: dict[type[Resource], Reflector[Any]] = {}
@@ -132,7 +136,7 @@ class ControllerManager:
             EndpointsController(client, watch(Service), pods, watch(EndpointSlice), watch(Endpoints)),
             ServiceAccountController(client, watch(Namespace), watch(ServiceAccount)),
             RootCaPublisher(client, watch(Namespace), published, root_ca),
-            NodeController(client, nodes, leases, await told("node")),
+            NodeController(client, nodes, pods, leases, await told("node")),
             TaintEvictionController(client, nodes, pods, await told("taint-eviction")),
             DisruptionController(
                 client,
@@ -155,6 +159,9 @@ class ControllerManager:
             VolumeController(client, volumes, claims),
             EphemeralVolumeController(client, pods, await told("ephemeral-volume")),
         ]
+        if self._quotas:
+            quotas, services = watch(ResourceQuota), watch(Service)
+            parts.append(QuotaController(client, quotas, pods, claims, services, kinds))
         if self._directory is not None:
             recorder = await told(LOCAL_PATH, "")
             parts.append(Provisioner(client, self._directory, claims, volumes, classes, recorder))

@@ -9,7 +9,8 @@ from datetime import datetime
 
 import msgspec
 
-from proa.kube import Api, Client, ConflictError, NotFoundError
+from proa.controlplane.controllers._pods import is_ready
+from proa.kube import Api, Client, ConflictError, NotFoundError, Strategic
 from proa.kube.models import now
 from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import Node, NodeCondition, Pod, Taint
@@ -24,6 +25,15 @@ QUARANTINE_SECONDS = 40.0
 LEASES = "kube-node-lease"
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+"""Conditions that keep new pods away, and the taints that do so."""
+
 WATCHED = {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}
 
 
@@ -44,29 +54,44 @@ def silenced(node: Node, at: datetime) -> Sequence[NodeCondition]:
 
 
 def tainted(node: Node, at: datetime) -> list[Taint]:
-    """Return the taints that the node should have by its condition Ready; those of others stay."""
-    ready = next((one.status for one in node.status.conditions if one.type == "Ready"), "Unknown")
-    key = {"True": None, "False": NOT_READY}.get(ready, UNREACHABLE)
+    """Return the taints that the node should have by its conditions and cordon; those of others stay."""
+    statuses = {condition.type: condition.status for condition in node.status.conditions}
+    silence = {"True": None, "False": NOT_READY}.get(statuses.get("Ready", "Unknown"), UNREACHABLE)
+    wanted = [(key, "NoSchedule") for kind, key in PRESSURES.items() if statuses.get(kind) == "True"]
+    if silence is not None:
+        wanted += [(silence, "NoSchedule"), (silence, "NoExecute")]
+    if node.spec.unschedulable:
+        wanted.append((UNSCHEDULABLE, "NoSchedule"))
+    ours = {NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURES.values()}
     kept = [
-        taint for taint in node.spec.taints if taint.key not in {NOT_READY, UNREACHABLE} or taint.key == key
+        taint for taint in node.spec.taints if taint.key not in ours or (taint.key, taint.effect) in wanted
     ]
-    present = {taint.effect for taint in kept if taint.key == key}
-    wanted = () if key is None else ("NoSchedule", "NoExecute")
+    present = {(taint.key, taint.effect) for taint in kept}
     return kept + [
-        Taint(key=key, effect=effect, time_added=at) for effect in wanted if key and effect not in present
+        Taint(key=key, effect=effect, time_added=at) for key, effect in wanted if (key, effect) not in present
     ]
 
 
 class NodeController:
     """Declares a node unknown when its lease is not renewed, and taints nodes by their condition.
 
+    The pods of an unknown node are declared not ready, so that Services look elsewhere before they are
+    replaced; a kubelet that comes back declares them ready again.
+
     The time of a renewal is when it was seen here, by this process's clock: nodes' clocks may differ.
     """
 
     def __init__(
-        self, client: Client, nodes: Reflector[Node], leases: Reflector[Lease], recorder: Recorder
+        self,
+        client: Client,
+        nodes: Reflector[Node],
+        pods: Reflector[Pod],
+        leases: Reflector[Lease],
+        recorder: Recorder,
     ) -> None:
         self._api = Api(client, Node)
+        self._pods_api = Api(client, Pod)
+        self._pods_on = pods.store.index(lambda pod: [pod.spec.node_name or ""])
         self._nodes = nodes
         self._leases = leases
         self._recorder = recorder
@@ -85,6 +110,7 @@ class NodeController:
         with suppress(NotFoundError, ConflictError):
             if left <= 0:
                 node = await self._silence(node)
+                await self._mark_pods(node)
             taints = tainted(node, now())
             if taints != node.spec.taints:
                 spec = msgspec.structs.replace(node.spec, taints=taints)
@@ -112,6 +138,19 @@ class NodeController:
         )
         status = msgspec.structs.replace(node.status, conditions=list(conditions))
         return await self._api.replace_status(msgspec.structs.replace(node, status=status))
+
+    async def _mark_pods(self, node: Node) -> None:
+        """Nobody knows whether the pods of a silent node still serve: none is ready."""
+        for pod in self._pods_on[node.metadata.name or ""]:
+            if not is_ready(pod):
+                continue
+            condition = {"type": "Ready", "status": "False", "lastTransitionTime": now()}
+            change = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}}
+            with suppress(NotFoundError, ConflictError):
+                await self._pods_api.patch_status(
+                    pod.metadata.name or "", Strategic(change), namespace=pod.metadata.namespace
+                )
+                self._recorder.event(pod, type="Warning", reason="NodeNotReady", message="Node is not ready")
 
 
 class PodCollector:

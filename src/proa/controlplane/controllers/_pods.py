@@ -47,12 +47,17 @@ def is_ready(pod: Pod) -> bool:
 
 
 def available_since(pod: Pod, min_ready_seconds: int) -> datetime | None:
-    """Return when a ready pod counts, or will count, as available; None if it is not ready."""
+    """Return when a ready pod counts, or will count, as available; None if it is not ready.
+
+    Where it need not stay ready it counts whatever the clock says, which may be that it is not ready yet.
+    """
     condition = ready_condition(pod)
     if condition is None or condition.status != "True":
         return None
+    if not min_ready_seconds:
+        return EPOCH
     since = condition.last_transition_time or pod.metadata.creation_timestamp
-    return since + timedelta(seconds=min_ready_seconds) if since and min_ready_seconds else since
+    return since and since + timedelta(seconds=min_ready_seconds)
 
 
 def controller_of(obj: Resource) -> OwnerReference | None:

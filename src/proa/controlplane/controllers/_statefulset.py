@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from proa.controlplane.controllers._adoption import candidates, claim, concerned
+from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._history import History, Wanted
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
@@ -82,7 +83,7 @@ class StatefulSetController:
         await self._history.prune(stateful_set, {name for name in in_use if name}, limit)
         if failure is not None:
             raise failure
-        return Action(PATIENCE if again is None and self._pods.pending(ref) else again)
+        return Action(PATIENCE if again is None and self._pods.pending(ref) else look_in(again))
 
     async def _revisions(self, stateful_set: StatefulSet) -> Revisions | None:
         """Return the revisions; None if a name was taken, which changes the set and so leads here again."""

@@ -13,6 +13,7 @@ from proa.controlplane.cel import Budget, EvaluationError
 from proa.controlplane.registry import Resource, Subresource
 from proa.controlplane.registry._resource import PrinterColumn, ScalePaths, Strategy
 from proa.controlplane.schema import Conformer, Problems, problems
+from proa.controlplane.schema._conform import Noticed
 
 from . import _json_path as json_path
 from ._pruning import pruned, put_defaults
@@ -46,7 +47,12 @@ class CustomConformer:
     def __init__(self, schema: Document) -> None:
         self._schema = schema
         self._metadata = Conformer(OBJECT_META)
-        self.dropped = False
+        self._noticed = Noticed()
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the last call in this thread met fields that the schema does not have."""
+        return self._noticed.dropped
 
     def __call__(self, document: Document) -> Document:
         """The document as it is stored."""
@@ -54,7 +60,7 @@ class CustomConformer:
         unknown: list[str] = []
         content = self.prune(document, unknown)
         put_defaults(content, self._schema)
-        self.dropped = bool(unknown) or self._metadata.dropped
+        self._noticed.dropped = bool(unknown) or self._metadata.dropped
         return {"metadata": metadata, **content}
 
     def prune(self, document: Document, unknown: list[str]) -> Document:

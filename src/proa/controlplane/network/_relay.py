@@ -21,9 +21,6 @@ USUAL_SIZE = 1 << 16
 LARGE_SIZE = 1 << 20
 """What the pipe of a connection that carries much is made to hold, while there is room."""
 
-TURNS = 8
-"""How often one direction moves bytes before others have their turn."""
-
 Pipe: TypeAlias = tuple[int, int]
 
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
@@ -50,10 +47,10 @@ class _Direction:
         self._loop.add_reader(source, self._move)
 
     def _move(self) -> None:
+        """Move what is there, once: others have their turn before what came meanwhile."""
         try:
-            for _ in range(TURNS):
-                if not self._take() or not self._give():
-                    break
+            if self._take():
+                self._give()
         except OSError as error:
             self._ended(error)
 
@@ -154,6 +151,17 @@ class Relay:
     def _reset(self) -> None:
         for one in self._sockets:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+def without_pacing(made: socket.socket) -> None:
+    """Let a socket that will connect or listen send as fast as the other end takes it.
+
+    Accepted sockets have it from their listener. Pacing (BBR is the default of many systems) is for networks:
+    over loopback there is nothing to share, and it halves what a relay can carry. The kernel goes on pacing a
+    connection that began with it, hence: before it connects.
+    """
+    with suppress(OSError):  # an administrator may have left only others
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 def reset(connection: socket.socket) -> None:

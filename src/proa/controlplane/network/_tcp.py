@@ -8,7 +8,7 @@ import socket
 
 from proa.app import logs
 from proa.controlplane.network._balancer import Balancer
-from proa.controlplane.network._relay import Relay, reset
+from proa.controlplane.network._relay import Relay, reset, without_pacing
 from proa.controlplane.network._routes import Backend, Frontend
 
 log = logs.get_logger(__name__)
@@ -39,6 +39,7 @@ class TcpListener:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            without_pacing(self._socket)
             self._socket.bind((frontend.address, frontend.port))
             self._socket.listen(BACKLOG)
         except BaseException:
@@ -115,6 +116,8 @@ class TcpListener:
         while (backend := self.balancer.pick(address, self._loop.time(), tried)) is not None:
             tried.add(backend)
             server = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            if backend.address.startswith("127."):
+                without_pacing(server)
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self._loop.sock_connect(server, backend)

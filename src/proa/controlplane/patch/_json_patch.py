@@ -18,8 +18,10 @@ def json_patch(document: Any, operations: Any) -> Any:
     Raises:
         PatchError: An operation is malformed, a path is not there, or a test fails.
     """
-    if type(operations) is not list or len(operations) > MAX_OPERATIONS:
-        raise PatchError(f"a JSON patch is a list of at most {MAX_OPERATIONS} operations", malformed=True)
+    if type(operations) is not list:
+        raise PatchError("a JSON patch is a list of operations", malformed=True)
+    if len(operations) > MAX_OPERATIONS:
+        raise PatchError(f"a JSON patch has at most {MAX_OPERATIONS} operations, not {len(operations)}")
     result = clone(document)
     for operation in operations:
         result = _apply(result, operation)
@@ -47,19 +49,19 @@ def _apply(document: Any, operation: Any) -> Any:
             if not same(_get(document, path), operation.get("value")):
                 raise TestFailedError(f"test of {operation['path']} failed")
             return document
-    raise PatchError(f"there is no JSON patch operation {operation.get('op')!r}", malformed=True)
+    raise PatchError(f"there is no JSON patch operation {operation.get('op')!r}")
 
 
 def _value(operation: dict[str, Any]) -> Any:
     if "value" not in operation:
-        raise PatchError(f"the operation {operation['op']} needs a value", malformed=True)
+        raise PatchError(f"the operation {operation['op']} needs a value")
     return operation["value"]
 
 
 def _pointer(operation: dict[str, Any], field: str) -> list[str]:
     text = operation.get(field)
     if type(text) is not str or (text and not text.startswith("/")):
-        raise PatchError(f"{field} of a JSON patch operation must be a JSON pointer", malformed=True)
+        raise PatchError(f"{field} of a JSON patch operation must be a JSON pointer")
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -126,32 +126,43 @@ def joined(items: Any) -> str:
     return ",".join(str(item) for item in items) or NONE
 
 
-def few(items: list[str], most: int, *, separator: str = ",") -> str:
-    """The first few of a list's items, and how many more there are."""
-    more = f" + {len(items) - most} more..." if len(items) > most else ""
-    return separator.join(items[:most]) + more
+def few(items: Sequence[str], most: int, separator: str = ",") -> str:
+    """The first items of a list, and how many more there are."""
+    shown = separator.join(items[:most])
+    return f"{shown} + {len(items) - most} more..." if len(items) > most else shown
 
 
-Row = tuple[Column, ...]
-"""The columns of a kind."""
+def pairs(name: str, path: str, *, wide: bool = True) -> Column:
+    """A column that shows labels, or what looks like them."""
+
+    def cell(document: Document, _now: datetime) -> str:
+        return joined(f"{key}={item}" for key, item in sorted((_dig(document, path) or {}).items()))
+
+    return Column(name, cell, wide=wide)
+
+
 NAME = value("Name", "metadata.name")
 AGE = age_of("metadata.creationTimestamp", "Age")
-AGED = Column("Age", AGE.cell, "date")
-"""What Kubernetes shows of custom resources whose definition does not say."""
 CREATED = value("Created At", "metadata.creationTimestamp", kind="date")
-"""What Kubernetes shows of what it does not print specially."""
 
 
-def columns_of(group: str, kind: str) -> tuple[Column, ...] | None:
-    """The columns of a kind, or None if it has no special ones."""
-    from . import _columns_cluster, _columns_control, _columns_workloads
+def columns_of(group: str, kind: str) -> tuple[Column, ...]:
+    """The columns of a kind that is not a custom one."""
+    from . import (
+        _columns_cluster,
+        _columns_events,
+        _columns_network,
+        _columns_policy,
+        _columns_storage,
+        _columns_workloads,
+    )
 
-    tables = (_columns_workloads.COLUMNS, _columns_cluster.COLUMNS, _columns_control.COLUMNS)
-    return next((table[group, kind] for table in tables if (group, kind) in table), None)
-
-
-def conditions_of(group: str, kind: str, document: Document) -> list[Document]:
-    """What an object's row says besides its cells."""
-    from ._columns_workloads import pod_conditions
-
-    return pod_conditions(document) if (group, kind) == ("", "Pod") else []
+    rooms: tuple[Mapping[tuple[str, str], tuple[Column, ...]], ...] = (
+        _columns_workloads.COLUMNS,
+        _columns_cluster.COLUMNS,
+        _columns_network.COLUMNS,
+        _columns_storage.COLUMNS,
+        _columns_policy.COLUMNS,
+        _columns_events.COLUMNS,
+    )
+    return next((room[group, kind] for room in rooms if (group, kind) in room), (NAME, CREATED))

@@ -9,7 +9,8 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Resource
 
-from ._columns import AGED, CREATED, NAME, Column, columns_of, conditions_of, custom
+from ._columns import NAME, Column, columns_of, custom
+from ._pod_summary import pod_conditions
 
 Table = dict[str, Any]
 
@@ -29,16 +30,15 @@ def table_of(resource: Resource, documents: Iterable[Document], metadata: Docume
 
 def _row(resource: Resource, columns: tuple[Column, ...], document: Document, now: datetime) -> Document:
     row: Document = {"cells": [column.cell(document, now) for column in columns]}
-    said = conditions_of(resource.group, resource.kind, document)
-    return row | {"conditions": said} if said else row
+    if resource.storage == "pods" and (said := pod_conditions(document)):
+        row["conditions"] = said
+    return row
 
 
 def _columns(resource: Resource) -> tuple[Column, ...]:
     if resource.columns is not None:
         return (NAME, *map(custom, resource.columns))
-    if resource.is_custom:
-        return (NAME, AGED)
-    return columns_of(resource.group, resource.kind) or (NAME, CREATED)
+    return columns_of(resource.group, resource.kind)
 
 
 def _definition(column: Column) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from ._resource import Resource
 
 def timestamp(moment: datetime | None = None) -> str:
     """A time as objects hold it: UTC, to the second."""
-    return _second(int((moment or datetime.now(UTC)).timestamp()))
+    return _second(int(time.time() if moment is None else moment.timestamp()))
 
 
 @lru_cache(64)
@@ -31,7 +32,9 @@ def mark_deleted(resource: Resource, document: Document, options: DeleteOptions)
     first = "deletionTimestamp" not in metadata
     changed = _settle_finalizers(metadata, options.propagation)
     if first or (grace < metadata.get("deletionGracePeriodSeconds", 0)):
-        metadata["deletionTimestamp"] = timestamp(datetime.now(UTC) + timedelta(seconds=grace))
+        # A shorter grace counts from when the first one did.
+        began = datetime.now(UTC) if first else _deletion_began(metadata)
+        metadata["deletionTimestamp"] = timestamp(began + timedelta(seconds=grace))
         metadata["deletionGracePeriodSeconds"] = grace
         changed = True
     if first and metadata.get("generation"):
@@ -41,6 +44,11 @@ def mark_deleted(resource: Resource, document: Document, options: DeleteOptions)
     if first:
         resource.strategy.prepare_delete(document)
     return changed
+
+
+def _deletion_began(metadata: Document) -> datetime:
+    end = datetime.fromisoformat(metadata["deletionTimestamp"])
+    return end - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
 
 
 def is_released(key: Key, document: Document) -> bool:

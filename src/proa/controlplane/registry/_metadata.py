@@ -129,6 +129,8 @@ def validate_metadata_update(
     new: Document, old: Document, rechecks: Rechecks, *, standard_finalizers: bool
 ) -> list[Cause]:
     """All that is wrong with metadata after an update."""
+    if _same(new, old):  # most often: an update of the spec or the status
+        return _changed(new, old) * (1 + rechecks.updated)
     found = _validate_content(new) * (2 + rechecks.updated + rechecks.whole)
     finalizers = new.get("finalizers")
     if finalizers:
@@ -136,6 +138,15 @@ def validate_metadata_update(
         if standard_finalizers:
             found += _unknown_finalizers(finalizers) * (rechecks.updated + rechecks.whole)
     return found + (_new_finalizers(new, old) + _changed(new, old)) * (1 + rechecks.updated)
+
+
+def _same(new: Document, old: Document) -> bool:
+    return (
+        new.get("labels") == old.get("labels")
+        and new.get("annotations") == old.get("annotations")
+        and new.get("finalizers") == old.get("finalizers")
+        and new.get("ownerReferences") == old.get("ownerReferences")
+    )
 
 
 def _changed(new: Document, old: Document) -> list[Cause]:

@@ -20,6 +20,9 @@ from ._outcome import MistypedError, check_name, undecodable
 from ._resource import Resource
 from .validation._objects import problems_of
 
+MOST_UNKNOWN = 100
+"""How many unknown fields clients are told of, as with Kubernetes."""
+
 
 def conform(resource: Resource, document: Any, options: Options) -> tuple[Document, list[str]]:
     """A document as its type has it, and warnings about fields that it has not.
@@ -37,7 +40,7 @@ def conform(resource: Resource, document: Any, options: Options) -> tuple[Docume
     conforming.pop("apiVersion", None)
     if not resource.conformer.dropped or options.field_validation == "Ignore":
         return conforming, []
-    unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown]
+    unknown = [f'unknown field "{path}"' for path in resource.problems(document).unknown[:MOST_UNKNOWN]]
     if unknown and options.field_validation == "Strict":
         raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
     return conforming, unknown
@@ -97,7 +100,7 @@ def settle_identity(resource: Resource, new: Document, old: Document, key: Key) 
             its kind needs one.
     """
     metadata = new["metadata"]
-    check_name(metadata.setdefault("name", key.name), key.name)
+    check_name(metadata.get("name", ""), key.name)
     if resource.namespaced and metadata.setdefault("namespace", key.namespace) != key.namespace:
         raise errors.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
@@ -122,6 +125,31 @@ def settle_main(resource: Resource, new: Document, old: Document) -> None:
         if "status" in old:
             new["status"] = old["status"]
     resource.strategy.prepare_update(new, old)
+
+
+def status_only(resource: Resource, changed: Document, old: Document) -> Document | None:
+    """The new object, if its change is one of the status alone, and a sound one: what most status writes are.
+
+    What the status had before is taken over as it is, for it has been made to conform when it was written.
+    None if there is more to look at; the whole object is looked at then.
+    """
+    conformer, status = resource.status_conformer, changed.get("status")
+    if conformer is None or type(status) is not dict:
+        return None
+    for name, value in changed.items():
+        if name not in _NAMING and value is not old.get(name) and value != old.get(name):
+            return None
+    before = old.get("status", _NOTHING)
+    same = {name: value for name, value in status.items() if value is before.get(name) and value is not None}
+    try:
+        status = conformer({name: value for name, value in status.items() if name not in same})
+    except NonconformingError:
+        return None
+    return None if conformer.dropped else {**old, "metadata": dict(old["metadata"]), "status": status | same}
+
+
+_NAMING = frozenset({"status", "kind", "apiVersion"})
+_NOTHING: Document = {}
 
 
 def without_unchanged(changed: Document, old: Document) -> Document:

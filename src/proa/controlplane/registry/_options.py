@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -23,6 +24,7 @@ from proa.controlplane.schema import Conformer, NonconformingError
 
 FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 MAX_MANAGER = 128
+_INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 PROPAGATION = ("Foreground", "Background", "Orphan")
 
 
@@ -32,11 +34,11 @@ class Options:
 
     dry_run: bool = False
     field_validation: str = "Warn"
-    checks_duplicates: bool = False
-    """Whether the client asked for field validation itself, and so for duplicate fields to be found."""
     manager: str = "kube-apiserver"
     """Who owns the fields that are written: what the client says, or else the program that it is."""
     force: bool = False
+    large: bool = False
+    """Whether the body is so large that it is worked on in a thread, for others not to wait."""
 
     @classmethod
     def parse(cls, query: Mapping[str, str], kind: str, agent: str = "", *, applies: bool = False) -> Options:
@@ -64,9 +66,8 @@ class Options:
         return cls(
             dry_run=bool(dry_run),
             field_validation=validation or "Warn",
-            checks_duplicates=validation in {"Strict", "Warn"},
             manager=query.get("fieldManager") or _program(agent),
-            force=query.get("force") in {"true", "1"},
+            force=is_set(query, "force"),
         )
 
 
@@ -79,6 +80,11 @@ def _program(agent: str) -> str:
     """The program that a `User-Agent` names first."""
     name = agent.partition("/")[0]
     return "".join(letter for letter in name if letter.isprintable())[:MAX_MANAGER] or "unknown"
+
+
+def is_set(query: Mapping[str, str], name: str) -> bool:
+    """Whether a query says yes: by whatever is not `false` or `0`, even by nothing behind the name."""
+    return query.get(name, "0").lower() not in {"false", "0"}
 
 
 def _wrong_manager(query: Mapping[str, str], *, applies: bool) -> list[Cause]:
@@ -123,18 +129,22 @@ class DeleteOptions:
             given: Document = _delete_options()(body or {})
         except NonconformingError:
             raise bad_request("the body of a DELETE must be a DeleteOptions object") from None
-        grace = given.get("gracePeriodSeconds", _integer(query, "gracePeriodSeconds"))
+        if given.get("kind", "DeleteOptions") != "DeleteOptions":
+            raise bad_request("the body of a DELETE must be a DeleteOptions object")
+        grace = given.get("gracePeriodSeconds", integer(query, "gracePeriodSeconds"))
         propagation = given.get("propagationPolicy") or query.get("propagationPolicy") or ""
-        if given.get("orphanDependents", query.get("orphanDependents") == "true") is True and not propagation:
-            propagation = "Orphan"
+        orphan = given.get("orphanDependents")
+        if orphan is None and "orphanDependents" in query:
+            orphan = is_set(query, "orphanDependents")
         dry_run = given.get("dryRun") or [value for value in [query.get("dryRun")] if value]
-        causes = _wrong_delete_options(grace, propagation, dry_run)
+        causes = _wrong_delete_options(propagation, orphan, dry_run)
         if causes:
             raise invalid_options("DeleteOptions", causes)
         preconditions = given.get("preconditions") or {}
         return cls(
-            grace_period=grace,
-            propagation=propagation,
+            # Less than nothing is taken for a second, as Kubernetes does.
+            grace_period=1 if grace is not None and grace < 0 else grace,
+            propagation=propagation or ("Orphan" if orphan else ""),
             uid=preconditions.get("uid") or "",
             resource_version=preconditions.get("resourceVersion") or "",
             dry_run=bool(dry_run),
@@ -146,10 +156,11 @@ def _delete_options() -> Conformer:
     return Conformer("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
 
 
-def _wrong_delete_options(grace: Any, propagation: str, dry_run: Any) -> list[Cause]:
+def _wrong_delete_options(propagation: str, orphan: bool | None, dry_run: Any) -> list[Cause]:
     causes = []
-    if grace is not None and (type(grace) is not int or grace < 0):
-        causes.append(forbidden("gracePeriodSeconds", "must be a whole number of seconds, not negative"))
+    if propagation and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(invalid_value("propagationPolicy", propagation, why))
     if propagation and propagation not in PROPAGATION:
         causes.append(not_supported("propagationPolicy", propagation, (*PROPAGATION, "nil")))
     if dry_run and dry_run != ["All"]:
@@ -157,11 +168,15 @@ def _wrong_delete_options(grace: Any, propagation: str, dry_run: Any) -> list[Ca
     return causes
 
 
-def _integer(query: Mapping[str, str], name: str) -> int | None:
+def integer(query: Mapping[str, str], name: str) -> int | None:
+    """A number of a query; None if it is not there.
+
+    Raises:
+        StatusError: 400, it is none, or has more than 64 bits.
+    """
     text = query.get(name)
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise bad_request(f'{name} must be a whole number, not "{text}"') from None
+    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+        raise bad_request(f'{name} must be a whole number, and is "{text[:40]}"')
+    return int(text)

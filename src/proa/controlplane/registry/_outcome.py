@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document
@@ -11,15 +11,14 @@ from proa.controlplane.schema import NonconformingError
 from ._resource import Resource
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """A write's result: the object, whether it is new, or gone, and what the client should be warned of."""
 
     tail: bytes
     uid: str
     created: bool = False
     removed: bool = False
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
 
 
 class MistypedError(errors.StatusError):
@@ -35,11 +34,15 @@ class MistypedError(errors.StatusError):
 
 
 def check_name(given: str, wanted: str) -> None:
-    """Refuses an object that is named otherwise than its path.
+    """Refuses an object that is named otherwise than its path, or not at all.
 
     Raises:
         StatusError: 400.
     """
+    if not given:
+        raise errors.bad_request(
+            f"the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+        )
     if given != wanted:
         raise errors.bad_request(
             f"the name of the object ({given}) does not match the name on the URL ({wanted})"

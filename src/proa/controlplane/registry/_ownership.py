@@ -47,9 +47,6 @@ def own_updated(
     _set(new["metadata"], after_update(entries_of(given, live), shape, old, new, manager, now))
 
 
-_REPLICAS: Fields = {"f:spec": {"f:replicas": {}}}
-
-
 def apply_to(
     resource: Resource, old: Document, config: Document, options: Options, subresource: str
 ) -> tuple[Document, Fields]:
@@ -140,9 +137,12 @@ def own_scaled(resource: Resource, new: Document, old: Document, options: Option
     Raises:
         StatusError: 409, they are applied, and belong to others.
     """
+    replicas: Fields = {}
+    for name in reversed(resource.scale.wanted):
+        replicas = {f"f:{name}": replicas}
     if applies:
-        own_applied(resource, new, old, _REPLICAS, options, "scale", timestamp())
-    elif new["spec"].get("replicas") != old["spec"].get("replicas"):
+        own_applied(resource, new, old, replicas, options, "scale", timestamp())
+    elif resource.scale.count(new) != resource.scale.count(old):
         entries = entries_of(old["metadata"].get("managedFields"), [])
         manager = _updater(resource, options, "scale")
-        _set(new["metadata"], after_claim(entries, _REPLICAS, manager, None))
+        _set(new["metadata"], after_claim(entries, replicas, manager, None))

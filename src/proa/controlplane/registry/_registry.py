@@ -7,17 +7,28 @@ the numbering.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from proa.controlplane import _errors as errors
-from proa.controlplane._json import Document, encode
+from proa.controlplane._json import Document
 from proa.controlplane.apply import Fields
 from proa.controlplane.storage import Key, Store, Stored
+from proa.controlplane.storage._objects import tail_of
 
 from ._deletion import check_preconditions, is_released, mark_deleted, timestamp
 from ._names import generated
-from ._objects import check, conform, counts, new_object, settle_identity, settle_main, without_unchanged
+from ._objects import (
+    check,
+    conform,
+    counts,
+    new_object,
+    settle_identity,
+    settle_main,
+    status_only,
+    without_unchanged,
+)
 from ._options import DeleteOptions, Options
 from ._outcome import Outcome, check_name, stored_form
 from ._ownership import apply_to, own_applied, own_created, own_updated
@@ -30,8 +41,14 @@ Change = Callable[[Document], Any]
 Own = Callable[[Document, Document], None]
 """Notes on an object that is about to be written who owns which of its fields; the other is what it was."""
 GENERATE_ATTEMPTS = 8
+STATUS_WRITE = frozenset({"kind", "apiVersion", "metadata", "status"})
+"""What a change of a status names, and none of the rest."""
 UNOWNED = frozenset({"binding"})
 """Subresources that write without a manager."""
+LARGE = 32 * 1024
+"""Bytes from which an object is large."""
+_Arguments = TypeVarTuple("_Arguments")
+_Result = TypeVar("_Result")
 _IGNORING = Options(field_validation="Ignore")
 _SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 
@@ -77,12 +94,13 @@ class Registry:
                 name is taken;
                 422 it is invalid.
         """
-        new, warnings = new_object(resource, namespace, document, options)
+        work = _Work(resource, large=options.large)
+        new, warnings = await work(new_object, resource, namespace, document, options)
         metadata = new["metadata"]
         if own is None:
-            own_created(resource, new, options, metadata["creationTimestamp"])
+            await work(own_created, resource, new, options, metadata["creationTimestamp"])
         else:
-            own(new, {})
+            await work(own, new, {})
         new = stored_form(resource, new)
         metadata = new["metadata"]
         for attempt in range(GENERATE_ATTEMPTS):
@@ -97,15 +115,15 @@ class Registry:
         metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
-        new = await self._admit(review)
+        new = await self._admit(review, work)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
             raise errors.already_exists(resource.qualified, key.name)
         if options.dry_run:
-            return Outcome(encode(new)[1:], metadata["uid"], created=True, warnings=warnings)
+            return Outcome(tail_of(new), metadata["uid"], created=True, warnings=warnings)
         stored = await self.store.put(key, new)
         return Outcome(stored.tail, stored.uid, created=True, warnings=warnings)
 
-    async def _admit(self, review: Review) -> Document:
+    async def _admit(self, review: Review, work: _Work) -> Document:
         """The object as it is to be stored, if nobody has anything against it.
 
         Raises:
@@ -114,7 +132,7 @@ class Registry:
         try:
             await self._admission.mutate(review)
             new, old, resource = self._admitted(review), review.old, review.resource
-            check(resource, new, old, review.subresource)
+            await work(check, resource, new, old, review.subresource)
             if not review.subresource:
                 review.warnings += resource.strategy.warn(new)
                 if old is not None and resource.strategy.generation and counts(resource, new, old):
@@ -150,8 +168,19 @@ class Registry:
         options: Options,
         subresource: str = "",
         own: Own | None = None,
+        about: Collection[str] | None = None,
     ) -> Outcome:
         """Replaces an object by what `change` makes of it; with a `subresource`, the part that it stands for.
+
+        Args:
+            resource: What it is.
+            namespace: Where it is.
+            name: What it is called.
+            change: From the object as it is to what it shall be.
+            options: How it is to be done.
+            subresource: Which part is to be written.
+            own: Who notes the fields' owners, if not the usual way.
+            about: The parts of the object that `change` looks at and changes, if not all.
 
         Raises:
             StatusError: 404 it is not there; 409 it is not the version that the new document says; 400
@@ -167,11 +196,19 @@ class Registry:
             current = self.store.latest(key)
             if current is None:
                 return await self._create_by_update(resource, namespace, name, change, options, subresource)
+            of_status = subresource == "status" and about is not None and STATUS_WRITE.issuperset(about)
+            if of_status and not options.large:
+                written = await self._replace_status(resource, current, change, options)
+                if written is not None:
+                    return written
             old = resource.served(current.document())
-            changed = change(old)
+            work = _Work(resource, subresource, large=options.large or len(current.tail) > LARGE)
+            changed = await work(change, old)
             if changed is old:
                 return Outcome(current.tail, current.uid)
-            outcome = await self._replace(resource, current, old, changed, own or note, options, subresource)
+            outcome = await self._replace(
+                resource, current, old, changed, own or note, options, subresource, work
+            )
             if outcome is not None:
                 return outcome
 
@@ -195,7 +232,9 @@ class Registry:
         while True:
             current = self.store.latest(self.key(resource, namespace, name))
             old = resource.served(current.document()) if current else {}
-            changed, claimed = apply_to(resource, old, config, options, subresource)
+            large = options.large or (current is not None and len(current.tail) > LARGE)
+            work = _Work(resource, subresource, large=large)
+            changed, claimed = await work(apply_to, resource, old, config, options, subresource)
 
             def own(new: Document, old: Document, claimed: Fields = claimed) -> None:
                 own_applied(resource, new, old, claimed, options, subresource, timestamp())
@@ -204,7 +243,7 @@ class Registry:
                 return await self._create_by_apply(
                     resource, namespace, name, changed, own, options, subresource
                 )
-            outcome = await self._replace(resource, current, old, changed, own, options, subresource)
+            outcome = await self._replace(resource, current, old, changed, own, options, subresource, work)
             if outcome is not None:
                 return outcome
 
@@ -235,25 +274,40 @@ class Registry:
         own: Own,
         options: Options,
         subresource: str,
+        work: _Work,
     ) -> Outcome | None:
         """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
-        whole = not subresource
-        if subresource == "status":
-            changed = without_unchanged(changed, old)
-        new, warnings = conform(resource, changed, options)
-        settle_identity(resource, new, old, key)
-        if whole:
-            settle_main(resource, new, old)
-        else:
-            new = settle_part(subresource, resource, new, old)
-        own(new, old)
+        new, warnings = await work(_settle, resource, changed, old, key, options, subresource)
+        await work(own, new, old)
         new, old = stored_form(resource, new), stored_form(resource, old)
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
-        new = await self._admit(review)
+        new = await self._admit(review, work)
         if self.store.latest(key) is not current:
             return None
         return await self._write(key, new, old, current, options, warnings)
+
+    async def _replace_status(
+        self, resource: Resource, current: Stored, change: Change, options: Options
+    ) -> Outcome | None:
+        """As `_replace`, for a change that is about the status only: the rest is not even decoded.
+
+        None if there is more to look at, or the object was another one by the end of it.
+        """
+        if resource.status_conformer is None:
+            return None
+        old = current.lazy()
+        before = {name: old[name] for name in ("metadata", "status") if name in old}
+        after = status_only(resource, change(before), before)
+        if after is None:
+            return None
+        own_updated(resource, after, before, options, "status", timestamp())
+        new = old.successor(after)
+        review = Review("UPDATE", resource, *current.key[1:], new, old, options, "status")
+        admitted = await self._admit(review, _Work(resource, large=False))
+        if self.store.latest(current.key) is not current:
+            return None
+        return await self._write(current.key, admitted, old, current, options, review.warnings)
 
     async def _create_by_update(
         self,
@@ -280,7 +334,7 @@ class Registry:
             if removing and not options.dry_run:
                 last = await self.store.remove(key, new)
                 return Outcome(last.tail, last.uid, removed=True, warnings=warnings)
-            tail = current.tail if new == old else encode(new)[1:]
+            tail = current.tail if new == old else tail_of(new)
             return Outcome(tail, current.uid, removed=removing, warnings=warnings)
         stored = await self.store.put(key, new)
         return Outcome(stored.tail, stored.uid, warnings=warnings)
@@ -325,7 +379,7 @@ class Registry:
     ) -> Outcome:
         removing = is_released(current.key, new)
         if options.dry_run:
-            return Outcome(encode(new)[1:], current.uid, removed=removing)
+            return Outcome(tail_of(new), current.uid, removed=removing)
         if removing:
             if not resource.strategy.graceful:
                 new = old  # nobody sees it being deleted
@@ -348,3 +402,41 @@ class Registry:
         settle_identity(resource, new, old, current.key)
         finished = {**old, "spec": new["spec"]}
         return await self._write(current.key, finished, old, current, options, warnings)
+
+
+class _Work:
+    """Runs what is computed of objects alone: in a thread where they are large, for others not to wait.
+
+    What is made of a resource's type when it is first used is made before, for it is shared.
+    """
+
+    def __init__(self, resource: Resource, subresource: str = "", *, large: bool) -> None:
+        self._large = large
+        if large:
+            resource.conformer, resource.checker, resource.shape(subresource)
+
+    async def __call__(
+        self, function: Callable[[Unpack[_Arguments]], _Result], *arguments: *_Arguments
+    ) -> _Result:
+        return await asyncio.to_thread(function, *arguments) if self._large else function(*arguments)
+
+
+def _settle(
+    resource: Resource, changed: Document, old: Document, key: Key, options: Options, subresource: str
+) -> tuple[Document, list[str]]:
+    """What an object becomes by a change, and warnings.
+
+    Raises:
+        StatusError: As for `conform` and `settle_identity`.
+    """
+    if subresource == "status":
+        settled = status_only(resource, changed, old)
+        if settled is not None:
+            return settled, []
+        changed = without_unchanged(changed, old)
+    new, warnings = conform(resource, changed, options)
+    settle_identity(resource, new, old, key)
+    if subresource:
+        return settle_part(subresource, resource, new, old), warnings
+    settle_main(resource, new, old)
+    return new, warnings

@@ -68,6 +68,8 @@ class Strategy:
     """What of the metadata the status subresource cannot change."""
     graceful: bool = False
     """Whether deletion waits for a node (pods)."""
+    returns_deleted: bool = False
+    """Whether a deletion answers with the object, rather than with a Status that names it."""
     rechecks: Rechecks = ONCE
     """How often what an update makes of an object is checked."""
     standard_finalizers: bool = True
@@ -139,6 +141,13 @@ class ScalePaths:
     observed: tuple[str, ...] = ("status", "replicas")
     selector: tuple[str, ...] = ("spec", "selector")
 
+    def count(self, document: Document) -> Any:
+        """How many replicas an object wants; None if it doesn't say."""
+        value: Any = document
+        for name in self.wanted:
+            value = value.get(name) if type(value) is dict else None
+        return value
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -199,6 +208,12 @@ class Resource:
         """What makes documents of this type conform."""
         assert self.type_name is not None
         return Conformer(self.type_name)
+
+    @cached_property
+    def status_conformer(self) -> Conformer | None:
+        """What makes the status of this type conform; None where more than the type has a say in that."""
+        reference = self.definition.get("properties", {}).get("status", {}).get("$ref")
+        return Conformer(reference) if reference and not self.is_custom and self.conversion is None else None
 
     @property
     def definition(self) -> Document:

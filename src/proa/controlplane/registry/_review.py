@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from proa.controlplane._json import Document
 
@@ -11,8 +12,7 @@ from ._options import DeleteOptions, Options
 from ._resource import Resource
 
 
-@dataclass(slots=True)
-class Review:
+class Review(msgspec.Struct):
     """What is to be written over what. `new` is None for a deletion, `old` for a creation."""
 
     operation: str
@@ -23,7 +23,7 @@ class Review:
     old: Document | None
     options: Options | DeleteOptions
     subresource: str = ""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
     """What the client is to be warned of."""
     conform: bool = False
     """Set when a webhook has changed the object: it has to be made to conform to its type again."""
@@ -32,7 +32,7 @@ class Review:
     """Whether those who want that are asked a second time."""
     changed: bool = False
     """Set when somebody outside has changed the object: then there is a second time."""
-    rounds: dict[str, Any] = field(default_factory=dict)
+    rounds: dict[str, Any] = {}
     """What those outside keep from the first time to the second."""
 
     @property

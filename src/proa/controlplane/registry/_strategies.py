@@ -125,7 +125,10 @@ def strategies() -> dict[tuple[str, str], Strategy]:
         **{("apps", kind): strategy for kind, strategy in _APPS.items()},
         **{("batch", kind): strategy for kind, strategy in _BATCH.items()},
         **{("networking.k8s.io", kind): strategy for kind, strategy in _NETWORKING.items()},
-        **{("storage.k8s.io", kind): strategy for kind, strategy in _STORAGE.items()},
+        **{
+            ("storage.k8s.io", kind): replace(strategy, returns_deleted=kind != "CSIStorageCapacity")
+            for kind, strategy in _STORAGE.items()
+        },
         **{("rbac.authorization.k8s.io", kind): _RBAC for kind in ("Role", "ClusterRole")},
         **{("rbac.authorization.k8s.io", kind): _BINDING for kind in ("RoleBinding", "ClusterRoleBinding")},
         **_OTHERS,
@@ -137,6 +140,7 @@ _CORE = {
     ("", "Pod"): Strategy(
         generation=True,
         graceful=True,
+        returns_deleted=True,
         rechecks=_ANEW,
         fields=_POD_FIELDS,
         prepare_create=_pods.prepare_create,
@@ -150,7 +154,9 @@ _CORE = {
         whole_parts=frozenset({"ephemeralcontainers", "resize"}),
         warn=warnings.of_pod,
     ),
-    ("", "PodTemplate"): Strategy(generation=True, warn=warnings.of_workload("template", named=False)),
+    ("", "PodTemplate"): Strategy(
+        generation=True, returns_deleted=True, warn=warnings.of_workload("template", named=False)
+    ),
     ("", "Node"): Strategy(
         keeps_status=True,
         rechecks=_DOUBLY,
@@ -169,6 +175,7 @@ _CORE = {
         validate_part={"status": core.namespace_status},
     ),
     ("", "Service"): Strategy(
+        returns_deleted=True,
         rechecks=_ANEW,
         name_rule=dns_1035_label,
         creates_on_update=True,
@@ -180,22 +187,26 @@ _CORE = {
         warn=warnings.of_service,
     ),
     ("", "Endpoints"): Strategy(rechecks=_ANEW, creates_on_update=True),
-    ("", "ServiceAccount"): Strategy(rechecks=_ANEW),
+    ("", "ServiceAccount"): Strategy(rechecks=_ANEW, returns_deleted=True),
     ("", "ConfigMap"): Strategy(rechecks=_ANEW, validate_update=core.data_update),
     ("", "Secret"): Strategy(rechecks=_ANEW, fields=_fields("type"), validate_update=core.secret_update),
     ("", "Event"): _EVENT,
     ("events.k8s.io", "Event"): _NEW_EVENT,
     ("", "LimitRange"): Strategy(rechecks=Rechecks(updated=0, whole=1), creates_on_update=True),
     ("", "ResourceQuota"): Strategy(
-        validate_update=quotas.quota_update, validate_part={"status": quotas.quota_status}
+        returns_deleted=True,
+        validate_update=quotas.quota_update,
+        validate_part={"status": quotas.quota_status},
     ),
     ("", "PersistentVolume"): Strategy(
+        returns_deleted=True,
         rechecks=Rechecks(updated=0, whole=2, fields=2),
         prepare_create=_core.prepare_pending,
         validate_update=storage.volume_update,
         warn=warnings.of_volume,
     ),
     ("", "PersistentVolumeClaim"): Strategy(
+        returns_deleted=True,
         rechecks=Rechecks(whole=2, fields=2),
         prepare_create=_core.prepare_claim,
         prepare_update=_core.prepare_claim_update,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from proa.controlplane.scheduler._demand import Demand, Usage
+from proa.controlplane.scheduler._groups import Groups
 from proa.controlplane.scheduler._resources import Amounts, amounts
 from proa.controlplane.scheduler._taints import effective
 from proa.controlplane.scheduler._terms import Matcher, Namespaces, Term, Terms, terms
@@ -20,7 +21,7 @@ Key = TypeVar("Key", Term, tuple[Term, int])
 REMEMBERED = 256
 """How many matchers' counts are kept: each costs a little at every change of a pod."""
 
-Groups: TypeAlias = "tuple[Matcher, ...]"
+Matchers: TypeAlias = "tuple[Matcher, ...]"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Cluster:
         nodes: By name.
         namespaces: The labels of each.
         volumes: Claims, volumes and storage classes.
+        groups: What Services and controllers select.
         nominated: Pods that are to go to a node once its pods that they displace have ended: by node and uid.
     """
 
@@ -78,13 +80,14 @@ class Cluster:
         self.nodes: dict[str, NodeView] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.volumes = Volumes()
+        self.groups = Groups()
         self.nominated: dict[str, dict[str, Pod]] = {}
         self._usage: dict[str, Usage] = {}
         self._placed: dict[str, Placed] = {}
         self._on: dict[str, dict[str, Placed]] = {}
         self._apart: dict[Term, Counter[str]] = {}
         self._preferred: dict[tuple[Term, int], Counter[str]] = {}
-        self._counts: OrderedDict[Groups, Counter[str]] = OrderedDict()
+        self._counts: OrderedDict[Matchers, Counter[str]] = OrderedDict()
 
     # What there is
 
@@ -242,7 +245,7 @@ class Cluster:
                 if not counts[placed.node_name]:
                     del counts[placed.node_name]
 
-    def _mean(self, matchers: Groups, pod: Pod) -> bool:
+    def _mean(self, matchers: Matchers, pod: Pod) -> bool:
         namespaces: Namespaces = self.namespaces
         return all(matcher.matches(pod, namespaces) for matcher in matchers)
 

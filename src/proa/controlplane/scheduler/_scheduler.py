@@ -17,7 +17,15 @@ from proa.controlplane.scheduler._volumes import SELECTED_NODE, Missing, Wanted,
 from proa.controlplane.scheduler._writes import Writer
 from proa.kube import Api, Client, KubeError
 from proa.kube.models import Resource
-from proa.kube.models.core_v1 import Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod
+from proa.kube.models.apps_v1 import ReplicaSet, StatefulSet
+from proa.kube.models.core_v1 import (
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    Service,
+)
 from proa.kube.models.policy_v1 import PodDisruptionBudget
 from proa.kube.models.storage_v1 import StorageClass
 from proa.runtime import Apply, Delete, InitApply, InitDone, ObjectRef, Recorder, Reflector, background
@@ -84,6 +92,13 @@ class Scheduler:
             await self._follow(
                 stack, Reflector(Api(client, StorageClass)), self._on_class, self._on_class_gone
             )
+            groups = self._cluster.groups
+            await self._follow(
+                stack, Reflector(Api(client, Service)), groups.set_service, groups.remove_service
+            )
+            for kind in (ReplicaSet, StatefulSet):
+                reflector: Reflector[ReplicaSet | StatefulSet] = Reflector(Api(client, kind))
+                await self._follow(stack, reflector, groups.set_controller, groups.remove_controller)
             stack.push_async_callback(self._end_tasks)
             await stack.enter_async_context(background(self._run(), "scheduler"))
             self._stack = stack.pop_all()

@@ -9,7 +9,7 @@ from proa.controlplane.scheduler import _together
 from proa.controlplane.scheduler._affinity import preference
 from proa.controlplane.scheduler._cluster import Cluster, NodeView
 from proa.controlplane.scheduler._demand import Demand
-from proa.controlplane.scheduler._spread import Spread, soft
+from proa.controlplane.scheduler._spread import Spread
 from proa.controlplane.scheduler._taints import untolerated
 from proa.kube.models.core_v1 import Pod
 
@@ -82,7 +82,7 @@ def _together_score(
 
 def _spread(pod: Pod, _: Demand, cluster: Cluster, nodes: Sequence[NodeView]) -> Sequence[float] | None:
     """Nodes that lack one of the labels come last."""
-    spreads = Spread.over(pod, soft(pod), cluster)
+    spreads = Spread.wished(pod, cluster)
     if not spreads:
         return None
     costs = [[one.cost(view) for one in spreads] for view in nodes]

@@ -8,14 +8,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proa.controlplane.scheduler._affinity import admits
 from proa.controlplane.scheduler._cluster import Cluster, NodeView
 from proa.controlplane.scheduler._taints import untolerated
 from proa.controlplane.scheduler._terms import Matcher, selector
+from proa.kube import Selector
 from proa.kube.models.core_v1 import Pod, TopologySpreadConstraint
 
+_BY_DEFAULT = tuple(
+    TopologySpreadConstraint(topology_key=key, max_skew=skew, when_unsatisfiable="ScheduleAnyway")
+    for key, skew in (("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5))
+)
+"""What kube-scheduler wishes for pods that say nothing themselves and belong to a Service or a controller."""
 _HARD_TAINTS = frozenset({"NoSchedule", "NoExecute"})
 
 
@@ -41,6 +47,7 @@ class Spread:
         domains: How many domains there are.
         least: The pods of the emptiest domain; 0 if there are fewer domains than there should be.
         itself: Whether the pod to be placed is one of those meant.
+        optional: Whether a node may be in no domain.
     """
 
     constraint: TopologySpreadConstraint
@@ -48,6 +55,22 @@ class Spread:
     domains: int
     least: int
     itself: bool
+    optional: bool = False
+
+    @classmethod
+    def wished(cls, pod: Pod, cluster: Cluster) -> list[Spread]:
+        """Return the spread of the constraints that need not hold: the pod's own, or those by default."""
+        if pod.spec.topology_spread_constraints:
+            return cls.over(pod, soft(pod), cluster)
+        labels = cluster.groups.selector(pod)
+        if labels is None:
+            return []
+        matcher = _matcher(pod, labels)
+        return [
+            replace(cls._of(pod, one, matcher, nodes, cluster), optional=True)
+            for one in _BY_DEFAULT
+            if (nodes := [view for view in cluster.nodes.values() if one.topology_key in view.labels])
+        ]
 
     @classmethod
     def over(
@@ -56,14 +79,21 @@ class Spread:
         """Return the spread of each constraint over the nodes that count for it."""
         keys = {one.topology_key for one in constraints}
         complete = [view for view in cluster.nodes.values() if keys <= view.labels.keys()]
-        return [cls._of(pod, one, complete, cluster) for one in constraints]
+        labels = [selector(one.label_selector, pod, one.match_label_keys) for one in constraints]
+        return [
+            cls._of(pod, one, _matcher(pod, chosen), complete, cluster)
+            for one, chosen in zip(constraints, labels, strict=True)
+        ]
 
     @classmethod
     def _of(
-        cls, pod: Pod, constraint: TopologySpreadConstraint, nodes: Iterable[NodeView], cluster: Cluster
+        cls,
+        pod: Pod,
+        constraint: TopologySpreadConstraint,
+        matcher: Matcher,
+        nodes: Iterable[NodeView],
+        cluster: Cluster,
     ) -> Spread:
-        labels = selector(constraint.label_selector, pod, constraint.match_label_keys)
-        matcher = Matcher(labels, frozenset({pod.metadata.namespace or ""}), staying=True)
         on, counts = cluster.counts(matcher), Counter[str]()
         for view in nodes:
             if _counts(pod, constraint, view):
@@ -84,8 +114,12 @@ class Spread:
         """
         domain = view.labels.get(self.constraint.topology_key)
         if domain is None:
-            return None
+            return 0.0 if self.optional else None
         return self.counts[domain] * math.log(self.domains + 2) + self.constraint.max_skew - 1
+
+
+def _matcher(pod: Pod, labels: Selector | None) -> Matcher:
+    return Matcher(labels, frozenset({pod.metadata.namespace or ""}), staying=True)
 
 
 def _counts(pod: Pod, constraint: TopologySpreadConstraint, view: NodeView) -> bool:

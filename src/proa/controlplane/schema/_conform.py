@@ -9,6 +9,7 @@ is amiss it only notes that; `problems` then says what.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -28,11 +29,16 @@ class NonconformingError(Exception):
     """A value has the wrong JSON type; `problems` finds out where."""
 
 
+class Noticed(threading.local):
+    """What a conformer notices besides; large documents are worked on in threads."""
+
+    dropped = False
+
+
 class Conformer:
     """Makes documents of one type conform.
 
     Calling it returns a new document; the given one must not be used after, for they share values.
-    `dropped` is true when the last call met fields that the type does not have.
 
     Raises:
         NonconformingError: Some value is not of its field's JSON type.
@@ -40,14 +46,19 @@ class Conformer:
 
     def __init__(self, type_name: str) -> None:
         self._types: dict[str, Convert] = {}
-        self.dropped = False
+        self._noticed = Noticed()
         self._convert = self._named(type_name)
 
     def __call__(self, document: Document) -> Document:
         """The document as Kubernetes would store it, defaults filled in."""
-        self.dropped = False
+        self._noticed.dropped = False
         converted: Document = self._convert(document)
         return converted
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the last call in this thread met fields that the type does not have."""
+        return self._noticed.dropped
 
     def _named(self, name: str) -> Convert:
         if name not in self._types:
@@ -93,6 +104,7 @@ class Conformer:
         implied += [(key, lambda: None) for key in NULLS.get(short(name), ())]
         constants = list(CONSTANTS.get(short(name), {}).items())
         rule = RULES.get(short(name))
+        noticed = self._noticed
 
         def convert(value: Any) -> Any:
             if type(value) is not dict:
@@ -101,12 +113,12 @@ class Conformer:
             for key, item in value.items():
                 if item is None:
                     if key not in fields:
-                        self.dropped = True
+                        noticed.dropped = True
                     continue
                 try:
                     field, collection, empty = fields[key]
                 except KeyError:
-                    self.dropped = True
+                    noticed.dropped = True
                     continue
                 if (item == empty and type(item) is type(empty)) or (
                     collection and not item and type(item) in _COLLECTIONS

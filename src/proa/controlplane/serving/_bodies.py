@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from aiohttp import web
 
 from proa.controlplane import protobuf
-from proa.controlplane._errors import StatusError, bad_request, unsupported_media_type
-from proa.controlplane._json import UnreadableError, decode, decode_yaml
+from proa.controlplane._errors import StatusError, bad_request, quoted, unsupported_media_type
+from proa.controlplane._json import (
+    MAX_VALUES,
+    TooManyValuesError,
+    UnreadableError,
+    check_values,
+    decode,
+    decode_yaml,
+    encode,
+    may_hold_too_many,
+)
+from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
 
 MAX_BODY = 3 * 1024 * 1024
 JSON = "application/json"
 YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 INLINE = 32 * 1024
 """Bytes up to which a body of any type is decoded without a thread."""
+MOST_TOLD = 100
+"""How many duplicate fields clients are told of, as with Kubernetes."""
 _SLOW = YAML | {protobuf.MEDIA_TYPE}
 
 
 async def read(request: web.BaseRequest) -> bytes:
-    """The body, if it is not too large.
+    """The body, if it is not too large, in bytes or (of JSON) in values.
 
     Raises:
         StatusError: 413.
@@ -30,10 +44,19 @@ async def read(request: web.BaseRequest) -> bytes:
     if not request.body_exists:
         return b""
     try:
-        return await request.read()
+        data = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
-        message = f"Request entity too large: limit is {MAX_BODY}"
-        raise StatusError(413, "RequestEntityTooLarge", message, {}) from error
+        raise _too_large(f"limit is {MAX_BODY}") from error
+    if may_hold_too_many(data) and content_type(request) not in _SLOW:
+        try:
+            await asyncio.to_thread(check_values, data)
+        except TooManyValuesError as error:
+            raise _too_large(f"limit is {MAX_VALUES} values") from error
+    return data
+
+
+def _too_large(why: str) -> StatusError:
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {why}", {})
 
 
 def content_type(request: web.BaseRequest) -> str:
@@ -85,6 +108,39 @@ def parse_object(data: bytes, media_type: str, kind: str) -> dict[str, Any]:
     return value
 
 
+async def read_typed(request: web.BaseRequest, group: str, kind: str) -> dict[str, Any]:
+    """The body as an object of a type that is not stored.
+
+    Raises:
+        StatusError: 400, 413 or 415.
+    """
+    _, document = await read_object(request, kind)
+    if document.get("kind", kind) != kind:
+        raise bad_request(f"{quoted(document['kind'])} cannot be handled as a {kind}")
+    return typed(document, group, kind)
+
+
+def typed(document: dict[str, Any], group: str, kind: str) -> dict[str, Any]:
+    """A body as its type has it.
+
+    Raises:
+        StatusError: 400, a value has the wrong type.
+    """
+    name = type_of_kind(group, "v1", kind) or ""
+    try:
+        return _conformer(name)(document)
+    except NonconformingError:
+        mistyped = problems(name, document).mistyped
+        why = mistyped[0] if mistyped else "it does not have the type's form"
+        raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
+
+
+@cache
+def _conformer(type_name: str) -> Conformer:
+    """What makes bodies of a type conform: made once, for that costs more than to use it."""
+    return Conformer(type_name)
+
+
 async def read_configuration(request: web.BaseRequest) -> dict[str, Any]:
     """The body as `parse_configuration` has it, in a thread if it is large YAML.
 
@@ -112,17 +168,36 @@ def parse_configuration(data: bytes) -> dict[str, Any]:
     return value
 
 
+class _Repeating(dict[str, Any]):
+    """An object of a JSON text, and the names that occur in it again."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def is_compact(data: bytes, document: dict[str, Any]) -> bool:
+    """Whether a JSON text has just what its object needs, and so nothing twice: quickly told of what most
+    clients send.
+    """
+    return len(data) == len(encode(document))
+
+
 def duplicate_fields(data: bytes) -> list[str]:
-    """The names of fields that occur twice in one object of a JSON text."""
-    found: list[str] = []
+    """The paths of fields that occur again in one object of a JSON text, as `spec.containers[0].name`."""
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in result:
-                found.append(key)
-            result[key] = value
+        result = _Repeating(pairs)
+        if len(result) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            result.repeated = tuple(name for name, count in counts.items() if count > 1)
         return result
 
-    json.loads(data, object_pairs_hook=collect)
+    found: list[str] = []
+    waiting: list[tuple[str, Any]] = [("", json.loads(data, object_pairs_hook=collect))]
+    for path, value in waiting:
+        if isinstance(value, list):
+            waiting += [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        elif isinstance(value, _Repeating):
+            below = f"{path}." if path else ""
+            found += [f"{below}{name}" for name in value.repeated]
+            waiting += [(f"{below}{name}", item) for name, item in value.items()]
     return found

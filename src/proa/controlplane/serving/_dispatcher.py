@@ -31,7 +31,7 @@ from proa.controlplane.security import (
     impersonates,
     request_at_hand,
 )
-from proa.controlplane.storage._store import StorageError
+from proa.controlplane.storage._store import MAX_OBJECT, StorageError, TooLargeError
 
 from . import _responses
 from ._audit import AuditLog
@@ -107,12 +107,13 @@ class Dispatcher:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request; a refusal and a bug are answers, too."""
-        began, received = time.perf_counter(), datetime.now(UTC)
+        began = time.perf_counter()
+        received = datetime.now(UTC) if self._audit is not None else None
         info = parse(request.method, request.raw_path)
         audit_notes.set(None)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
-        if self._audit is not None:
+        if self._audit is not None and received is not None:
             self._audit.record(request, received, answer.status)
         return await encoded(answer, request)
 
@@ -123,9 +124,12 @@ class Dispatcher:
             return await self._handle(request, info)
         except StatusError as error:
             return _responses.refusal(error)
+        except TooLargeError:
+            message = f"Request entity too large: an object has at most {MAX_OBJECT} bytes"
+            return _responses.refusal(StatusError(413, "RequestEntityTooLarge", message, {}))
         except StorageError as error:
             self._log.error("a write failed", error=str(error))
-            return _responses.refusal(internal())
+            return _responses.refusal(internal(f"the change could not be stored: {error}"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # noqa: BLE001 - a bug must not take the server down, nor show itself to the client

@@ -13,6 +13,7 @@ from proa.controlplane._json import decode
 
 from ._bodies import YAML
 from ._pieces import Pieces
+from ._responses import Plain
 
 Encode = Callable[[bytes], bytes]
 GZIP_FROM = 128 * 1024
@@ -24,19 +25,33 @@ INLINE = 64 * 1024
 
 async def encoded(response: web.StreamResponse, request: web.BaseRequest) -> web.StreamResponse:
     """The answer as the request accepts it; streams are left as they are."""
+    if isinstance(response, Plain):
+        if _as_it_is(response, request):
+            return response
+        response = response.full()
     if not isinstance(response, web.Response) or not response.body:
         return response
-    accept, form = request.headers.get("Accept", ""), response.content_type
-    if "yaml" in accept and form == "application/json" and prefers_yaml(accept):
+    accept = request.headers.get("Accept", "")
+    if "yaml" in accept and prefers_yaml(accept) and response.content_type == "application/json":
         response.body = await _run(_yaml, response.body)
         response.headers["Content-Type"] = "application/yaml"
-    elif "pretty=" in request.path_qs and form == "application/json":
+    elif "pretty=" in request.raw_path and response.content_type == "application/json":
         response.body = await _run(_indented, response.body)
     if _size(response.body) >= GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
         response.body = await _run(_gzip, response.body)
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
     return response
+
+
+def _as_it_is(response: Plain, request: web.BaseRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    return (
+        len(response.content) < GZIP_FROM
+        and "yaml" not in accept
+        and "pretty=" not in request.raw_path
+        and response.suits(request)
+    )
 
 
 Body = bytes | bytearray | payload.Payload

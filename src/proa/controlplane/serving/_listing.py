@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from proa.controlplane._errors import Cause, bad_request, forbidden, invalid_value, resource_version_too_large
 from proa.controlplane._json import Document, UnreadableError, decode, encode
 from proa.controlplane.registry import Resource
-from proa.controlplane.registry._options import invalid_options
+from proa.controlplane.registry._options import integer, invalid_options
 from proa.controlplane.selectors import Selector, parse_fields, parse_labels
 from proa.controlplane.storage import Stored
 
@@ -33,8 +33,13 @@ class ListOptions:
     """The namespace and name that the page before ended with."""
 
     @classmethod
-    def parse(cls, query: Mapping[str, str], resource: Resource) -> ListOptions:
+    def parse(cls, query: Mapping[str, str], resource: Resource, *, watches: bool = False) -> ListOptions:
         """The options of a query.
+
+        Args:
+            query: The request's query.
+            resource: What is listed.
+            watches: Whether it is watched, for which there are other rules.
 
         Raises:
             StatusError: 400 or 422, they are wrong.
@@ -42,15 +47,22 @@ class ListOptions:
         options = cls(
             labels=parse_labels(query.get("labelSelector", "")),
             fields=parse_fields(query.get("fieldSelector", ""), resource.field_names),
-            limit=natural(query, "limit"),
+            limit=max(0, integer(query, "limit") or 0),
             resource_version=query.get("resourceVersion", ""),
             match=query.get("resourceVersionMatch", ""),
         )
         token = query.get("continue", "")
-        if "sendInitialEvents" not in query:
-            _check_match(options, token)
+        if watches:
+            return options
+        causes = _wrong_match(options, token)
+        if "sendInitialEvents" in query:
+            causes.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+        if causes:
+            raise invalid_options("ListOptions", causes)
         if not token:
             return options
+        if options.resource_version not in {"", "0"}:
+            raise bad_request("specifying resource version is not allowed when using continue")
         revision, after = _read_token(token)
         return cls(options.labels, options.fields, options.limit, "", "", revision, after)
 
@@ -83,39 +95,24 @@ class ListOptions:
         return None
 
 
-def _check_match(options: ListOptions, token: str) -> None:
-    if not options.match:
-        return
+def _wrong_match(options: ListOptions, token: str) -> list[Cause]:
     causes: list[Cause] = []
+    if not options.match:
+        return causes
     if not options.resource_version:
         why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
         causes.append(forbidden("resourceVersionMatch", why))
-    elif token:
+    if token:
         causes.append(
             forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
         )
-    elif options.match not in {"Exact", "NotOlderThan"}:
+    if options.match not in {"Exact", "NotOlderThan"}:
         message = f'Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan"'
         causes.append(Cause("FieldValueNotSupported", "resourceVersionMatch", message))
-    elif options.match == "Exact" and options.resource_version == "0":
+    if options.match == "Exact" and options.resource_version == "0":
         why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
         causes.append(forbidden("resourceVersionMatch", why))
-    if causes:
-        raise invalid_options("ListOptions", causes)
-
-
-def natural(query: Mapping[str, str], name: str) -> int:
-    """A number of the query that is not negative; 0 if it is not there.
-
-    Raises:
-        StatusError: 400.
-    """
-    text = query.get(name, "")
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise bad_request(f'{name} must be a whole number, not negative, and is "{text[:40]}"')
-    return int(text)
+    return causes
 
 
 def revision_number(text: str) -> int:

@@ -10,12 +10,23 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from proa.controlplane._errors import Qualified, StatusError, bad_request, internal, not_found
+from proa.controlplane._errors import (
+    Qualified,
+    StatusError,
+    bad_request,
+    forbidden,
+    internal,
+    invalid,
+    invalid_value,
+    not_found,
+)
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Registry
+from proa.controlplane.registry._options import integer
 from proa.controlplane.storage import Key
 
 from ._dispatcher import Call
+from ._request_info import RequestInfo
 
 CONNECT_SECONDS = 10
 CHUNK = 64 * 1024
@@ -47,6 +58,7 @@ class LogService:
     async def answer(self, call: Call) -> web.StreamResponse:
         """A container's log, as it comes."""
         info = call.info
+        _check_options(info)
         pod = self._registry.latest(call.resource, info.namespace, info.name).document()
         container = choose_container(pod, info.query.get("container", ""))
         node = pod["spec"].get("nodeName")
@@ -114,10 +126,28 @@ def choose_container(pod: Document, wanted: str) -> str:
     annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
     if annotated in names:
         return str(annotated)
-    if len(spec["containers"]) > 1 or len(names) > 1:
+    if len(spec["containers"]) > 1:
         listed = " ".join(names)
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{listed}]")
     return str(names[0])
+
+
+def _check_options(info: RequestInfo) -> None:
+    """Refuses a part of a log that cannot be.
+
+    Raises:
+        StatusError: 400 what should be a number is none, 422 it is not one that it may be.
+    """
+    wrong = []
+    for name, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
+        value = integer(info.query, name)
+        if value is not None and value < least:
+            why = "must be greater than 0" if least else "must be greater than or equal to 0"
+            wrong.append(invalid_value(name, value, why))
+    if info.query.get("sinceSeconds") and info.query.get("sinceTime"):
+        wrong.append(forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    if wrong:
+        raise invalid(Qualified("", "PodLogOptions"), info.name, wrong)
 
 
 def _check_started(pod: Document, container: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -11,12 +12,15 @@ from proa.controlplane._errors import (
     StatusError,
     bad_request,
     expired,
+    invalid,
+    invalid_value,
     not_found,
+    resource_version_too_large,
     unprocessable_patch,
     unsupported_media_type,
 )
 from proa.controlplane._json import Document, UnreadableError, decode
-from proa.controlplane.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from proa.controlplane.patch import MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge_patch
 from proa.controlplane.registry import Options, Registry, Resource
 from proa.controlplane.registry._options import DeleteOptions
 from proa.controlplane.registry._outcome import MistypedError, Outcome, undecodable
@@ -25,7 +29,7 @@ from proa.controlplane.storage import CompactedError, Store, Stored
 
 from . import _bodies, _responses
 from ._dispatcher import Call
-from ._listing import INCONSISTENT, ListOptions, Page, make_token, select
+from ._listing import INCONSISTENT, ListOptions, Page, make_token, revision_number, select
 from ._representation import negotiate
 
 JSON_PATCH = "application/json-patch+json"
@@ -41,9 +45,12 @@ class ObjectService:
         self._registry = registry
         self._store: Store = registry.store
 
-    async def get(self, call: Call) -> web.Response:
+    async def get(self, call: Call) -> web.StreamResponse:
         """One object."""
         info, resource = call.info, call.resource
+        wanted = revision_number(info.query.get("resourceVersion", ""))
+        if wanted > self._store.revision:
+            raise resource_version_too_large(wanted, self._store.revision)
         stored = self._store.get(self._registry.key(resource, info.namespace, info.name))
         if stored is None:
             raise not_found(resource.qualified, info.name)
@@ -77,7 +84,7 @@ class ObjectService:
             )
             raise expired(why, make_token(INCONSISTENT, options.after)) from None
 
-    async def create(self, call: Call) -> web.Response:
+    async def create(self, call: Call) -> web.StreamResponse:
         """A new object."""
         info, resource = call.info, call.resource
         options = write_options(call, "CreateOptions")
@@ -87,40 +94,41 @@ class ObjectService:
 
     async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
         data, document = await _bodies.read_object(call.request, resource.kind)
-        check_kind(resource, document)
-        if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
-            return document, _check_duplicates(resource, data, options)
-        return document, []
+        check_kind(resource, document, told=resource.is_custom)
+        plain = _bodies.content_type(call.request) in {"", _bodies.JSON}
+        if not plain or options.field_validation == "Ignore" or _bodies.is_compact(data, document):
+            return document, []
+        return document, _check_duplicates(resource, data, options)
 
-    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.Response:
+    def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.StreamResponse:
         form = negotiate(call.request.headers.get("Accept", ""), call.info.query.get("includeObject", ""))
         body = form.one(call.resource, outcome.tail)
         return _responses.json_bytes(body, 201 if outcome.created else 200, [*warnings, *outcome.warnings])
 
-    async def update(self, call: Call) -> web.Response:
+    async def update(self, call: Call) -> web.StreamResponse:
         """An object replaced."""
         options = write_options(call, "UpdateOptions")
         document, warnings = await self._read(call, call.resource, options)
         outcome = await self._change(call, lambda _: document, options)
         return self._answer(call, outcome, warnings)
 
-    async def patch(self, call: Call) -> web.Response:
+    async def patch(self, call: Call) -> web.StreamResponse:
         """An object changed."""
         if _bodies.content_type(call.request) == APPLY_PATCH:
             return await self.apply(call)
         options = write_options(call, "PatchOptions")
-        change = await self.read_patch(call, call.resource)
+        change, about = await self._read_patch(call, call.resource)
         try:
-            return self._answer(call, await self._change(call, change, options))
+            return self._answer(call, await self._change(call, change, options, about))
         except MistypedError as error:
             raise error.of_patch() from error
 
-    async def apply(self, call: Call) -> web.Response:
+    async def apply(self, call: Call) -> web.StreamResponse:
         """A configuration applied by the server."""
         info, resource = call.info, call.resource
         options = write_options(call, "PatchOptions", applies=True)
         config = await _bodies.read_configuration(call.request)
-        check_kind(resource, config)
+        check_kind(resource, config, told=True)
         try:
             outcome = await self._registry.apply(
                 resource, info.namespace, info.name, config, options, info.subresource
@@ -129,14 +137,16 @@ class ObjectService:
             raise error.of_patch() from error
         return self._answer(call, outcome)
 
-    async def _change(self, call: Call, change: Change, options: Options) -> Outcome:
+    async def _change(
+        self, call: Call, change: Change, options: Options, about: Collection[str] | None = None
+    ) -> Outcome:
         info = call.info
         return await self._registry.update(
-            call.resource, info.namespace, info.name, change, options, info.subresource
+            call.resource, info.namespace, info.name, change, options, info.subresource, about=about
         )
 
-    async def read_patch(self, call: Call, resource: Resource) -> Change:
-        """What the request's patch makes of an object.
+    async def _read_patch(self, call: Call, resource: Resource) -> tuple[Change, Collection[str] | None]:
+        """What the request's patch makes of an object, and which parts of it the patch is about, if it says.
 
         Raises:
             StatusError: 400 the patch cannot be read, 415 its type is not one that we know. The change
@@ -150,6 +160,9 @@ class ObjectService:
             patch = decode(await _bodies.read(call.request))
         except UnreadableError as error:
             raise bad_request(f"error decoding patch: {error}") from error
+        if type(patch) is list and len(patch) > MAX_OPERATIONS:
+            message = f"the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+            raise StatusError(413, "RequestEntityTooLarge", message, {})
 
         def change(old: Document) -> Any:
             current = {"kind": resource.kind, "apiVersion": resource.api_version, **old}
@@ -159,14 +172,15 @@ class ObjectService:
                 raise _refused_patch(error) from error
             return _checked_result(resource, changed)
 
-        return change
+        merges = media_type != JSON_PATCH and type(patch) is dict
+        return change, patch.keys() if merges else None
 
-    async def delete(self, call: Call) -> web.Response:
+    async def delete(self, call: Call) -> web.StreamResponse:
         """An object deleted, or marked as to be deleted."""
         info, resource = call.info, call.resource
         options = await self._delete_options(call)
         outcome = await self._registry.delete(resource, info.namespace, info.name, options)
-        if outcome.removed and not resource.strategy.graceful:
+        if outcome.removed and not resource.strategy.returns_deleted:
             return _responses.json(_deleted(resource, info.name, outcome.uid))
         return self._answer(call, outcome)
 
@@ -200,19 +214,31 @@ def write_options(call: Call, kind: str, *, applies: bool = False) -> Options:
         StatusError: 422, they are wrong.
     """
     agent = call.request.headers.get("User-Agent", "")
-    return Options.parse(call.info.query, kind, agent, applies=applies)
+    options = Options.parse(call.info.query, kind, agent, applies=applies)
+    size = call.request.content_length
+    small = size is not None and size <= _bodies.INLINE
+    return options if small else replace(options, large=True)
 
 
-def check_kind(resource: Resource, document: Document) -> None:
-    """Refuses a body that says that it is something else.
+def check_kind(resource: Resource, document: Document, *, told: bool = False) -> None:
+    """Refuses a body that says that it is something else, or nothing where it has to be `told`.
 
     Raises:
-        StatusError: 400.
+        StatusError: 400; 422 for custom resources of another kind.
     """
+    missing = [name for name in ("kind", "apiVersion") if told and not document.get(name)]
+    if missing:
+        why = f"it does not say its {missing[0]}"
+        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {why}")
     kind = document.get("kind") or resource.kind
     version = document.get("apiVersion") or resource.api_version
     if kind == resource.kind and version == resource.api_version:
         return
+    if resource.is_custom and version == resource.api_version:
+        name = (document.get("metadata") or {}).get("name", "")
+        raise invalid(
+            resource.qualified_kind, name, [invalid_value("kind", kind, f"must be {resource.kind}")]
+        )
     if version != resource.api_version:
         said = f'{kind} in version "{version}" cannot be handled as a {resource.kind}'
         message = f"{said}: it is not {resource.api_version}"

@@ -6,8 +6,12 @@ https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from proa.controlplane.registry._options import is_set
 
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _VERBS = {
@@ -20,13 +24,12 @@ _VERBS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(msgspec.Struct, frozen=True):
     """A request, understood. Without a `plural` it is for a path that is no resource."""
 
     verb: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
     group: str = ""
     version: str = ""
     namespace: str = ""
@@ -44,8 +47,17 @@ class RequestInfo:
 
 def parse(method: str, target: str) -> RequestInfo:
     """What a request line asks for; an unknown method has itself as the verb, in lower case."""
+    return _remembered(method, target) if len(target) <= _REMEMBERED_BYTES else _parse(method, target)
+
+
+_REMEMBERED_BYTES = 256
+
+
+def _parse(method: str, target: str) -> RequestInfo:
     path, _, query_text = target.partition("?")
-    query = dict(parse_qsl(query_text, keep_blank_values=True)) if query_text else {}
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(query_text, keep_blank_values=True) if query_text else ():
+        query.setdefault(name, value)  # Of values given twice the first one counts.
     verb = _VERBS.get(method, method.lower())
     parts = path.split("/")
     if "%" in path:
@@ -56,6 +68,10 @@ def parse(method: str, target: str) -> RequestInfo:
     if parts[:1] == ["apis"] and len(parts) >= 4:
         return _resource(verb, path, query, parts[1], parts[2], parts[3:])
     return RequestInfo(verb, path, query)
+
+
+_remembered = lru_cache(2048)(_parse)
+"""Clients ask for the same again and again."""
 
 
 def _resource(
@@ -73,7 +89,7 @@ def _resource(
         namespace, parts = parts[1], parts[2:]
     plural, name, subresource = (*parts, "", "")[:3]
     rest = "/".join(parts[3:])
-    if query.get("watch") in {"1", "true"} and verb == "get" and not subresource:
+    if is_set(query, "watch") and verb == "get" and not subresource:
         verb = "watch"
         if name:
             query = query | {"fieldSelector": f"metadata.name={name}"}

@@ -1,4 +1,4 @@
-"""Subresources that are objects' parts: status, scale, binding, eviction, finalize."""
+"""Subresources that are objects' parts: status, scale, finalize and the like."""
 
 from __future__ import annotations
 
@@ -9,29 +9,21 @@ from aiohttp import web
 
 from proa.controlplane._errors import (
     Qualified,
-    StatusError,
     bad_request,
     conflict,
-    details,
     invalid,
     invalid_value,
-    not_supported,
-    required,
 )
 from proa.controlplane._json import Document, UnreadableError, clone, decode
 from proa.controlplane.patch import PatchError, json_patch, merge_patch
 from proa.controlplane.registry import Registry, Resource
-from proa.controlplane.registry._deletion import timestamp
-from proa.controlplane.registry._options import DeleteOptions
 from proa.controlplane.registry._ownership import own_scaled
-from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
-from proa.controlplane.selectors import from_document, to_text
+from proa.controlplane.selectors import to_text
 
 from . import _bodies, _responses
 from ._dispatcher import Answer, Call
 from ._objects import APPLY_PATCH, JSON_PATCH, ObjectService, check_kind, write_options
 
-_CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _SCALE = Qualified("autoscaling", "Scale")
 
 
@@ -50,8 +42,6 @@ class SubresourceService:
             "pods/resize": self.part,
             "certificatesigningrequests/approval": self.part,
             "*/scale": self.scale,
-            "pods/binding": self.bind,
-            "pods/eviction": self.evict,
             "namespaces/finalize": self.finalize,
         }
 
@@ -81,7 +71,7 @@ class SubresourceService:
                 wanted = _bodies.parse_object(data, media_type, "Scale")
             else:
                 wanted = _patched_scale(media_type, scale, data)
-            wanted = _typed(wanted, "autoscaling", "Scale")
+            wanted = _bodies.typed(wanted, "autoscaling", "Scale")
             _check_scale(call, scale, wanted)
             new: Document = clone(old)
             _put(new, resource.scale.wanted, wanted.get("spec", {}).get("replicas", 0))
@@ -93,61 +83,7 @@ class SubresourceService:
         outcome = await self._registry.update(resource, info.namespace, info.name, change, options, own=own)
         return _responses.json(_scale_of(resource, decode(b"{" + outcome.tail)))
 
-    async def bind(self, call: Call) -> web.Response:
-        """A pod given to a node, once."""
-        info = call.info
-        options = write_options(call, "CreateOptions")
-        body = await _bodies.read(call.request)
-        given = _bodies.parse_object(body, _bodies.content_type(call.request), "Binding")
-        binding = _typed(given, "", "Binding")
-        target = binding.get("target") or {}
-        node, kind = target.get("name", ""), target.get("kind", "Node")
-        wrong = [] if node else [required("target.name")]
-        wrong += [] if kind == "Node" else [not_supported("target.kind", kind, ("Node",))]
-        if wrong:
-            raise invalid(Qualified("", "Binding"), info.name, wrong)
-        metadata = binding.get("metadata") or {}
-        if metadata.get("name") and metadata["name"] != info.name:
-            raise bad_request("the name of the Binding is not the name in the URL")
-
-        def change(old: Document) -> Document:
-            _check_bindable(old, node, metadata)
-            new: Document = clone(old)
-            new["spec"]["nodeName"] = node
-            new["status"].pop("nominatedNodeName", None)
-            _add_condition(new["status"], "PodScheduled")
-            if metadata.get("annotations"):
-                known = new["metadata"].get("annotations", {})
-                new["metadata"]["annotations"] = known | metadata["annotations"]
-            return new
-
-        await self._registry.update(call.resource, info.namespace, info.name, change, options, "binding")
-        return _responses.json(_CREATED, 201)
-
-    async def evict(self, call: Call) -> web.Response:
-        """A pod deleted, unless a disruption budget forbids that for now."""
-        info = call.info
-        data = await _bodies.read(call.request)
-        eviction = _bodies.parse_object(data, _bodies.content_type(call.request), "Eviction") if data else {}
-        eviction = _typed(eviction, "policy", "Eviction")
-        options = DeleteOptions.parse(info.query, eviction.get("deleteOptions"))
-        pod = self._registry.latest(call.resource, info.namespace, info.name)
-        self._check_budgets(info.namespace, pod.document())
-        await self._registry.delete(call.resource, info.namespace, info.name, options)
-        return _responses.json(_CREATED, 201)
-
-    def _check_budgets(self, namespace: str, pod: Document) -> None:
-        if pod.get("status", {}).get("phase") in {"Succeeded", "Failed"} or not pod["spec"].get("nodeName"):
-            return
-        labels = pod["metadata"].get("labels") or {}
-        for stored in self._registry.store.scan("poddisruptionbudgets.policy", namespace):
-            budget = stored.document()
-            selector = from_document(budget["spec"].get("selector"))
-            if selector and selector.matches(labels) and budget["status"].get("disruptionsAllowed", 0) <= 0:
-                message = "Cannot evict pod as it would violate the pod's disruption budget."
-                raise StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": 10})
-
-    async def finalize(self, call: Call) -> web.Response:
+    async def finalize(self, call: Call) -> web.StreamResponse:
         """A namespace's own finalizers changed."""
         info = call.info
         data = await _bodies.read(call.request)
@@ -158,21 +94,6 @@ class SubresourceService:
             call.resource, info.name, lambda _: document, options
         )
         return _responses.json_bytes(call.resource.prefix + outcome.tail)
-
-
-def _typed(document: Document, group: str, kind: str) -> Document:
-    """A body as its type has it.
-
-    Raises:
-        StatusError: 400, a value has the wrong type.
-    """
-    name = type_of_kind(group, "v1", kind) or ""
-    try:
-        return Conformer(name)(document)
-    except NonconformingError:
-        mistyped = problems(name, document).mistyped
-        why = mistyped[0] if mistyped else "it does not have the type's form"
-        raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
 
 
 def _scale_of(resource: Resource, document: Document) -> Document:
@@ -227,29 +148,3 @@ def _check_scale(call: Call, scale: Document, wanted: Document) -> None:
     version = (wanted.get("metadata") or {}).get("resourceVersion")
     if version and version != scale["metadata"]["resourceVersion"]:
         raise conflict(call.resource.qualified, call.info.name)
-
-
-def _check_bindable(pod: Document, node: str, binding: Document) -> None:
-    name, what = pod["metadata"]["name"], Qualified("", "pods/binding")
-    if "deletionTimestamp" in pod["metadata"]:
-        raise conflict(what, name, f"pod {name} is being deleted, cannot be assigned to a host")
-    if pod["spec"].get("nodeName"):
-        raise conflict(what, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
-    if pod["spec"].get("schedulingGates"):
-        raise conflict(what, name, f"pod {name} has non-empty .spec.schedulingGates")
-    version = binding.get("resourceVersion")
-    if version and version != pod["metadata"]["resourceVersion"]:
-        raise conflict(what, name, f"pod {name} is not of the version {version} any more")
-    uid = binding.get("uid")
-    if uid and uid != pod["metadata"]["uid"]:
-        message = f"the pod {name} that was to be bound to {node} is gone: another one has its name"
-        raise StatusError(409, "Conflict", message, details(what, name))
-
-
-def _add_condition(status: Document, kind: str) -> None:
-    conditions = [one for one in status.get("conditions", []) if one["type"] != kind]
-    now = timestamp()
-    status["conditions"] = [
-        *conditions,
-        {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": now},
-    ]

@@ -14,9 +14,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from proa.controlplane._errors import ControlPlaneError
 
@@ -53,8 +54,7 @@ class Row(NamedTuple):
     body: bytes | None
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """A row to commit, and what its submitter knows it by.
 
     A failed commit fails all later writes of its epoch: they may build on what was lost.

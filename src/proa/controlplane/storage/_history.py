@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from ._objects import Key, Stored
 
@@ -16,8 +17,7 @@ class CompactedError(Exception):
     """The changes since that revision are no longer remembered; the client has to list again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One change of one object: from `previous` to `current`; one of them is None for a creation or a
     removal.
 
@@ -44,7 +44,9 @@ class History:
 
     def add(self, event: Event) -> None:
         """Remembers a change; revisions must grow."""
-        events = self._events.setdefault(event.key.resource, deque())
+        events = self._events.get(event.key.resource)
+        if events is None:
+            events = self._events[event.key.resource] = deque()
         events.append(event)
         if len(events) > self._window:
             self._forgotten[event.key.resource] = events.popleft().revision

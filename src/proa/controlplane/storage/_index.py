@@ -45,7 +45,10 @@ class Index:
     def put(self, stored: Stored) -> None:
         """Adds an object, or replaces the version that was there."""
         spaces = self._resources.setdefault(stored.key.resource, {})
-        spaces.setdefault(stored.key.namespace, _Names()).put(stored)
+        names = spaces.get(stored.key.namespace)
+        if names is None:
+            names = spaces[stored.key.namespace] = _Names()
+        names.put(stored)
 
     def remove(self, key: Key) -> None:
         """Takes an object out, if it is there."""

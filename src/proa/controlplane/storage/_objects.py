@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from proa.controlplane._json import Document, decode, encode
 
+from ._lazy import Lazy
+
 
 class Key(NamedTuple):
     """Which object: its storage resource (for example `pods` or `deployments.apps`), namespace (or empty)
@@ -46,10 +48,13 @@ class Stored:
         """
         metadata = document["metadata"]
         metadata["resourceVersion"] = str(revision)
-        body = {name: value for name, value in document.items() if name not in {"kind", "apiVersion"}}
-        stored = cls(key, metadata["uid"], revision, encode(body)[1:])
+        stored = cls(key, metadata["uid"], revision, tail_of(document))
         stored._labels = dict(metadata.get("labels") or ())
         return stored
+
+    def lazy(self) -> Lazy:
+        """The object as `document` gives it, decoded as far as somebody looks at it."""
+        return Lazy.of(b"{" + self.tail)
 
     @staticmethod
     def document_of(tail: bytes) -> Document:
@@ -79,3 +84,13 @@ class Stored:
         if self._fields is None:
             self._fields = select(self.document())
         return self._fields
+
+
+def tail_of(document: Document) -> bytes:
+    """What of an object is stored: its JSON without kind and version, and without the opening brace."""
+    if type(document) is Lazy:
+        return encode(document.body())[1:]
+    return encode({name: value for name, value in document.items() if name not in _KIND})[1:]
+
+
+_KIND = frozenset({"kind", "apiVersion"})

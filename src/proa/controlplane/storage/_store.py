@@ -22,6 +22,8 @@ from ._history import Event, History
 from ._index import Index
 from ._objects import COMPACTED, Key, Stored
 
+MAX_OBJECT = 4 * 1024 * 1024
+"""Bytes of an object, with its defaults and its managed fields; etcd takes 1.5 MB."""
 Listener = Callable[[Event], None]
 
 
@@ -29,6 +31,10 @@ class StorageError(Exception):
     """A write did not reach the disk; nothing of it is kept. Retryable once the cause (a full disk) is
     gone.
     """
+
+
+class TooLargeError(Exception):
+    """An object has more bytes than `MAX_OBJECT`; nothing is written."""
 
 
 class _Pending:
@@ -148,6 +154,7 @@ class Store:
 
         Raises:
             StorageError: The disk did not take it.
+            TooLargeError: The object is too large.
         """
         return await self.submit(key, document)
 
@@ -156,6 +163,8 @@ class Store:
         awaited.
         """
         stored = Stored.encode(key, document, self._next_revision())
+        if len(stored.tail) > MAX_OBJECT:
+            raise TooLargeError
         return self._submit(Event(key, stored.revision, self.latest(key), stored, stored))
 
     async def remove(self, key: Key, document: Document) -> Stored:

@@ -5,7 +5,8 @@ import { enterByLink, leave, loginForm } from "./login.js";
 import { changed, close, complete, open, row, rows, since, status } from "./model.js";
 import { chart, cpu, duration, h, memory, plural, show } from "./parts.js";
 import { podPage } from "./pod.js";
-import { eventItems, eventTable, table } from "./tables.js";
+import { serviceItems, serviceRow } from "./services.js";
+import { eventItems, eventTable, named, table } from "./tables.js";
 
 const MOST_ROWS = 200;
 const STALE = 120; // seconds after which "on its way" begins to look like trouble
@@ -125,10 +126,16 @@ const wanted = item => (!chosen.namespace || item.namespace === chosen.namespace
   && (!chosen.text || `${item.namespace}/${item.name} ${item.node ?? ""} ${item.state ?? item.reason ?? ""} ${item.about ?? ""}`.toLowerCase().includes(chosen.text))
   && (!chosen.troubled || item.level === "bad" || item.level === "busy");
 
-const named = (item, link) => h("td.name", {}, link ? h("a", { href: link }, item.name) : item.name, " ",
-  h("span.quiet", {}, item.namespace));
+const ran = item => (item.kind !== "CronJob" ? "" : item.last === null ? "has not run yet" : `ran ${age(item.last)} ago`);
+
+function cronJobRow(item) {
+  return h("tr", {}, named(item), h("td.hide", {}, item.kind), h("td.side.mono", {}, item.schedule),
+    h("td.why", {}, [item.ran, item.why].filter(Boolean).join(", ")),
+    h("td.num.hide.quiet", {}, item.age));
+}
 
 function workloadRow(item) {
+  if (item.kind === "CronJob") return cronJobRow(item);
   const share = item.wanted ? Math.min(item.ready / item.wanted, 1) * 100 : 100;
   const fill = h("i", { class: `fill-${item.level}` });
   fill.style.width = `${share}%`;
@@ -155,9 +162,11 @@ function overview() {
   const nodes = h("div.cards", { id: "nodes" }), usage = h("span.quiet");
   const [workloadTable, workloads] = table(["Name", "Kind", "Ready", "", ">Age"]);
   const [podTable, pods] = table(["Name", "State", "Ready", ">Restarts", ">CPU", ">Memory", "Node", ">Age"]);
+  const [serviceTable, services] = table(["Name", "Kind", "Ready", "Address", "Ports or routes", ">Age"]);
   const [eventsTable, events, eventRow] = eventTable();
-  const more = h("p.empty"), none = h("p.empty"), quiet = h("p.empty");
+  const more = h("p.empty"), nowhere = h("p.empty"), none = h("p.empty"), quiet = h("p.empty");
   pods.id = "pods";
+  services.id = "services";
   const spaces = h("select", { "aria-label": "Namespace", onchange: () => { chosen.namespace = spaces.value; refresh(); } });
   const text = h("input", { type: "search", placeholder: "Filter", "aria-label": "Filter", oninput: () => { chosen.text = text.value.toLowerCase(); refresh(); } });
   text.value = chosen.text;
@@ -184,7 +193,7 @@ function overview() {
     show(nodes, nodeItems(), item => item.key, nodeCard);
     namespaces();
     const shownWorkloads = rows("workloads").filter(wanted).sort(byTrouble);
-    show(workloads, shownWorkloads.slice(0, MOST_ROWS).map(item => ({ ...item, since: 0, age: age(item.since) })), item => item.key, workloadRow);
+    show(workloads, shownWorkloads.slice(0, MOST_ROWS).map(item => ({ ...item, since: 0, age: age(item.since), ran: ran(item) })), item => item.key, workloadRow);
     workloadTable.hidden = !shownWorkloads.length;
     none.textContent = shownWorkloads.length ? "" : "None.";
     const now = row("usage", "")?.now ?? {};
@@ -195,6 +204,10 @@ function overview() {
     })), item => item.key, podRow);
     podTable.hidden = !shownPods.length;
     more.textContent = !shownPods.length ? "None." : shownPods.length > MOST_ROWS ? `And ${shownPods.length - MOST_ROWS} more: narrow the filter.` : "";
+    const shownServices = serviceItems().filter(wanted).sort(byTrouble);
+    show(services, shownServices.slice(0, MOST_ROWS).map(item => ({ ...item, since: 0, age: age(item.since) })), item => item.key, serviceRow);
+    serviceTable.hidden = !shownServices.length;
+    nowhere.textContent = shownServices.length ? "" : "None.";
     const shownEvents = eventItems(item => wanted(item) && (chosen.routine || item.level === "bad"));
     show(events, shownEvents, item => item.key, eventRow);
     eventsTable.hidden = !shownEvents.length;
@@ -207,6 +220,7 @@ function overview() {
     h("section", {}, h("div.head", {}, h("h2", {}, "Workloads"),
       h("div.tools", {}, text, spaces, h("label.quiet", {}, troubled, " only troubled"))), workloadTable, none),
     h("section", {}, h("div.head", {}, h("h2", {}, "Pods")), podTable, more),
+    h("section", {}, h("div.head", {}, h("h2", {}, "Services")), serviceTable, nowhere),
     h("section", {}, h("div.head", {}, h("h2", {}, "Events"), h("div.tools", {}, h("label.quiet", {}, routine, " routine ones, too"))), eventsTable, quiet));
   refresh();
   return refresh;

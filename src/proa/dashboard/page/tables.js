@@ -3,6 +3,9 @@
 import { rows, since } from "./model.js";
 import { duration, h } from "./parts.js";
 
+export const named = (item, link) => h("td.name", {}, link ? h("a", { href: link }, item.name) : item.name, " ",
+  h("span.quiet", {}, item.namespace));
+
 function eventRow(item, about) {
   return h("tr", {}, h("td.side.num.quiet", {}, item.ago), h("td.name", {}, h("span.state", { class: item.level === "bad" ? "bad" : "" }, item.reason), " ",
     item.count > 1 ? h("span.quiet", {}, `×${item.count}`) : null),

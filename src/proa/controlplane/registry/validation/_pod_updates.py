@@ -48,7 +48,9 @@ def pod_update(new: Document, old: Document) -> list[Cause]:
 
 
 def _annotations(new: Document, old: Document) -> list[Cause]:
-    after, before = (pod["metadata"].get("annotations", {}) for pod in (new, old))
+    after, before = new["metadata"].get("annotations", {}), old["metadata"].get("annotations", {})
+    if not after and not before:
+        return []
     found = pod_annotations(new["metadata"], new["spec"], "metadata.annotations")
     if after.get(MIRROR) != before.get(MIRROR):
         why = "may not add, remove or update mirror pod annotation"
@@ -162,14 +164,20 @@ def pod_status(new: Document, old: Document) -> list[Cause]:
         found += names(dns_subdomain, nominated, "status.nominatedNodeName")
     if after.get("qosClass") != before.get("qosClass"):
         found.append(invalid_value("status.qosClass", after.get("qosClass"), "field is immutable"))
-    policy = old["spec"].get("restartPolicy", "Always")
-    always = {
-        one["name"] for one in old["spec"].get("initContainers", ()) if one.get("restartPolicy") == "Always"
-    }
-    found += _transitions(after, before, "containerStatuses", policy, set())
-    found += _transitions(after, before, "initContainerStatuses", policy, always)
-    found += _transitions(after, before, "ephemeralContainerStatuses", "Never", set())
+    if any(after.get(field) != before.get(field) for field in _STATUSES):
+        policy = old["spec"].get("restartPolicy", "Always")
+        always = {
+            one["name"]
+            for one in old["spec"].get("initContainers", ())
+            if one.get("restartPolicy") == "Always"
+        }
+        found += _transitions(after, before, "containerStatuses", policy, set())
+        found += _transitions(after, before, "initContainerStatuses", policy, always)
+        found += _transitions(after, before, "ephemeralContainerStatuses", "Never", set())
     return found + _addresses(after, "podIPs") + _host_address(after) + _addresses(after, "hostIPs")
+
+
+_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
 def _transitions(after: Document, before: Document, field: str, policy: str, always: set[str]) -> list[Cause]:

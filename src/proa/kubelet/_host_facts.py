@@ -1,4 +1,4 @@
-"""What the machine is and has: read from the kernel, nothing assumed."""
+"""What the machine below the node is and has: read from the kernel, nothing assumed."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class HostFacts:
     """The machine at one moment.
 
     Attributes:
@@ -49,12 +49,12 @@ class Machine:
     inodes_free: int = 0
 
 
-def observe(data_dir: Path) -> Machine:
+def observe(data_dir: Path) -> HostFacts:
     """Look at the machine. Reads a few small files of the kernel's; call it in a thread."""
     memory = parse_meminfo(_text("/proc/meminfo"))
     disk = shutil.disk_usage(data_dir)
     files = os.statvfs(data_dir)
-    return Machine(
+    return HostFacts(
         cpus=len(os.sched_getaffinity(0)),
         memory=memory.get("MemTotal", 0),
         memory_available=memory.get("MemAvailable", 0),
