@@ -94,6 +94,12 @@ class Chain:
         for hook in (*checks, *last):
             hook(review)
 
+    async def connect(self, review: Review) -> None:
+        """Asks those outside: the plug-ins have nothing to say of connections."""
+        for outside in self._outside:
+            if outside.concerned(review):
+                await outside.validate(review)
+
     def _plan(self, storage: str) -> Plan:
         """The hooks for one kind of object, gathered once."""
         if storage not in self._plans:
