@@ -59,3 +59,6 @@ class Admission(Protocol):
 
     async def validate(self, review: Review) -> None:
         """May only refuse. Last of all."""
+
+    async def connect(self, review: Review) -> None:
+        """May only refuse that somebody connects to something: `new` has the options of the connection."""
