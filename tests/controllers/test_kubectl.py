@@ -59,14 +59,23 @@ async def images(kubectl: Kubectl) -> set[str]:
 async def test_rollout_history_and_undo(kubectl: Kubectl, web: None) -> None:
     row = (await kubectl("get", "deployment", "web", "--no-headers")).split()
     assert row[:4] == ["web", "2/2", "2", "2"]
+    cause = "kubernetes.io/change-cause"
+    await kubectl("annotate", "deployment/web", f"{cause}=first")
+    await eventually(lambda: history(kubectl), lambda rows: rows == ["1 first"])
     await kubectl("set", "image", "deployment/web", "main=hello:2")
+    await kubectl("annotate", "deployment/web", f"{cause}=second", "--overwrite")
     await rolled_out(kubectl)
-    history = await kubectl("rollout", "history", "deployment/web")
-    assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2"]
+    await eventually(lambda: history(kubectl), lambda rows: rows == ["1 first", "2 second"])
     undone = await kubectl("rollout", "undo", "deployment/web")
     assert undone.endswith("deployment.apps/web rolled back\n")
     await rolled_out(kubectl)
     assert await eventually(lambda: images(kubectl), lambda found: len(found) == 1) == {"hello:1"}
+    await eventually(lambda: history(kubectl), lambda rows: rows == ["2 second", "3 first"])
+
+
+async def history(kubectl: Kubectl) -> list[str]:
+    told = (await kubectl("rollout", "history", "deployment/web")).splitlines()[2:]
+    return [" ".join(line.split()) for line in told if line]
 
 
 async def test_rollout_restart_pause_and_resume(kubectl: Kubectl, web: None) -> None:

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proa.controlplane.controllers._revisions import DESIRED, REVISION, changes, new_set
 from proa.controlplane.controllers._rollout import Limits, Part, new_size, resize, roll
+from proa.kube.models.apps_v1 import Deployment, DeploymentSpec
+from proa.kube.models.core_v1 import PodTemplateSpec
+from proa.kube.models.meta_v1 import LabelSelector, ObjectMeta
 
 
 @pytest.mark.parametrize(
@@ -92,3 +96,18 @@ def test_a_resize_gives_out_exactly_what_is_wanted(sizes: list[int], replicas: i
     changed = resize(limits, parts)
     total = sum(changed.get(part.name, part.size) for part in parts)
     assert total == (limits.most if replicas else 0)
+
+
+def test_the_newest_set_follows_its_deployments_annotations_and_patience() -> None:
+    template = PodTemplateSpec(metadata=ObjectMeta(labels={"app": "web"}))
+    spec = DeploymentSpec(selector=LabelSelector(match_labels={"app": "web"}), template=template)
+    metadata = ObjectMeta(name="web", annotations={"cause": "first", DESIRED: "9"})
+    deployment = Deployment(metadata=metadata, spec=spec)
+    new = new_set(deployment, 1, 1, [])
+    assert changes(deployment, new, 1) == {}
+    deployment.metadata.annotations["cause"] = "second"
+    deployment.spec.min_ready_seconds = 5
+    assert changes(deployment, new, 2) == {
+        "metadata": {"annotations": {"cause": "second", REVISION: "2"}},
+        "spec": {"minReadySeconds": 5},
+    }

@@ -6,12 +6,9 @@ A seed that fails is repeated by the command in its message; many run with
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
 
 import pytest
 
@@ -19,7 +16,7 @@ from proa.app.testing import capture_logs
 from proa.controlplane.controllers._deployment import DeploymentController
 from proa.controlplane.controllers._replicaset import ReplicaSetController
 from proa.controlplane.scheduler import Scheduler
-from proa.kube import Api, Client, ConflictError, KubeError, Merge, NotFoundError
+from proa.kube import Api, Client, ConflictError, Merge, NotFoundError
 from proa.kube.models import Quantity, now
 from proa.kube.models.apps_v1 import Deployment, DeploymentSpec, DeploymentStrategy, ReplicaSet
 from proa.kube.models.core_v1 import (
@@ -34,7 +31,7 @@ from proa.kube.models.core_v1 import (
 )
 from proa.kube.models.meta_v1 import LabelSelector, ObjectMeta
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector, background
-from proa.runtime.testing import MemoryServer, Scenario, SimulationError, World, simulate
+from proa.runtime.testing import MemoryServer, Scenario, SimulationError, World, crashing, simulate
 
 NODES = ("node-1", "node-2", "node-3")
 NAMES = ("web", "db")
@@ -79,31 +76,9 @@ class Kubelets:
         return Action.await_change()
 
 
-async def crashing(
-    client: Client, part: Callable[[Client], AbstractAsyncContextManager[Any]], chance: random.Random
-) -> None:
-    """Keep a part running, but for the moments when it crashes."""
-    while True:
-        try:
-            async with part(client):
-                await asyncio.sleep(chance.uniform(1, 300))
-        except KubeError:
-            await asyncio.sleep(1)
-
-
-@asynccontextmanager
-async def cluster(client: Client) -> AsyncIterator[None]:
+def cluster(client: Client) -> AbstractAsyncContextManager[None]:
     """All parts, each crashing by itself."""
-    chance = random.Random(random.random())
-    parts: tuple[Callable[[Client], AbstractAsyncContextManager[Any]], ...] = (
-        controllers,
-        Scheduler,
-        lambda one: Kubelets(one).controller,
-    )
-    async with AsyncExitStack() as stack:
-        for part in parts:
-            await stack.enter_async_context(background(crashing(client, part, chance), "part"))
-        yield
+    return crashing(client, controllers, Scheduler, lambda one: Kubelets(one).controller)
 
 
 async def step(world: World) -> None:

@@ -83,6 +83,19 @@ async def test_an_update_names_its_object(admin: aiohttp.ClientSession) -> None:
     assert (await ask(admin, "PATCH", f"{MAPS}/a", patch, PATCHES["merge"]))[0] == 400
 
 
+async def test_what_is_not_there_is_created_by_an_update_or_an_apply_and_by_no_patch(
+    admin: aiohttp.ClientSession,
+) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}}
+    assert (await ask(admin, "PATCH", f"{leases}/a", lease, PATCHES["merge"]))[0] == 404
+    assert (await ask(admin, "PUT", f"{leases}/a", lease))[0] == 201
+    other = {**lease, "metadata": {"name": "b"}}
+    assert (await ask(admin, "PATCH", f"{leases}/b?fieldManager=m", other, "application/apply-patch+yaml"))[
+        0
+    ] == 201
+
+
 @pytest.mark.parametrize(
     ("options", "code", "wrong"),
     [
@@ -181,3 +194,32 @@ async def test_what_is_applied_says_what_it_is(admin: aiohttp.ClientSession, fie
     assert (await ask(admin, "PATCH", path, config, "application/apply-patch+yaml"))[0] == 200
     del config[field]
     assert (await ask(admin, "PATCH", path, config, "application/apply-patch+yaml"))[0] == 400
+
+
+async def test_what_is_said_twice_is_told_with_its_place(admin: aiohttp.ClientSession) -> None:
+    body = (
+        b'{"metadata": {"name": "b", "labels": {"x": "1", "x": "2"}}, "data": {"k": "v"}, "data": {"l": "w"}}'
+    )
+    headers = {"Content-Type": "application/json"}
+    async with admin.post(f"{MAPS}?fieldValidation=Strict", data=body, headers=headers) as response:
+        assert response.status == 400
+        message = (await response.json())["message"]
+        assert 'duplicate field "data", duplicate field "metadata.labels.x"' in message
+    async with admin.post(f"{MAPS}?fieldValidation=Ignore", data=body, headers=headers) as response:
+        assert (response.status, response.headers.getall("Warning", [])) == (201, [])
+    async with admin.post(
+        f"{MAPS}?dryRun=All", data=body.replace(b'"b"', b'"c"'), headers=headers
+    ) as response:
+        assert response.status == 201
+        warned = response.headers.getall("Warning")
+        assert warned[0] == '299 - "duplicate field \\"data\\""'
+        assert len(warned) == 2
+
+
+async def test_what_can_be_asked_is_listed_and_checks_are_named(admin: aiohttp.ClientSession) -> None:
+    _, index = await ask(admin, "GET", "/")
+    assert {"/api/v1", "/apis/apps", "/apis/apps/v1", "/readyz"} <= set(index["paths"])
+    async with admin.get("/livez/ping") as response:
+        assert (response.status, await response.text()) == (200, "ok")
+    async with admin.get("/readyz/nonsense") as response:
+        assert response.status == 404

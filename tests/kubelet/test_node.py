@@ -151,6 +151,7 @@ clusterDNS: [10.96.0.10]
 containerLogMaxSize: 20Mi
 evictionHard: {memory.available: 200Mi}
 imageGCHighThresholdPercent: 90
+crashLoopBackOff: {maxContainerRestartPeriod: 20s}
 evictionSoft: {memory.available: 10%}
 evictionSoftGracePeriod: {memory.available: 1m30s}
 imageMinimumGCAge: 5m
@@ -174,6 +175,7 @@ def test_kubernetes_own_configuration_file_is_read_and_a_flag_wins(tmp_path: Pat
     assert (chosen.bind, chosen.max_pods, chosen.taints) == ("10.0.0.7", 7, ("wasm=yes:NoSchedule",))
     assert chosen.client_ca_file == Path("/etc/kubernetes/pki/ca.crt")
     assert chosen.eviction_hard == {"memory.available": "200Mi"}
+    assert chosen.max_container_restart_period == timedelta(seconds=20)
     assert [one.grace for one in chosen.thresholds] == [0, 90]
     assert (chosen.image_gc_high_threshold_percent, chosen.server_tls_bootstrap) == (90, True)
     assert chosen.image_minimum_gc_age == timedelta(minutes=1)

@@ -1,5 +1,6 @@
 """A node that runs short: who has to go, what it tells, and how it goes down in good order."""
 
+import asyncio
 import dataclasses
 from datetime import timedelta
 from pathlib import Path
@@ -9,11 +10,21 @@ import pytest
 
 from proa.kube import Api
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import Container, Node, Pod, PodSpec, ResourceRequirements, Toleration
+from proa.kube.models.core_v1 import (
+    Container,
+    Lifecycle,
+    LifecycleHandler,
+    Node,
+    Pod,
+    PodSpec,
+    ResourceRequirements,
+    SleepAction,
+    Toleration,
+)
 from proa.kubelet import (
     KubeletSettings,
     _admission,
-    _host_facts,
+    _logind,
     _node,
     _shutdown,
     _shutdown_plan,
@@ -139,15 +150,20 @@ def test_under_pressure_only_those_may_begin_that_do_no_harm() -> None:
     assert _admission.under_pressure(idle, set()) is None
 
 
+class Other:
+    def __init__(self, given: Pod) -> None:
+        self.asked = _standing.requests(given)
+
+
 def test_a_pod_that_asks_for_more_than_is_left_is_refused() -> None:
     room = {"cpu": Quantity("2"), "memory": Quantity("1Gi"), "pods": Quantity("3")}
-    others = [pod("other", cpu="1500m"), pod("idle")]
+    others = [Other(pod("other", cpu="1500m")), Other(pod("idle"))]
     assert _admission.beyond_room(pod("fits", cpu="500m", gadget="1"), others, room) is None
     refusal = _admission.beyond_room(pod("big", cpu="501m"), others, room)
     assert refusal is not None
     assert refusal.reason == "OutOfcpu"
     assert refusal.message.endswith("resource: cpu, requested: 501, used: 1500, capacity: 2000")
-    refusal = _admission.beyond_room(pod("one more"), [*others, pod("third")], room)
+    refusal = _admission.beyond_room(pod("one more"), [*others, Other(pod("third"))], room)
     assert refusal is not None
     assert refusal.reason == "OutOfpods"
 
@@ -178,14 +194,14 @@ def test_turns_by_priority_go_from_the_lowest_on() -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The machine is seen to be short of memory once for each thing in the list."""
-    real, reasons = _host_facts.observe, list[str]()
+    """The evictor sees the machine short of memory once for each thing in the list."""
+    real, reasons = Pressure.look, list[str]()
 
-    def observe(*arguments: Any) -> HostFacts:
-        seen = real(*arguments)
-        return dataclasses.replace(seen, memory_available=0 if reasons and reasons.pop() else seen.memory)
+    def look(pressure: Pressure, host: HostFacts) -> Any:
+        available = 0 if reasons and reasons.pop() else host.memory
+        return real(pressure, dataclasses.replace(host, memory_available=available))
 
-    monkeypatch.setattr(_host_facts, "observe", observe)
+    monkeypatch.setattr(Pressure, "look", look)
     return reasons
 
 
@@ -215,6 +231,23 @@ async def test_short_of_memory_the_node_evicts_one_pod_and_says_so(
         await cluster.until_event("NodeHasSufficientMemory", name="node-1")
 
 
+async def test_who_goes_for_a_soft_threshold_has_time_for_a_hook(cluster: Cluster, short: list[str]) -> None:
+    soft = {"memory.available": "1Mi"}
+    async with cluster.kubelet(
+        eviction_soft=soft,
+        eviction_soft_grace_period={"memory.available": timedelta(0)},
+        eviction_max_pod_grace_period=1,
+    ):
+        endless = LifecycleHandler(sleep=SleepAction(seconds=600))
+        hooks = Lifecycle(pre_stop=endless)
+        await cluster.run("forever", "", lifecycle=hooks, termination_grace_period_seconds=900)
+        await cluster.until_phase("Running")
+        short.append("a test")
+        evicted = await cluster.until_phase("Failed")
+        assert evicted.status.reason == "Evicted"
+        assert "grace period of 1 s" in await cluster.until_event("FailedPreStopHook")
+
+
 async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -231,3 +264,34 @@ async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(
     node = await Api(cluster.client, Node).get("node-1")
     (ready,) = (one for one in node.status.conditions if one.type == "Ready")
     assert (ready.status, ready.message) == ("False", "node is shutting down")
+
+
+def is_ready(node: Node) -> bool:
+    return any((one.type, one.status) == ("Ready", "True") for one in node.status.conditions)
+
+
+async def test_a_shutdown_that_is_called_off_makes_the_node_ready_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+
+    async def watch(_seconds: float, *deeds: Any) -> None:
+        asked.extend(deeds)
+
+    monkeypatch.setattr(_logind, "watch", watch)
+    monkeypatch.setattr(_shutdown, "_SYSTEMD", tmp_path / "none")
+    async with cluster.kubelet(shutdown_grace_period_by_pod_priority={"0": timedelta(seconds=20)}):
+        await cluster.eventually(lambda: len(asked) == 2)
+        prepare, go_on = asked
+        await cluster.run("forever", "")
+        await cluster.until_phase("Running")
+        await prepare()
+        assert (await cluster.until_phase("Failed")).status.reason == "Terminated"
+        await cluster.run("say", "x", name="late")
+        assert (await cluster.until_phase("Failed", "late")).status.reason == "NodeShutdown"
+        await go_on()
+        async with asyncio.timeout(30):
+            while not is_ready(await Api(cluster.client, Node).get("node-1")):
+                pass
+        await cluster.run("say", "x", name="later")
+        await cluster.until_phase("Succeeded", "later")

@@ -9,7 +9,7 @@ from proa.kube.models.core_v1 import (
     ContainerStateTerminated,
     PodSpec,
 )
-from proa.kubelet._restarts import RestartTimer, restart_policy, restarts
+from proa.kubelet._restarts import RestartTimer, crash_loop, restart_policy, restarts
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 
@@ -22,6 +22,12 @@ def test_restarts_come_at_once_and_then_after_10_seconds_doubling_to_300() -> No
     timer = RestartTimer()
     waits = [(timer.wait_until(death(), NOW) - NOW).total_seconds() for _ in range(9)]
     assert waits == [0, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_the_longest_wait_can_be_made_shorter() -> None:
+    for longest, expected in ((25, [0, 10, 20, 25, 25]), (2, [0, 2, 2, 2, 2])):
+        timer = RestartTimer(crash_loop(timedelta(seconds=longest)))
+        assert [(timer.wait_until(death(), NOW) - NOW).total_seconds() for _ in range(5)] == expected
 
 
 def test_ten_minutes_of_running_forgive_everything() -> None:

@@ -170,5 +170,7 @@ async def test_what_pods_and_the_node_use_is_told(cluster: Cluster) -> None:
         (pod,) = json.loads(text)["pods"]
         assert (pod["podRef"]["name"], pod["containers"][0]["name"]) == ("pod", "main")
         assert pod["memory"]["workingSetBytes"] >= 32 << 20
+        assert pod["ephemeral-storage"]["usedBytes"] > 0
+        assert pod["process_stats"]["process_count"] == 1
         _, text = await ask(kubelet, "/configz", admin)
         assert json.loads(text)["kubeletconfig"]["nodeName"] == "node-1"

@@ -50,13 +50,22 @@ ENDPOINTS = {
 def slices(of: Service) -> list[EndpointSlice]:
     name = of.metadata.name or ""
     ports = [EndpointPort(name="http", port=8080, protocol="TCP")]
-    return [EndpointSlice(address_type="IPv4", endpoints=ENDPOINTS.get(name, []), ports=ports)]
+    metadata = ObjectMeta(namespace="shop", labels={"kubernetes.io/service-name": name})
+    return [
+        EndpointSlice(metadata=metadata, address_type="IPv4", endpoints=ENDPOINTS.get(name, []), ports=ports)
+    ]
+
+
+def slices_at(address: str) -> list[EndpointSlice]:
+    found = [part for one in SERVICES.values() for part in slices(one)]
+    return [part for part in found if any(address in one.addresses for one in part.endpoints)]
 
 
 VIEW = View(
     service=lambda name, namespace: SERVICES.get(name) if namespace == "shop" else None,
     slices=slices,
     services_at=lambda address: [one for one in SERVICES.values() if one.spec.cluster_ip == address],
+    slices_at=slices_at,
     has_namespace=lambda namespace: namespace == "shop",
 )
 
@@ -94,6 +103,16 @@ def answers(name: str, kind: str = "A") -> set[str]:
         ("127-66-0-7.shop.pod.cluster.local", "A", {"127.66.0.7"}),
         ("dns-version.cluster.local", "TXT", {'"1.1.0"'}),
         ("9.0.67.127.in-addr.arpa", "PTR", {"web.shop.svc.cluster.local."}),
+        (
+            "1.0.66.127.in-addr.arpa",
+            "PTR",
+            {"db-0.db.shop.svc.cluster.local.", "127-66-0-1.many.shop.svc.cluster.local."},
+        ),
+        (
+            "3.0.66.127.in-addr.arpa",
+            "PTR",
+            {"127-66-0-3.all.shop.svc.cluster.local.", "127-66-0-3.many.shop.svc.cluster.local."},
+        ),
     ],
 )
 def test_names_have_the_records_of_the_specification(name: str, kind: str, expected: set[str]) -> None:

@@ -79,6 +79,11 @@ class Health:
         """Run all checks."""
         return await self._run(kind, self._liveness | self._readiness)
 
+    async def one(self, name: str, kind: str = "readyz") -> Report | None:
+        """Run one check; None if there is none of that name."""
+        check = (self._liveness | self._readiness).get(name)
+        return None if check is None else await self._run(kind, {name: check})
+
     async def _run(self, kind: str, checks: dict[str, Check]) -> Report:
         results = await asyncio.gather(*(self._run_one(name, check) for name, check in checks.items()))
         for result in results:

@@ -28,6 +28,10 @@ class NoRegistryError(ProaError):
     exit_code = 2
 
 
+def nobody_is_warned(_warning: str) -> None:
+    """What clients of the control plane do with warnings: it watches old kinds, too, on purpose."""
+
+
 @asynccontextmanager
 async def cluster_client(kubeconfig: Path | None) -> AsyncIterator[Client]:
     """A client of the cluster that a command means; see `cluster_config`.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from proa.app import App
 from proa.app.settings import setting
+from proa.cli._cluster import nobody_is_warned
 from proa.cli._leading import LeaderSettings, work_as_leader
 from proa.cli._process import serve
 from proa.controlplane import Scheduler
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 async def _scheduler(app: App, chosen: SchedulerSettings) -> None:
     """Assign pods to nodes until SIGTERM or Ctrl-C, while no other such process does."""
     config = Config.from_env() if chosen.kubeconfig is None else Config.from_kubeconfig(chosen.kubeconfig)
-    client = await app.start("client", Client(config))
+    client = await app.start("client", Client(config, on_warning=nobody_is_warned))
     profiles = [_profile(text) for text in chosen.profiles]
     told = f"Scheduling the pods of {', '.join(profile.name for profile in profiles)} at {config.server}"
     await work_as_leader(app, client, chosen, "kube-scheduler", lambda: Scheduler(client, profiles), told)

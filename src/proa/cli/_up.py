@@ -11,14 +11,16 @@ from typing import Literal
 
 from proa.app import App
 from proa.app.settings import setting
-from proa.cli._cluster import registry_config_map
+from proa.cli._cluster import nobody_is_warned, registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.controlplane.controllers import ensure_storage_class
+from proa.controlplane.network import CLASS, CONTROLLER
 from proa.dashboard import Dashboard, DashboardSettings
 from proa.kube import AlreadyExistsError, Api, Client, Config
 from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
 from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.models.networking_v1 import IngressClass, IngressClassSpec
 from proa.kube.models.node_v1 import RuntimeClass
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
@@ -81,7 +83,7 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await _publish(client, f"localhost:{registry.port}")
     if "controllers" not in chosen.without:
         await ensure_storage_class(client, _node_settings(chosen).name)
-    await _name_runtimes(client)
+    await _name_classes(client)
     own = await app.start("client of the network", _client(server, "proa:network"))
     network = Network(own, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start("network", network)
@@ -114,7 +116,8 @@ async def _until_pods_can_be_made(client: Client) -> None:
 
 def _client(server: ApiServer, user: str) -> Client:
     """A client of one part of the control plane, which may do what its role says and no more."""
-    return Client(Config.from_kubeconfig(server.kubeconfig_for(user)))
+    config = Config.from_kubeconfig(server.kubeconfig_for(user))
+    return Client(config, on_warning=nobody_is_warned)
 
 
 def _page(chosen: UpSettings, server: ApiServer) -> Dashboard:
@@ -157,12 +160,15 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.replace(wanted)
 
 
-async def _name_runtimes(client: Client) -> None:
-    """Make the node's ways to run modules known: `wasi`, to their end, and `wagi`, as servers."""
+async def _name_classes(client: Client) -> None:
+    """Make known how modules are run (`wasi`, to their end; `wagi`, as servers) and who serves Ingresses."""
     classes = Api(client, RuntimeClass)
     for name in ("wasi", "wagi"):
         with contextlib.suppress(AlreadyExistsError):
             await classes.create(RuntimeClass(metadata=ObjectMeta(name=name), handler=name))
+    own = IngressClass(metadata=ObjectMeta(name=CLASS), spec=IngressClassSpec(controller=CONTROLLER))
+    with contextlib.suppress(AlreadyExistsError):
+        await Api(client, IngressClass).create(own)
 
 
 def _greeting(server: ApiServer, registry: Registry, network: Network, page: Dashboard) -> str:

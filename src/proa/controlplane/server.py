@@ -21,7 +21,16 @@ from ._bootstrap import bootstrap, objects
 from ._certifier import Certifier
 from ._expiry import EventExpiry
 from ._namespaces import NamespaceCleaner
-from .admission import Chain, Policies, QuotaKeeper, WebhookClient, Webhooks, admission
+from .admission import (
+    Chain,
+    MutatingPolicies,
+    Policies,
+    QuotaKeeper,
+    Versions,
+    WebhookClient,
+    Webhooks,
+    admission,
+)
 from .customresources import DEFINITIONS, Conversions, CustomResources
 from .metrics import RESOURCES as METRICS
 from .metrics import MetricsService
@@ -171,8 +180,7 @@ class ApiServer:
         client = WebhookClient(store)
         stack.push_async_callback(client.close)
         conversions = Conversions(client, known)
-        chain = self._admission(store, known, authoriser, client)
-        chain.converts(conversions.convert)
+        chain = self._admission(store, known, authoriser, client, conversions)
         registry = Registry(store, chain)
         await stack.enter_async_context(CustomResources(registry, known, conversions))
         self.watches = watches = await stack.enter_async_context(WatchService(store))
@@ -204,13 +212,24 @@ class ApiServer:
         await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
 
     def _admission(
-        self, store: Store, known: Catalogue, authoriser: Authoriser, client: WebhookClient
+        self,
+        store: Store,
+        known: Catalogue,
+        authoriser: Authoriser,
+        client: WebhookClient,
+        conversions: Conversions,
     ) -> Chain:
-        webhooks, policies = Webhooks(store, client), Policies(store, known)
-        webhooks.follow()
-        policies.follow()
+        versions = Versions(known)
+        versions.converts(conversions.converted)
+        mutating = MutatingPolicies(store, known, authoriser, versions)
+        policies = Policies(store, known, authoriser, versions)
+        webhooks = Webhooks(store, client, authoriser, versions)
+        for one in (mutating, policies, webhooks):
+            one.follow()
         accounts = self.settings.service_account_admission
-        return admission(store, authoriser, webhooks, policies, service_accounts=accounts)
+        chain = admission(store, authoriser, mutating, policies, webhooks, service_accounts=accounts)
+        chain.converts(conversions.convert)
+        return chain
 
     async def _audit_log(self, stack: AsyncExitStack) -> AuditLog | None:
         path = self.settings.audit_log

@@ -5,7 +5,7 @@
 
 Parts, each in a private module of its name:
 
-- `Kubelet` (`_kubelet`) puts all together, `KubeletSettings` (`_settings`) says how. Start reading here.
+- `Kubelet` (`_kubelet`, `_services`) puts all together, `KubeletSettings` (`_settings`) says how. Start here.
 - A pod: `_pods` follows the API server and keeps a `_pod.PodWorker` for each pod, whose life is the machine
   of `_pod_states`, `POD`; each container's life is that of `_container_states`, `CONTAINER`. Both are drawn
   in docs/kubelet.md.
@@ -20,11 +20,11 @@ Parts, each in a private module of its name:
   run as and files belong to.
 - The node: `_host_facts`, `_node`, `_node_agent`, `_node_events`. `_node_certificates` gets and renews what
   it shows itself with. `_admission` says which pods may begin; `_thresholds`, `_pressure`, `_eviction`,
-  `_shutdown_plan` and `_shutdown` when pods must go, `_standing` who first; `_image_collection` makes room;
-  `_processors` shares processor time among processes (`_process_tree`), `_victims`
-  says whom the kernel kills. `_static_pods`, of `_manifests`,
-  are the node's own. The server: `_server`, `_access`, `_certificates`, `_usage`; `_exec` and
-  `_port_forward` on `_channels` and `_spdy`, with `_racing`.
+  `_shutdown_plan` and `_shutdown` (with `_logind` on `_dbus`) when pods must go, `_standing` who first,
+  `_victims` whom the kernel kills. `_image_collection` makes room; `_processors` shares processor time
+  among processes (`_process_tree`). `_static_pods`, of `_manifests`, are the node's own.
+- The server: `_server`, `_access`, `_certificates`, `_usage`; `_exec` and `_port_forward` on `_channels`
+  and `_spdy`, with `_racing`.
 - `_sandbox_host` and `_images` are the ways to `proa.wasm` and `proa.oci`, with `_pull_secrets` and
   `_credential_providers`; `_wagi` is for pods that serve.
 """

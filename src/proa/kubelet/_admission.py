@@ -1,10 +1,11 @@
-"""Whether a pod may begin on this node, by Kubernetes' rules. Pure."""
+"""Whether a pod may begin on this node, by Kubernetes' rules. Pure, but for what `Admission` is told."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Pod, Toleration
+from proa.kubelet._pressure import Pressure
 from proa.kubelet._standing import Amounts, amounts, is_best_effort, is_critical, requests
 
 _MEMORY_TAINT: Final = "node.kubernetes.io/memory-pressure"
@@ -18,6 +19,34 @@ class Refusal(NamedTuple):
 
 
 SHUTTING_DOWN: Final = Refusal("NodeShutdown", "Pod was rejected as the node is shutting down.")
+
+
+class Asking(Protocol):
+    """A pod on the node, by what it asks for."""
+
+    @property
+    def asked(self) -> Amounts:
+        """How much of what."""
+
+
+class Admission:
+    """Refuses pods.
+
+    Attributes:
+        shutting_down: Whether the node takes no pods any more.
+    """
+
+    def __init__(self, pressure: Pressure, allocatable: Mapping[str, Quantity]) -> None:
+        self.shutting_down = False
+        self._pressure = pressure
+        self._allocatable = allocatable
+
+    def refusal(self, pod: Pod, others: Collection[Asking]) -> Refusal | None:
+        """Why the node does not take a pod beside the others that are active; None when it does."""
+        if self.shutting_down:
+            return SHUTTING_DOWN
+        pressed = under_pressure(pod, self._pressure.conditions)
+        return pressed or beyond_room(pod, others, self._allocatable)
 
 
 def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
@@ -35,25 +64,17 @@ def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     )
 
 
-def beyond_room(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, Quantity]) -> Refusal | None:
-    """Whether the node has too little left beside the other pods, of anything that it has at all."""
+def beyond_room(pod: Pod, others: Collection[Asking], allocatable: Mapping[str, Quantity]) -> Refusal | None:
+    """Whether the node has too little left beside other pods, of anything that it has at all."""
     room = amounts(allocatable)
-    used, wanted = Amounts(), _with_itself(pod)
-    for other in others:
-        used += _with_itself(other)
-    for resource in sorted(room):
-        if wanted[resource] and used[resource] + wanted[resource] > room[resource]:
-            counts = (
-                f"{resource}, requested: {wanted[resource]}, used: {used[resource]},"
-                f" capacity: {room[resource]}"
-            )
+    wanted = requests(pod) + Amounts({"pods": 1})
+    for resource in sorted(wanted.keys() & room.keys()):
+        used = len(others) if resource == "pods" else sum(other.asked.get(resource, 0) for other in others)
+        if used + wanted[resource] > room[resource]:
+            counts = f"{resource}, requested: {wanted[resource]}, used: {used}, capacity: {room[resource]}"
             message = f"Pod was rejected: Node didn't have enough resource: {counts}"
             return Refusal(f"OutOf{resource}", message)
     return None
-
-
-def _with_itself(pod: Pod) -> Amounts:
-    return requests(pod) + Amounts({"pods": 1})
 
 
 def _tolerates_short_memory(toleration: Toleration) -> bool:

@@ -29,7 +29,7 @@ _MEANINGLESS: Final = """
     apiVersion kind allowedUnsafeSysctls authorization cgroupDriver cgroupRoot cgroupsPerQOS
     configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers
     containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod
-    cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod crashLoopBackOff
+    cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod
     enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers
     enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery enforceNodeAllocatable
     eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates hairpinMode healthzBindAddress
@@ -66,6 +66,8 @@ def translate(document: Mapping[str, Any]) -> dict[str, Any]:
     }
     if authority := _at(document, "authentication", "x509", "clientCAFile"):
         found["client_ca_file"] = authority
+    if period := _at(found.pop("crashLoopBackOff", None), "maxContainerRestartPeriod"):
+        found["max_container_restart_period"] = period
     if isinstance(taints := found.pop("registerWithTaints", None) or [], list):
         found["taints"] = [_taint(one) for one in taints]
     if found.pop("mergeDefaultEvictionSettings", False):

@@ -1,6 +1,7 @@
 """When a container that has ended is started again. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,6 +13,12 @@ CRASH_LOOP: Final = Backoff(initial=10.0, maximum=300.0, factor=2.0)
 
 RESET_AFTER: Final = timedelta(minutes=10)
 """A container that ran this long was well: its next failure counts as the first."""
+
+
+def crash_loop(longest: timedelta) -> Backoff:
+    """The same with a shorter wait at most."""
+    seconds = longest.total_seconds()
+    return replace(CRASH_LOOP, initial=min(CRASH_LOOP.initial, seconds), maximum=seconds)
 
 
 def restart_policy(pod: PodSpec, container: Container, *, init: bool) -> str:

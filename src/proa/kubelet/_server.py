@@ -44,7 +44,9 @@ def application(
     async def summary(_request: web.Request) -> web.Response:
         def look() -> dict[str, Any]:
             machine = _host_facts.observe(settings.data_dir)
-            return _usage.summary(settings.name, machine, _usage.of_node(), _usage.of_pods(pods.workers()))
+            return _usage.summary(
+                settings.name, machine, _usage.of_node(), _usage.with_storage(pods.workers())
+            )
 
         return web.json_response(await asyncio.to_thread(look))
 

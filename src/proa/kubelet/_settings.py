@@ -74,6 +74,9 @@ class KubeletSettings(NodeRoomSettings):
     )
     cluster_domain: str = setting("cluster.local", help="what the cluster's names end with")
     max_pods: int = setting(110, help="most pods that run at a time")
+    max_container_restart_period: timedelta = setting(
+        timedelta(minutes=5), help="most that a container which fails again and again waits for its restart"
+    )
     node_labels: dict[str, str] = setting({}, help="further labels of the node")
     taints: tuple[str, ...] = setting((), help="taints that the node registers with: key=value:Effect")
     insecure_registries: tuple[str, ...] = setting(
@@ -116,6 +119,8 @@ class KubeletSettings(NodeRoomSettings):
             yield f"port: {self.port} is no port"
         if self.max_pods < 1:
             yield f"max_pods: {self.max_pods} is less than 1"
+        if not timedelta(seconds=1) <= self.max_container_restart_period <= timedelta(minutes=5):
+            yield "max_container_restart_period: it is not from 1s to 5m"
         if self.container_log_max_files < 2:
             yield f"container_log_max_files: {self.container_log_max_files} is less than 2"
         if not _is_size(self.container_log_max_size):

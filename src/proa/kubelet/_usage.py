@@ -6,12 +6,14 @@ of the engine and of machine code, which all sandboxes share, are the node's and
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from proa.kube.models import now
+from proa.kubelet import _storage
 from proa.kubelet._host_facts import HostFacts, parse_meminfo
 from proa.kubelet._pod import PodWorker
 from proa.kubelet._process_tree import tree
@@ -54,6 +56,8 @@ class PodUsage:
     uid: str
     started_at: datetime
     containers: Sequence[ContainerUsage]
+    storage: int = 0
+    """Bytes of disk, where that was asked for."""
 
     @property
     def total(self) -> Usage:
@@ -71,13 +75,28 @@ def of_process(pid: int) -> Usage | None:
 
 
 def _of_one(pid: int) -> Usage | None:
-    times = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    memory = parse_meminfo(_text(f"/proc/{pid}/smaps_rollup"))
-    if not times or not memory:
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if not fields:
         return None
-    private = memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
-    # Its own, and that of children which have ended.
-    return Usage(sum(map(int, times[11:15])) / _TICKS, private)
+    ticks = sum(map(int, fields[11:15]))  # Its own, and those of children which have ended.
+    try:
+        memory = _private_memory(pid, fields[19], ticks, fields[7], fields[9])
+    except OSError:
+        return None
+    return Usage(ticks / _TICKS, memory)
+
+
+@lru_cache(maxsize=4096)
+def _private_memory(pid: int, _began: str, _ticks: int, _minor: str, _major: str) -> int:
+    """The private memory of a process that has this start, processor time and these numbers of page faults.
+
+    To add it up the kernel walks through all of the process's pages: it is not asked again of a process that
+    did nothing since the last time, as most do.
+    """
+    memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
+    if not memory:
+        raise ProcessLookupError(f"process {pid} has ended")
+    return memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
 
 
 def _text(path: str) -> str:
@@ -99,6 +118,12 @@ def of_node() -> Usage:
 def of_pods(workers: Iterable[PodWorker]) -> list[PodUsage]:
     """What each pod that has running containers uses. Blocks for a moment a container."""
     return [usage for worker in workers if (usage := _of_pod(worker)) is not None]
+
+
+def with_storage(workers: Sequence[PodWorker]) -> list[PodUsage]:
+    """The same with what is on disk of each, which takes longer."""
+    directories = {worker.context.uid: worker.context.directory.path for worker in workers}
+    return [replace(pod, storage=_storage.usage(directories[pod.uid])) for pod in of_pods(workers)]
 
 
 def _of_pod(worker: PodWorker) -> PodUsage | None:
@@ -155,11 +180,20 @@ def summary(name: str, machine: HostFacts, node: Usage, pods: Iterable[PodUsage]
         "availableBytes": machine.disk_available,
         "capacityBytes": machine.disk,
         "usedBytes": machine.disk - machine.disk_available,
+        "inodes": machine.inodes,
+        "inodesFree": machine.inodes_free,
     }
+    processes = {"time": moment, "maxpid": machine.max_processes, "curproc": machine.processes}
     used = _stats(node, moment)
     used["memory"]["availableBytes"] = machine.memory_available
     return {
-        "node": {"nodeName": name, "fs": disk, **used},
+        "node": {
+            "nodeName": name,
+            "fs": disk,
+            "runtime": {"imageFs": disk},
+            "rlimit": processes,
+            **used,
+        },
         "pods": [
             {
                 "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
@@ -168,6 +202,8 @@ def summary(name: str, machine: HostFacts, node: Usage, pods: Iterable[PodUsage]
                     {"name": one.name, "startTime": _time(one.started_at), **_stats(one.usage, moment)}
                     for one in pod.containers
                 ],
+                "ephemeral-storage": {"time": moment, "usedBytes": pod.storage},
+                "process_stats": {"process_count": pod.total.processes},
                 **_stats(pod.total, moment),
             }
             for pod in pods

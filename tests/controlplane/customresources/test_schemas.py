@@ -83,8 +83,56 @@ def test_a_rule_that_could_take_too_long_is_refused_and_a_bounded_one_is_not() -
         rule = {"rule": "self.all(a, self.all(b, self.all(c, a + b[0] + c[0] >= 0)))"}
         return field({"type": "array", "items": inner, "x-kubernetes-validations": [rule], **bounds})
 
-    assert wrong(nested()) == ["FieldValueForbidden properties[f].x-kubernetes-validations[0].rule"]
+    rule = "FieldValueForbidden properties[f].x-kubernetes-validations[0].rule"
+    # by itself, and as the worst of all rules together, which are too much, too
+    assert wrong(nested()) == [rule, rule, "FieldValueForbidden spec.versions[0].schema.openAPIV3Schema"]
     assert wrong(nested(maxItems=10)) == []
+
+
+TEXTS = {"type": "array", "items": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "schema", "is_too_much"),
+    [
+        ("self.all(x, x == 'a')", TEXTS, False),
+        ("self.all(x, self.exists(y, x == y))", TEXTS, True),
+        ("self.all(x, x.matches('^[a-z]+$'))", TEXTS, True),
+        (
+            "self.all(x, x.matches('^[a-z]+$'))",
+            {"type": "array", "maxItems": 100, "items": {"type": "string", "maxLength": 64}},
+            False,
+        ),
+        ("self.all(i, x, self.all(j, y, i == j || x != y))", TEXTS, True),
+        (
+            "self.all(i, x, self.all(j, y, i == j || x != y))",
+            {**TEXTS, "maxItems": 9, "items": {"type": "string", "maxLength": 9}},
+            False,
+        ),
+        ("self.contains('a') && self.size() < 5", {"type": "string"}, False),
+        (
+            "self.all(k, self[k].size() < 5)",
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            False,
+        ),
+        ("size(self) < 9", TEXTS, False),
+    ],
+)
+def test_what_a_rule_may_cost_depends_on_the_bounds_of_its_schema(
+    rule: str, schema: Json, is_too_much: bool
+) -> None:
+    assert bool(wrong(field({**schema, "x-kubernetes-validations": [{"rule": rule}]}))) is is_too_much
+
+
+def test_a_rule_about_the_items_of_a_list_costs_as_often_as_there_are_items() -> None:
+    item = {
+        "type": "string",
+        "maxLength": 100,
+        "x-kubernetes-validations": [{"rule": "self.matches('^[a-z]+$')"}],
+    }
+    listed = {"type": "array", "items": item}
+    assert wrong(field({**listed, "maxItems": 10})) == []
+    assert wrong(field(listed)) != []
 
 
 def test_names_versions_and_paths_of_a_definition_are_checked_all_at_once() -> None:

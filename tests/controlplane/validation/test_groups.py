@@ -75,7 +75,103 @@ REQUEST = base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----").decode()
 P, PATH, METRIC, HOOK = "spec.ports[0]", "spec.rules[0].http.paths[0]", "spec.metrics[0]", "webhooks[0]"
 RBAC = "rbac.authorization.k8s.io"
 ROLE = {"kind": "Role", "name": "r"}
+
+
+def flow(*rules: Json, **spec: Any) -> Json:
+    usual = {"priorityLevelConfiguration": {"name": "l"}, "matchingPrecedence": 5}
+    return {"spec": {**usual, "rules": list(rules), **spec}}
+
+
+def flow_rule(subject: Json | None = None, url: str = "/a/*", **rule: Any) -> Json:
+    resource = {"verbs": ["get"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["a"], **rule}
+    return {
+        "subjects": [subject or {"kind": "User", "user": {"name": "u"}}],
+        "resourceRules": [resource],
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": [url]}],
+    }
+
+
+def queue(**queuing: Any) -> Json:
+    response = {"type": "Queue", "queuing": queuing}
+    return {"spec": {"type": "Limited", "limited": {"limitResponse": response}}}
+
+
+def service_of(**spec: Any) -> Json:
+    usual = {"group": "a.b", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}
+    return {"metadata": {"name": "v1.a.b"}, "spec": {**usual, **spec}}
+
+
+FLOW, LEVEL = (
+    "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+)
+API, RULE = "apiservices.apiregistration.k8s.io", "spec.rules[0]"
+QUEUING = "spec.limited.limitResponse.queuing"
 CASES: list[tuple[str, Json, list[str]]] = [
+    # flow control
+    (FLOW, flow(flow_rule()), []),
+    (FLOW, flow(matchingPrecedence=1), ["Invalid spec.matchingPrecedence"]),
+    (FLOW, flow(flow_rule({"kind": "Odd"})), [f"NotSupported {RULE}.subjects[0].kind"]),
+    (
+        FLOW,
+        flow(flow_rule({"kind": "Group", "user": {"name": "u"}})),
+        [f"Forbidden {RULE}.subjects[0].user", f"Required {RULE}.subjects[0].group"],
+    ),
+    (
+        FLOW,
+        flow(flow_rule({"kind": "ServiceAccount", "serviceAccount": {"name": "A_"}})),
+        [
+            f"Invalid {RULE}.subjects[0].serviceAccount.name",
+            f"Required {RULE}.subjects[0].serviceAccount.namespace",
+        ],
+    ),
+    (FLOW, flow(flow_rule(url="a b")), [f"Invalid {RULE}.nonResourceRules[0].nonResourceURLs[0]"]),
+    (
+        FLOW,
+        flow(flow_rule(verbs=["*", "get"], apiGroups=[], namespaces=["A_"])),
+        [
+            f"Invalid {RULE}.resourceRules[0].verbs",
+            f"Required {RULE}.resourceRules[0].apiGroups",
+            f"Invalid {RULE}.resourceRules[0].namespaces[0]",
+        ],
+    ),
+    (FLOW, flow(flow_rule(verbs=["odd"])), [f"NotSupported {RULE}.resourceRules[0].verbs"]),
+    (LEVEL, queue(queues=64, handSize=8, queueLengthLimit=50), []),
+    (LEVEL, queue(queues=4, handSize=8), [f"Invalid {QUEUING}.handSize"]),
+    (LEVEL, queue(queues=2048, handSize=12), [f"Invalid {QUEUING}.handSize"]),
+    (
+        LEVEL,
+        {"spec": {"type": "Limited", "limited": {"lendablePercent": 101, "limitResponse": {"type": "Odd"}}}},
+        ["Invalid spec.limited.lendablePercent", "NotSupported spec.limited.limitResponse.type"],
+    ),
+    (LEVEL, {"spec": {"type": "Exempt"}}, ["Invalid spec.type"]),
+    # API services
+    (API, service_of(), []),
+    (API, {**service_of(), "metadata": {"name": "x"}}, ["Invalid metadata.name"]),
+    (
+        API,
+        service_of(groupPriorityMinimum=0, versionPriority=1001, insecureSkipTLSVerify=True),
+        [
+            "Invalid spec.groupPriorityMinimum",
+            "Invalid spec.versionPriority",
+            "Invalid spec.insecureSkipTLSVerify",
+        ],
+    ),
+    (
+        API,
+        service_of(service={"port": 0}),
+        ["Required spec.service.name", "Required spec.service.namespace", "Invalid spec.service.port"],
+    ),
+    (
+        "csistoragecapacities.storage.k8s.io",
+        {"storageClassName": "a", "capacity": "-1", "maximumVolumeSize": "-1"},
+        ["Invalid capacity", "Invalid maximumVolumeSize"],
+    ),
+    (
+        "endpointslices.discovery.k8s.io",
+        slice_of("IPv4", "1.2.3.4", hints={"forNodes": [{"name": "A_"}]}),
+        ["Invalid endpoints[0].hints.forNodes[0].name"],
+    ),
     # metadata
     ("configmaps", named("A"), ["Invalid metadata.name"]),
     ("configmaps", named("a" * 254), ["Invalid metadata.name"]),

@@ -6,10 +6,10 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from proa.controlplane._json import Document
-from proa.controlplane.registry import Review
+from proa.controlplane.registry import Resource, Review
 from proa.controlplane.selectors import from_document
 
 EXEMPT = frozenset(
@@ -25,16 +25,36 @@ EXEMPT = frozenset(
 """What is never asked about: whoever locks himself out can let himself in again."""
 
 
-def matches_rules(review: Review, rules: Iterable[Document]) -> bool:
-    """Whether some rule is about a write."""
+class Equivalents(Protocol):
+    """Who knows which resources are the same objects."""
+
+    def equivalents(self, resource: Resource, subresource: str) -> list[Resource]:
+        """The resource, and all others that are the same objects."""
+
+
+def match(
+    review: Review, spec: Document, namespace_labels: Mapping[str, str], versions: Equivalents
+) -> Resource | None:
+    """The resource by which rules (`resourceRules`, or a webhook's `rules`) and selectors take a write: its
+    own, or one with the same objects that is the first to be named; None if they do not take it.
+    """
     resource = review.resource
     if resource.group == "admissionregistration.k8s.io" and resource.plural in EXEMPT:
-        return False
-    return any(_matches_rule(review, rule) for rule in rules)
+        return None
+    exact = spec.get("matchPolicy", "Equivalent") == "Exact"
+    same = [resource] if exact else versions.equivalents(resource, review.subresource)
+    if _first(review, same, spec.get("excludeResourceRules") or ()) is not None:
+        return None
+    rules = spec.get("resourceRules", spec.get("rules")) or ()
+    found = _first(review, same, rules)
+    return found if found and matches_selectors(review, spec, namespace_labels) else None
 
 
-def _matches_rule(review: Review, rule: Document) -> bool:
-    resource = review.resource
+def _first(review: Review, resources: Iterable[Resource], rules: Iterable[Document]) -> Resource | None:
+    return next((one for one in resources for rule in rules if _matches_rule(review, one, rule)), None)
+
+
+def _matches_rule(review: Review, resource: Resource, rule: Document) -> bool:
     scope = rule.get("scope", "*")
     if scope != "*" and (scope == "Namespaced") is not resource.namespaced:
         return False
@@ -75,7 +95,7 @@ def matches_selectors(review: Review, spec: Document, namespace_labels: Mapping[
 
 
 def _labels(document: Document) -> Mapping[str, str]:
-    labels: Mapping[str, str] = document["metadata"].get("labels") or {}
+    labels: Mapping[str, str] = document.get("metadata", {}).get("labels") or {}
     return labels
 
 
@@ -84,17 +104,17 @@ def _selects(selector: Document | None, labels: Mapping[str, str]) -> bool:
     return parsed is None or parsed.matches(labels)
 
 
-def request_document(review: Review, uid: str, user: Document) -> Document:
-    """The `request` of an AdmissionReview, but for the objects."""
-    resource = review.resource
-    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    what = {"group": resource.group, "version": resource.version, "resource": resource.plural}
+def request_document(review: Review, uid: str, user: Document, seen: Resource) -> Document:
+    """The `request` of an AdmissionReview, but for the objects; `seen` is the resource that was matched."""
+    (kind, what), (own_kind, own) = (_named(one) for one in (seen, review.resource))
+    if review.operation == "CONNECT":
+        kind = own_kind = {**own_kind, "kind": review.document["kind"]}
     request: dict[str, Any] = {
         "uid": uid,
         "kind": kind,
         "resource": what,
-        "requestKind": kind,
-        "requestResource": what,
+        "requestKind": own_kind,
+        "requestResource": own,
         "name": review.name,
         "operation": review.operation,
         "userInfo": user,
@@ -103,6 +123,11 @@ def request_document(review: Review, uid: str, user: Document) -> Document:
     if review.subresource:
         request |= {"subResource": review.subresource, "requestSubResource": review.subresource}
     return request | ({"namespace": review.namespace} if review.namespace else {})
+
+
+def _named(resource: Resource) -> tuple[Document, Document]:
+    at = {"group": resource.group, "version": resource.version}
+    return {**at, "kind": resource.kind}, {**at, "resource": resource.plural}
 
 
 def shown(review: Review, document: Document | None) -> Document | None:

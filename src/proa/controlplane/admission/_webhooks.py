@@ -7,28 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from proa.controlplane._errors import StatusError, bad_request
 from proa.controlplane._json import Document, UnreadableError, decode
-from proa.controlplane.cel import Budget, EvaluationError, RuleError, compile_rule
+from proa.controlplane.cel import EvaluationError, RuleError
 from proa.controlplane.patch import PatchError, json_patch
-from proa.controlplane.registry import Review
-from proa.controlplane.security import request_at_hand
+from proa.controlplane.registry import Resource, Review
+from proa.controlplane.schema import NonconformingError
+from proa.controlplane.security import Authoriser, audit_annotations, request_at_hand
 from proa.controlplane.security._context import OWN_WORK
 from proa.controlplane.storage import Event, Key, Store
 
-from ._matching import matches_rules, matches_selectors, request_document, shown
+from ._expressions import Evaluation
+from ._matching import match, request_document
+from ._rounds import Rounds
+from ._versions import Versions
 from ._webhook_client import WebhookClient, WebhookError
 
 _GROUP = "admissionregistration.k8s.io"
 MUTATING = f"mutatingwebhookconfigurations.{_GROUP}"
 VALIDATING = f"validatingwebhookconfigurations.{_GROUP}"
-CONDITION_VARIABLES = ("object", "oldObject", "request")
 _HARMLESS = frozenset({"None", "NoneOnDryRun"})
 
 
@@ -52,8 +53,12 @@ class Webhook:
 class Webhooks:
     """Asks those whom the configurations name. The server's own work is nobody's business."""
 
-    def __init__(self, store: Store, client: WebhookClient) -> None:
+    def __init__(
+        self, store: Store, client: WebhookClient, authoriser: Authoriser, versions: Versions
+    ) -> None:
         self._store = store
+        self._authoriser = authoriser
+        self._versions = versions
         self._client = client
         self._hooks: dict[str, list[Webhook]] = {MUTATING: [], VALIDATING: []}
 
@@ -80,83 +85,84 @@ class Webhooks:
         """Asks the mutating webhooks one after the other; those that want to, once more if others changed
         the object after them.
         """
-        changes: list[int] = []
-        asked = list(self._wanted(MUTATING, review))
-        for index, hook in enumerate(asked):
-            if await self._change(hook, review):
-                changes.append(index)
-        for index, hook in enumerate(asked):
-            again = hook.spec.get("reinvocationPolicy") == "IfNeeded" and any(one > index for one in changes)
-            if again and self._is_wanted(hook, review):
-                await self._change(hook, review)
+        rounds = review.rounds.setdefault("webhooks", Rounds())
+        rounds.begin(review.new, again=review.again)
+        for hook in list(self._hooks[MUTATING]):
+            if not rounds.wants(id(hook), again=review.again):
+                continue
+            seen = self._seen(hook, review)
+            if seen is None or not await self._meets_conditions(hook, review, seen):
+                continue
+            if await self._change(hook, review, seen):
+                review.changed = True
+                rounds.changed()
+            if hook.spec.get("reinvocationPolicy") == "IfNeeded":
+                rounds.asked(id(hook))
+        rounds.end(review.new)
 
     async def validate(self, review: Review) -> None:
         """Asks all validating webhooks at once; the first that refuses is heard."""
-        calls = [self._ask(hook, review) for hook in self._wanted(VALIDATING, review)]
+        wanted = [(hook, seen) for hook in self._hooks[VALIDATING] if (seen := self._seen(hook, review))]
+        calls = [self._ask_if_wanted(hook, review, seen) for hook, seen in wanted]
         results = await asyncio.gather(*calls, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    def _wanted(self, storage: str, review: Review) -> Iterator[Webhook]:
-        return (hook for hook in list(self._hooks[storage]) if self._is_wanted(hook, review))
+    async def _ask_if_wanted(self, hook: Webhook, review: Review, seen: Resource) -> None:
+        if await self._meets_conditions(hook, review, seen):
+            await self._ask(hook, review, seen)
 
-    def _is_wanted(self, hook: Webhook, review: Review) -> bool:
-        if not matches_rules(review, hook.spec.get("rules", ())):
-            return False
+    def _seen(self, hook: Webhook, review: Review) -> Resource | None:
+        """The resource in the version that a webhook is about; None if the write is not its business."""
         stored = self._store.latest(Key("namespaces", "", review.namespace)) if review.namespace else None
-        if not matches_selectors(review, hook.spec, stored.labels if stored else {}):
-            return False
-        return self._meets_conditions(hook, review)
+        return match(review, hook.spec, stored.labels if stored else {}, self._versions)
 
-    def _meets_conditions(self, hook: Webhook, review: Review) -> bool:
+    async def _meets_conditions(self, hook: Webhook, review: Review, seen: Resource) -> bool:
         conditions = hook.spec.get("matchConditions", ())
         if not conditions:
             return True
-        variables = {
-            "object": shown(review, review.new),
-            "oldObject": shown(review, review.old),
-            "request": request_document(review, "", request_at_hand.get().user.to_document()),
+        known = {
+            "object": await self._versions.shown(review, review.new, seen),
+            "oldObject": await self._versions.shown(review, review.old, seen),
+            "request": request_document(review, "", request_at_hand.get().user.to_document(), seen),
         }
-        failed = ""
-        for condition in conditions:
-            try:
-                rule = compile_rule(condition.get("expression", ""), CONDITION_VARIABLES)
-                if rule.evaluate(variables, Budget()) is not True:
-                    return False
-            except (RuleError, EvaluationError) as error:
-                failed = failed or str(error)
-        if failed and not hook.may_fail:
-            raise StatusError(
-                403, "Forbidden", f'webhook "{hook.name}": a match condition failed: {failed}', {}
-            )
-        return not failed
+        try:
+            return Evaluation(review, known, self._authoriser).meets(conditions)
+        except (RuleError, EvaluationError) as error:
+            if hook.may_fail:
+                return False
+            message = f'webhook "{hook.name}": a match condition failed: {error}'
+            raise StatusError(403, "Forbidden", message, {}) from error
 
-    async def _change(self, hook: Webhook, review: Review) -> bool:
-        response = await self._ask(hook, review)
+    async def _change(self, hook: Webhook, review: Review, seen: Resource) -> bool:
+        response = await self._ask(hook, review, seen)
         if not response.get("patch"):
             return False
+        before = await self._versions.shown(review, review.new, seen) or {}
         try:
-            patch = decode(base64.b64decode(response["patch"]))
-            changed = json_patch(shown(review, review.new) or {}, patch)
-        except (UnreadableError, PatchError, binascii.Error, TypeError, ValueError) as error:
+            if response.get("patchType") != "JSONPatch":
+                raise PatchError("its patchType is not JSONPatch")
+            changed = json_patch(before, decode(base64.b64decode(response["patch"])))
+            if type(changed) is not dict or type(changed.get("metadata")) is not dict:
+                raise PatchError("it does not leave an object")
+            if changed == before:
+                return False
+            review.new = await self._versions.kept(review, changed, seen)
+        except (UnreadableError, PatchError, NonconformingError, TypeError, ValueError) as error:
             if hook.may_fail:
                 return False
             raise _failed(hook, f"its patch cannot be used: {error}") from error
-        if type(changed) is not dict or type(changed.get("metadata")) is not dict:
-            raise _failed(hook, "its patch does not leave an object")
-        different = changed != shown(review, review.new)
-        content = {key: value for key, value in changed.items() if key not in {"kind", "apiVersion"}}
-        review.new = review.resource.stored(content)
-        review.conform = review.conform or different
-        return different
+        review.conform = True
+        return True
 
-    async def _ask(self, hook: Webhook, review: Review) -> Document:
+    async def _ask(self, hook: Webhook, review: Review, seen: Resource) -> Document:
         if review.options.dry_run and hook.spec.get("sideEffects") not in _HARMLESS:
             raise bad_request(f'admission webhook "{hook.name}" does not support dry run')
         uid = str(uuid.uuid4())
-        request = request_document(review, uid, request_at_hand.get().user.to_document())
-        request["object"], request["oldObject"] = shown(review, review.new), shown(review, review.old)
+        request = request_document(review, uid, request_at_hand.get().user.to_document(), seen)
+        request["object"] = await self._versions.shown(review, review.new, seen)
+        request["oldObject"] = await self._versions.shown(review, review.old, seen)
         try:
             body = {
                 "kind": "AdmissionReview",
@@ -172,6 +178,9 @@ class Webhooks:
                 return {"allowed": True}
             raise _failed(hook, str(error)) from error
         review.warnings += [str(warning) for warning in response.get("warnings") or ()]
+        notes = response.get("auditAnnotations")
+        if type(notes) is dict:
+            audit_annotations().update({f"{hook.name}/{key}": str(value) for key, value in notes.items()})
         if not response.get("allowed"):
             raise denied(hook.name, response.get("status") or {})
         return response

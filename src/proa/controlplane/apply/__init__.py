@@ -23,7 +23,7 @@ from ._managed import (
     apply,
     entries_of,
 )
-from ._shapes import Struct, UndeclaredError
+from ._shapes import Struct, UndeclaredError, atomics
 
 __all__ = [
     "Conflict",
@@ -39,6 +39,7 @@ __all__ = [
     "after_creation",
     "after_update",
     "apply",
+    "atomics",
     "entries_of",
     "paths",
 ]

@@ -385,3 +385,23 @@ class SetList(_Items):
         """`v:` and the value as JSON."""
         del path
         return "v:" + encode(item).decode()
+
+
+def atomics(shape: Shape, value: Any, path: str = "") -> list[str]:
+    """The paths of what would be replaced as a whole: atomic lists, maps and structs in a configuration."""
+    if type(value) not in {dict, list}:
+        return []
+    if isinstance(shape, Struct) and type(value) is dict:
+        return [
+            found
+            for name, item in value.items()
+            if name not in shape.ignored
+            for found in atomics(shape.field(name) or LEAF, item, f"{path}.{name}")
+        ]
+    if isinstance(shape, _Items) and type(value) is list:
+        return [
+            found
+            for index, item in enumerate(value)
+            for found in atomics(shape.item, item, f"{path}[{index}]")
+        ]
+    return [path]

@@ -1,6 +1,7 @@
 """Rules in the Common Expression Language: custom resources' validations and admission policies.
 
 - `compile_rule`: text to a `Rule`; says what is wrong with it.
+- `estimate`: what a rule may cost at most.
 - `Budget`: what all the rules of one request may take together.
 - the functions that Kubernetes adds to the language stand in `_functions`.
 
@@ -11,10 +12,12 @@ https://kubernetes.io/docs/reference/using-api/cel/
 """
 
 from ._authorizer import Judge, Question, authorizer, judge_at_hand
+from ._cost import MAX_REQUEST, estimate, smallest
 from ._rules import Budget, EvaluationError, Rule, RuleError, compile_rule
 from ._translation import UNTYPED, Typed, escaped
 
 __all__ = [
+    "MAX_REQUEST",
     "UNTYPED",
     "Budget",
     "EvaluationError",
@@ -26,5 +29,7 @@ __all__ = [
     "authorizer",
     "compile_rule",
     "escaped",
+    "estimate",
     "judge_at_hand",
+    "smallest",
 ]

@@ -99,7 +99,7 @@ def compile_rule(
         compiled = _environment(variables).compile(translated(source, typed))
     except (RuntimeError, MalformedError) as error:
         raise RuleError(_plainly(str(error)).strip()) from error
-    given = compiled.return_type().name()
+    given = compiled.return_type().name().partition("<")[0]
     if result != "any" and given not in {result.upper(), "DYN"}:
         raise RuleError(f"must evaluate to {result}, and evaluates to {given.lower()}")
     return Rule(source, compiled)

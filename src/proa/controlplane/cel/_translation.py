@@ -122,7 +122,7 @@ class _Translator:
                 return self._select(operand, field, scope, optional=optional)
             case Index(operand, index, optional):
                 target, schema = self.node(operand, scope)
-                of = _item(schema, index)
+                of = item_of(schema, index)
                 new = Index(target, self.node(index, scope)[0], optional)
                 return new, ({"optional": of} if optional and of is not None else of)
             case Call():
@@ -148,9 +148,9 @@ class _Translator:
     def _select(self, operand: Node, field: str, scope: _Scope, *, optional: bool) -> _Known:
         target, schema = self.node(operand, scope)
         if schema is not None and "optional" in schema:
-            of = _field(schema["optional"], field)
+            of = field_of(schema["optional"], field)
             return Select(target, field, optional), None if of is None else {"optional": of}
-        of = _field(schema, field)
+        of = field_of(schema, field)
         return Select(target, field, optional), {"optional": of} if optional and of is not None else of
 
     def _object(self, node: Object, scope: _Scope) -> Node:
@@ -219,7 +219,7 @@ class _Translator:
     def _over_items(self, on: Node, schema: Schema | None, call: Call, scope: _Scope) -> _Known:
         function, (variable, *parts) = _PREDICATES.get(call.function, call.function), call.arguments
         self.changed |= function != call.function
-        inner = _bound(scope, variable, _element(schema))
+        inner = _bound(scope, variable, element_of(schema))
         if function == "sortBy":
             self.changed = True
             keyed = Items(((False, self.node(parts[0], inner)[0]), (False, variable)))
@@ -234,7 +234,7 @@ class _Translator:
     def _over_pairs(self, on: Node, schema: Schema | None, call: Call, scope: _Scope) -> Node:
         self.changed = True
         first, second, *parts = call.arguments
-        pair, inner = self._fresh(), _bound(_bound(scope, first, None), second, _values(schema))
+        pair, inner = self._fresh(), _bound(_bound(scope, first, None), second, values_of(schema))
         key, value = (Index(pair, Literal(index)) for index in ("0", "1"))
 
         def within(part: Node) -> Node:
@@ -285,7 +285,7 @@ def _conversion(schema: Schema) -> Callable[[Node], Node] | None:
     return _CONVERSIONS.get(schema.get("format", ""))
 
 
-def _field(schema: Schema | None, field: str) -> Schema | None:
+def field_of(schema: Schema | None, field: str) -> Schema | None:
     if schema is None:
         return None
     found = schema.get("properties", {}).get(field.strip("`"))
@@ -293,16 +293,16 @@ def _field(schema: Schema | None, field: str) -> Schema | None:
         found = next(
             (one for name, one in schema.get("properties", {}).items() if escaped(name) == field), None
         )
-    return found if isinstance(found, dict) else _values(schema)
+    return found if isinstance(found, dict) else values_of(schema)
 
 
-def _item(schema: Schema | None, index: Node) -> Schema | None:
+def item_of(schema: Schema | None, index: Node) -> Schema | None:
     if schema is not None and "properties" in schema and isinstance(index, Literal):
-        return _field(schema, index.text.strip("'\""))
-    return _values(schema)
+        return field_of(schema, index.text.strip("'\""))
+    return values_of(schema)
 
 
-def _values(schema: Schema | None) -> Schema | None:
+def values_of(schema: Schema | None) -> Schema | None:
     """What the items of a list, and the values of a map, are."""
     if schema is None:
         return None
@@ -310,7 +310,7 @@ def _values(schema: Schema | None) -> Schema | None:
     return found if isinstance(found, dict) else None
 
 
-def _element(schema: Schema | None) -> Schema | None:
+def element_of(schema: Schema | None) -> Schema | None:
     """What a comprehension goes over: the items of a list, and the keys of a map."""
     found = (schema or {}).get("items")
     return found if isinstance(found, dict) else None

@@ -12,7 +12,14 @@ from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._deployment_plan import Plan, limits_of, plan, sort
 from proa.controlplane.controllers._deployment_status import Sets, deadline, status_of
 from proa.controlplane.controllers._pods import controller_of, is_active
-from proa.controlplane.controllers._revisions import REVISION, find_new, next_revision, revision, sizing
+from proa.controlplane.controllers._revisions import (
+    REVISION,
+    changes,
+    find_new,
+    next_revision,
+    revision,
+    sizing,
+)
 from proa.controlplane.controllers._status import same
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, Merge, NotFoundError
 from proa.kube.models import now
@@ -117,14 +124,12 @@ class DeploymentController:
         """Give the new set the highest revision, one rolled back to as well; the Deployment shows it."""
         if sets.new is None:
             return
-        current = max(revision(sets.new), next_revision(sets.old))
-        for api, obj in ((self._sets_api, sets.new), (self._deployments_api, deployment)):
-            if obj.metadata.annotations.get(REVISION) != str(current):
-                await api.patch(
-                    obj.metadata.name or "",
-                    Merge({"metadata": {"annotations": {REVISION: str(current)}}}),
-                    namespace=obj.metadata.namespace,
-                )
+        current, namespace = max(revision(sets.new), next_revision(sets.old)), deployment.metadata.namespace
+        if change := changes(deployment, sets.new, current):
+            await self._sets_api.patch(sets.new.metadata.name or "", Merge(change), namespace=namespace)
+        if deployment.metadata.annotations.get(REVISION) != str(current):
+            shown = Merge({"metadata": {"annotations": {REVISION: str(current)}}})
+            await self._deployments_api.patch(deployment.metadata.name or "", shown, namespace=namespace)
 
     async def _write_status(self, deployment: Deployment, sets: Sets) -> Action:
         at = now()

@@ -136,7 +136,7 @@ class ControllerManager:
             EndpointsController(client, watch(Service), pods, watch(EndpointSlice), watch(Endpoints)),
             ServiceAccountController(client, watch(Namespace), watch(ServiceAccount)),
             RootCaPublisher(client, watch(Namespace), published, root_ca),
-            NodeController(client, nodes, leases, await told("node")),
+            NodeController(client, nodes, pods, leases, await told("node")),
             TaintEvictionController(client, nodes, pods, await told("taint-eviction")),
             DisruptionController(
                 client,
@@ -145,6 +145,7 @@ class ControllerManager:
                 deployments,
                 sets,
                 stateful_sets,
+                kinds,
                 await told("disruption"),
             ),
             PodCollector(client, nodes, pods),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,14 @@ HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
-NOT_INHERITED = {"kubectl.kubernetes.io/last-applied-configuration", REVISION, DESIRED, MAXIMUM}
+NOT_INHERITED = {
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deployment.kubernetes.io/revision-history",
+    "deprecated.deployment.rollback.to",
+    REVISION,
+    DESIRED,
+    MAXIMUM,
+}
 
 # Without vowels and look-alikes, as in Kubernetes, so that no hash spells a word.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -95,6 +103,16 @@ def new_set(deployment: Deployment, size: int, limit: int, old: Sequence[Replica
             ),
         ),
     )
+
+
+def changes(deployment: Deployment, new: ReplicaSet, number: int) -> dict[str, Any]:
+    """Return the patch by which the newest set, of revision `number`, follows its Deployment; {} for none."""
+    wanted = {**inherited(deployment), REVISION: str(number)}
+    annotations = {key: text for key, text in wanted.items() if new.metadata.annotations.get(key) != text}
+    found: dict[str, Any] = {"metadata": {"annotations": annotations}} if annotations else {}
+    if (new.spec.min_ready_seconds or 0) != (deployment.spec.min_ready_seconds or 0):
+        found["spec"] = {"minReadySeconds": deployment.spec.min_ready_seconds or 0}
+    return found
 
 
 def sizing(desired: int, limit: int) -> dict[str, str]:

@@ -14,7 +14,7 @@ from proa.controlplane._errors import StatusError
 from proa.controlplane._json import Document
 from proa.controlplane.admission import WebhookClient
 from proa.controlplane.admission._webhook_client import WebhookError
-from proa.controlplane.registry import Catalogue, Review
+from proa.controlplane.registry import Catalogue, Resource, Review
 from proa.controlplane.storage import Store
 
 from ._resource import FORMS, CustomResource
@@ -82,6 +82,18 @@ class Conversions:
         for version in sorted(versions - {resource.version}):
             forms[version] = _content(await self._ask(resource, whole, f"{resource.group}/{version}"))
         return forms
+
+    async def converted(self, resource: Resource, document: Document, version: str) -> Document:
+        """An object that is of a resource's version, in another one of its group.
+
+        Raises:
+            StatusError: As `convert`.
+        """
+        wanted = f"{resource.group}/{version}"
+        if not isinstance(resource, CustomResource) or not resource.webhook:
+            return {**document, "apiVersion": wanted}
+        found = await self._ask(resource, document, wanted)
+        return {**found, "metadata": document["metadata"]}
 
     async def _ask(self, resource: CustomResource, document: Document, wanted: str) -> Document:
         uid = str(uuid.uuid4())

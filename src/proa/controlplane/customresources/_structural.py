@@ -11,7 +11,15 @@ from typing import Any
 
 from proa.controlplane._errors import Cause, duplicate, forbidden, invalid_value, not_supported, required
 from proa.controlplane._json import Document
-from proa.controlplane.cel import Budget, EvaluationError, RuleError, compile_rule
+from proa.controlplane.cel import (
+    MAX_REQUEST,
+    Budget,
+    EvaluationError,
+    RuleError,
+    compile_rule,
+    estimate,
+    smallest,
+)
 from proa.controlplane.registry._names import dns_1035_label, dns_subdomain
 
 from ._json_path import InvalidPathError, fields, parse
@@ -34,7 +42,8 @@ _UNSUPPORTED = (
 )
 _VALUE_ONLY = ("type", "default", "additionalProperties", "nullable", "title", "description")
 MAX_COST = 10_000_000
-UNBOUNDED = 3 * 1024 * 1024
+MAX_TOTAL_COST = 100_000_000
+_WORST = 4
 """How many items a list without `maxItems` may have at most: a request's bytes."""
 
 
@@ -172,10 +181,24 @@ def _validate_root(schema: Document, field: str) -> Iterator[Cause]:
         )
         yield forbidden(f"{field}.properties[metadata]", why)
     yield from _validate_schema(schema, field, 1, root=True)
+    yield from _too_costly(schema, field)
 
 
-def _validate_schema(schema: Any, field: str, cost: int, *, root: bool = False) -> Iterator[Cause]:
-    """`cost` is how many values there can be at this place of one object."""
+def _too_costly(schema: Document, field: str) -> Iterator[Cause]:
+    """The rules of a schema together, if they may cost too much; the worst of them are named, too."""
+    costs = sorted(_costs(schema, field, 1), key=lambda one: one[1], reverse=True)
+    total = sum(cost for _, cost in costs)
+    if total <= MAX_TOTAL_COST:
+        return
+    what = "estimated rule cost total for entire OpenAPIv3 schema"
+    for where, cost in costs[:_WORST]:
+        if cost >= MAX_TOTAL_COST / 100:
+            yield forbidden(where, f"contributed to {what} exceeding cost limit")
+    yield forbidden(field, _too_much(what, total, MAX_TOTAL_COST))
+
+
+def _validate_schema(schema: Any, field: str, many: int | None, *, root: bool = False) -> Iterator[Cause]:
+    """`many` is how many values there can be at this place of one object; None for any number."""
     if type(schema) is not dict:
         yield invalid_value(field, schema, "must be a schema")
         return
@@ -207,26 +230,26 @@ def _validate_schema(schema: Any, field: str, cost: int, *, root: bool = False) 
             )
     if "not" in schema:
         yield from _validate_value_schema(schema["not"], f"{field}.not")
-    yield from _validate_rules(schema, field, cost)
-    yield from _validate_parts(schema, field, cost)
+    yield from _validate_rules(schema, field, many)
+    yield from _validate_parts(schema, field, many)
 
 
-def _validate_parts(schema: Document, field: str, cost: int) -> Iterator[Cause]:
+def _validate_parts(schema: Document, field: str, many: int | None) -> Iterator[Cause]:
     for name, inner in schema.get("properties", {}).items():
-        yield from _validate_schema(inner, f"{field}.properties[{name}]", cost)
+        yield from _validate_schema(inner, f"{field}.properties[{name}]", many)
     others, items = schema.get("additionalProperties"), schema.get("items")
     if type(others) is dict:
-        many = cost * _bound(schema, "maxProperties")
-        yield from _validate_schema(others, f"{field}.additionalProperties", many)
+        yield from _validate_schema(others, f"{field}.additionalProperties", _times(many, schema))
     if items is not None:
-        many = cost * _bound(schema, "maxItems")
-        yield from _validate_schema(items, f"{field}.items", many)
+        yield from _validate_schema(items, f"{field}.items", _times(many, schema))
     elif schema.get("type") == "array":
         yield required(f"{field}.items", "must be specified")
 
 
-def _bound(schema: Document, name: str) -> int:
-    return int(schema.get(name, UNBOUNDED // 8))
+def _times(many: int | None, schema: Document) -> int | None:
+    """How many items there can be of a list or a map of which there are that many."""
+    most = schema.get("maxItems" if "items" in schema else "maxProperties")
+    return None if many is None or most is None else many * max(0, int(most))
 
 
 def _validate_extensions(schema: Document, field: str) -> Iterator[Cause]:
@@ -303,7 +326,7 @@ def _validate_value_schema(schema: Any, field: str, *, allows_type: bool = False
             yield from _validate_value_schema(one, f"{field}.{junctor}[{index}]")
 
 
-def _validate_rules(schema: Document, field: str, cost: int) -> Iterator[Cause]:
+def _validate_rules(schema: Document, field: str, many: int | None) -> Iterator[Cause]:
     for index, rule in enumerate(schema.get("x-kubernetes-validations", ())):
         where = f"{field}.x-kubernetes-validations[{index}]"
         if not rule.get("rule", "").strip():
@@ -324,40 +347,33 @@ def _validate_rules(schema: Document, field: str, cost: int) -> Iterator[Cause]:
             yield invalid_value(
                 f"{where}.optionalOldSelf", True, "may not be set if oldSelf is not used in rule"
             )
-        estimated = cost * _estimate(rule["rule"], schema)
-        if estimated > MAX_COST:
-            factor = f"{estimated / MAX_COST:.1f}x" if estimated < 100 * MAX_COST else "more than 100x"
-            why = f"estimated rule cost exceeds budget by factor of {factor} (try simplifying the rule, or "
-            why += "adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are used)"
-            yield forbidden(f"{where}.rule", why)
+        cost = _cost(rule, schema, many)
+        if cost > MAX_COST:
+            yield forbidden(f"{where}.rule", _too_much("estimated rule cost", cost, MAX_COST))
 
 
-_MACRO = re.compile(r"\.(all|exists|exists_one|map|filter)\s*\(")
+def _too_much(what: str, cost: float, most: int) -> str:
+    factor = f"{cost / most:.1f}x" if cost < 100 * most else "more than 100x"
+    return (
+        f"{what} exceeds budget by factor of {factor} (try simplifying the rule, or adding maxItems, "
+        "maxProperties, and maxLength where arrays, maps, and strings are declared)"
+    )
 
 
-def _estimate(source: str, schema: Document) -> int:
-    """Roughly how many steps a rule takes at most: each comprehension within another multiplies them."""
-    depth = deepest = 0
-    open_macros: list[bool] = []
-    starts = {match.end() - 1 for match in _MACRO.finditer(source)}
-    for position, character in enumerate(source):
-        if character == "(":
-            open_macros.append(position in starts)
-            depth += position in starts
-            deepest = max(deepest, depth)
-        elif character == ")" and open_macros:
-            depth -= open_macros.pop()
-    return 1 + len(source) // 40 if not deepest else int(_largest(schema) ** deepest)
+def _cost(rule: Document, schema: Document, many: int | None) -> float:
+    """What a rule may cost for all the values of one object that it is about."""
+    if many is None:
+        many = MAX_REQUEST // (smallest(schema) + 1)
+    return many * estimate(source_of(rule), typed_by(schema))
 
 
-def _largest(schema: Any) -> int:
-    """The length that a list or map within a schema may have; a list without bounds counts as a thousand."""
+def _costs(schema: Any, field: str, many: int | None) -> Iterator[tuple[str, float]]:
+    """All the rules of a schema, by where they stand, with their costs."""
     if type(schema) is not dict:
-        return 1
-    own = 1
-    if schema.get("type") == "array":
-        own = int(schema.get("maxItems", 1000))
-    elif type(schema.get("additionalProperties")) is dict:
-        own = int(schema.get("maxProperties", 1000))
-    inner = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
-    return max([own, *map(_largest, inner)])
+        return
+    for index, rule in enumerate(schema.get("x-kubernetes-validations", ())):
+        yield f"{field}.x-kubernetes-validations[{index}].rule", _cost(rule, schema, many)
+    for name, inner in schema.get("properties", {}).items():
+        yield from _costs(inner, f"{field}.properties[{name}]", many)
+    for name in ("additionalProperties", "items"):
+        yield from _costs(schema.get(name), f"{field}.{name}", _times(many, schema))

@@ -25,6 +25,9 @@ class Directory:
     def __init__(self, services: Reflector[Service], slices: Reflector[EndpointSlice]) -> None:
         self._services = services.store
         self._slices_of = slices.store.index(service_of)
+        self._slices_at = slices.store.index(
+            lambda part: {address for one in part.endpoints for address in one.addresses}
+        )
         self._at = services.store.index(lambda one: [one.spec.cluster_ip or ""])
         self._in = services.store.index(lambda one: [one.metadata.namespace])
         self._balancers: dict[tuple[ObjectRef, str], tuple[Balancer, Service, Sequence[EndpointSlice]]] = {}
@@ -35,6 +38,7 @@ class Directory:
             service=self._services.get,
             slices=lambda service: self._slices_of[ObjectRef.of(service)],
             services_at=self._at.__getitem__,
+            slices_at=self._slices_at.__getitem__,
             has_namespace=lambda namespace: bool(self._in[namespace]),
         )
 

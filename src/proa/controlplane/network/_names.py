@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from proa.controlplane.network._routes import is_headless
+from proa.controlplane.network._routes import SERVICE_NAME, is_headless
 from proa.kube.models.core_v1 import Service
 from proa.kube.models.discovery_v1 import Endpoint, EndpointSlice
 
@@ -34,12 +34,14 @@ class View:
         service: Finds a Service by name and namespace.
         slices: Finds the slices of a Service.
         services_at: Finds the Services that have an address.
+        slices_at: Finds the slices that have an endpoint at an address.
         has_namespace: Tells whether some Service is in a namespace.
     """
 
     service: Callable[[str, str], Service | None]
     slices: Callable[[Service], Sequence[EndpointSlice]]
     services_at: Callable[[str], Sequence[Service]]
+    slices_at: Callable[[str], Sequence[EndpointSlice]]
     has_namespace: Callable[[str], bool]
 
 
@@ -68,8 +70,14 @@ def look_up(labels: Sequence[str], view: View) -> list[Record] | None:
 
 
 def reverse(address: str, view: View) -> list[Record] | None:
-    """Return the name of an address; None if it is no Service's."""
-    names = [_name(one) for one in view.services_at(address)]
+    """Return the names of an address, a Service's or an endpoint's of headless ones; None if it has none."""
+    names = {_name(one) for one in view.services_at(address)}
+    for part in () if names else view.slices_at(address):
+        name = part.metadata.labels.get(SERVICE_NAME, "")
+        service = view.service(name, part.metadata.namespace or "")
+        if service is not None and is_headless(service):
+            here = (one for one in _endpoints(service, [part]) if address in one.addresses)
+            names |= {f"{_hostname(one)}.{_name(service)}" for one in here}
     return [Record("PTR", name) for name in sorted(names)] or None
 
 

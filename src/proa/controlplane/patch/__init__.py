@@ -7,9 +7,16 @@
 All raise `PatchError` for a patch that does not make sense or does not fit the document.
 """
 
-from ._errors import PatchError
+from ._errors import PatchError, TestFailedError
 from ._json_patch import MAX_OPERATIONS, json_patch
 from ._merge import merge_patch
 from ._strategic import strategic_merge_patch
 
-__all__ = ["MAX_OPERATIONS", "PatchError", "json_patch", "merge_patch", "strategic_merge_patch"]
+__all__ = [
+    "MAX_OPERATIONS",
+    "PatchError",
+    "TestFailedError",
+    "json_patch",
+    "merge_patch",
+    "strategic_merge_patch",
+]

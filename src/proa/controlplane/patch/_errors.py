@@ -9,3 +9,7 @@ class PatchError(ValueError):
     def __init__(self, message: str, *, malformed: bool = False) -> None:
         super().__init__(message)
         self.malformed = malformed
+
+
+class TestFailedError(PatchError):
+    """A patch's own test of the document fails."""

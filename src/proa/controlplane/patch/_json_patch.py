@@ -7,7 +7,7 @@ from typing import Any
 
 from proa.controlplane._json import clone
 
-from ._errors import PatchError
+from ._errors import PatchError, TestFailedError
 
 MAX_OPERATIONS = 10_000
 
@@ -47,7 +47,7 @@ def _apply(document: Any, operation: Any) -> Any:
             return _add(document, path, clone(_get(document, _pointer(operation, "from"))))
         case "test":
             if not same(_get(document, path), operation.get("value")):
-                raise PatchError(f"test of {operation['path']} failed")
+                raise TestFailedError(f"test of {operation['path']} failed")
             return document
     raise PatchError(f"there is no JSON patch operation {operation.get('op')!r}")
 

@@ -34,8 +34,6 @@ class Options:
 
     dry_run: bool = False
     field_validation: str = "Warn"
-    checks_duplicates: bool = False
-    """Whether the client asked for field validation itself, and so for duplicate fields to be found."""
     manager: str = "kube-apiserver"
     """Who owns the fields that are written: what the client says, or else the program that it is."""
     force: bool = False
@@ -68,7 +66,6 @@ class Options:
         return cls(
             dry_run=bool(dry_run),
             field_validation=validation or "Warn",
-            checks_duplicates=validation in {"Strict", "Warn"},
             manager=query.get("fieldManager") or _program(agent),
             force=is_set(query, "force"),
         )

@@ -148,6 +148,26 @@ class Registry:
             raise
         return new
 
+    async def connect(
+        self, resource: Resource, namespace: str, name: str, subresource: str, options: Document
+    ) -> None:
+        """Asks whether somebody may connect to an object, by a subresource such as `exec`.
+
+        Raises:
+            StatusError: They may not; it has the warnings, too.
+        """
+        whole = {
+            "kind": resource.subresources[subresource].kind,
+            "apiVersion": resource.api_version,
+            **options,
+        }
+        review = Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource)
+        try:
+            await self._admission.connect(review)
+        except errors.StatusError as error:
+            error.warnings += review.warnings
+            raise
+
     def _admitted(self, review: Review) -> Document:
         """The object after admission has changed it."""
         assert review.new is not None

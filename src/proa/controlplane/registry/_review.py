@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -29,6 +29,12 @@ class Review(msgspec.Struct):
     conform: bool = False
     """Set when a webhook has changed the object: it has to be made to conform to its type again."""
 
+    again: bool = False
+    """Whether those who want that are asked a second time."""
+    changed: bool = False
+    """Set when somebody outside has changed the object: then there is a second time."""
+    rounds: dict[str, Any] = {}
+    """What those outside keep from the first time to the second."""
     overtaken: Callable[[], bool] = lambda: False
     """Whether the object has become another one since, and the write will not be done as it is."""
 
@@ -53,3 +59,6 @@ class Admission(Protocol):
 
     async def validate(self, review: Review) -> None:
         """May only refuse. Last of all."""
+
+    async def connect(self, review: Review) -> None:
+        """May only refuse that somebody connects to something: `new` has the options of the connection."""

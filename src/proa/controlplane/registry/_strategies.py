@@ -346,7 +346,6 @@ _OTHERS = {
 
 
 def _extensions() -> dict[tuple[str, str], Strategy]:
-    from proa.controlplane.admission import _policies as policies
     from proa.controlplane.customresources import _strategy as definitions
 
     return {
@@ -364,12 +363,16 @@ def _extensions() -> dict[tuple[str, str], Strategy]:
             generation=True,
             unconditional=False,
             standard_finalizers=False,
-            validate=policies.validate_policy,
         ),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): Strategy(
             generation=True,
             unconditional=False,
             standard_finalizers=False,
-            validate=policies.validate_binding,
         ),
+        **{
+            ("admissionregistration.k8s.io", kind): Strategy(
+                generation=True, unconditional=False, standard_finalizers=False
+            )
+            for kind in ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
+        },
     }

@@ -116,6 +116,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "admissionregistration.v1.NamedRuleWithOperations": {"scope": "*"},
     "admissionregistration.v1.ServiceReference": {"port": 443},
     "admissionregistration.v1.ValidatingAdmissionPolicySpec": {"failurePolicy": "Fail"},
+    "admissionregistration.v1.MutatingAdmissionPolicySpec": {"failurePolicy": "Fail"},
     "admissionregistration.v1.MatchResources": {
         "matchPolicy": "Equivalent",
         "namespaceSelector": {},

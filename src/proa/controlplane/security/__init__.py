@@ -14,7 +14,7 @@ Start reading at `_authorisation.py`.
 from ._attributes import Attributes, Decision
 from ._authentication import ANONYMOUS, Authenticator, User, load_tokens
 from ._authorisation import MASTERS, Authoriser
-from ._context import request_at_hand
+from ._context import audit_annotations, audit_notes, request_at_hand
 from ._default_roles import default_policy
 from ._impersonation import impersonated, impersonates
 from ._nodes import NodeAuthoriser, node_of
@@ -36,6 +36,8 @@ __all__ = [
     "Rule",
     "TokenIssuer",
     "User",
+    "audit_annotations",
+    "audit_notes",
     "default_policy",
     "impersonated",
     "impersonates",

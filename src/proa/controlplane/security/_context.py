@@ -13,4 +13,16 @@ from ._authorisation import MASTERS
 
 OWN_WORK = Attributes(User("system:apiserver", groups=(MASTERS, AUTHENTICATED)), "")
 
+audit_notes: ContextVar[dict[str, str] | None] = ContextVar("audit_notes", default=None)
+
+
+def audit_annotations() -> dict[str, str]:
+    """What the record of the request at hand is to say besides; to be added to."""
+    notes = audit_notes.get()
+    if notes is None:
+        notes = {}
+        audit_notes.set(notes)
+    return notes
+
+
 request_at_hand: ContextVar[Attributes] = ContextVar("request_at_hand", default=OWN_WORK)

@@ -23,7 +23,7 @@ from aiohttp import web
 from proa.app import logs
 from proa.controlplane._errors import ControlPlaneError
 from proa.controlplane._json import Document, encode
-from proa.controlplane.security import Attributes, request_at_hand
+from proa.controlplane.security import Attributes, audit_notes, request_at_hand
 
 QUEUED = 10_000
 _HIDDEN = frozenset({"command", "token", "access_token"})
@@ -119,6 +119,8 @@ def _event(wanted: Attributes, request: web.BaseRequest, received: datetime, cod
     }
     if wanted.impersonated_by is not None:
         event["impersonatedUser"] = wanted.user.to_document()
+    if notes := audit_notes.get():
+        event["annotations"] = notes
     if wanted.resource:
         about = {
             "resource": wanted.resource,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from proa.controlplane._json import (
     check_values,
     decode,
     decode_yaml,
+    encode,
     may_hold_too_many,
 )
 from proa.controlplane.schema import Conformer, NonconformingError, problems, type_of_kind
@@ -173,17 +175,36 @@ def parse_configuration(data: bytes) -> dict[str, Any]:
     return value
 
 
+class _Repeating(dict[str, Any]):
+    """An object of a JSON text, and the names that occur in it again."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def is_compact(data: bytes, document: dict[str, Any]) -> bool:
+    """Whether a JSON text has just what its object needs, and so nothing twice: quickly told of what most
+    clients send.
+    """
+    return len(data) == len(encode(document))
+
+
 def duplicate_fields(data: bytes) -> list[str]:
-    """The names of fields that occur twice in one object of a JSON text, as far as anybody reads."""
-    found: list[str] = []
+    """The paths of fields that occur again in one object of a JSON text, as `spec.containers[0].name`."""
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in result and len(found) < MOST_TOLD:
-                found.append(key)
-            result[key] = value
+        result = _Repeating(pairs)
+        if len(result) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            result.repeated = tuple(name for name, count in counts.items() if count > 1)
         return result
 
-    json.loads(data, object_pairs_hook=collect)
+    found: list[str] = []
+    waiting: list[tuple[str, Any]] = [("", json.loads(data, object_pairs_hook=collect))]
+    for path, value in waiting:
+        if isinstance(value, list):
+            waiting += [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        elif isinstance(value, _Repeating):
+            below = f"{path}." if path else ""
+            found += [f"{below}{name}" for name in value.repeated]
+            waiting += [(f"{below}{name}", item) for name, item in value.items()]
     return found

@@ -26,6 +26,7 @@ from proa.controlplane.security import (
     Authenticator,
     Authoriser,
     User,
+    audit_notes,
     impersonated,
     impersonates,
     request_at_hand,
@@ -109,6 +110,7 @@ class Dispatcher:
         began = time.perf_counter()
         received = datetime.now(UTC) if self._audit is not None else None
         info = parse(request.method, request.raw_path)
+        audit_notes.set(None)
         answer = await self._answer(request, info)
         self._measurements.observe(info, answer.status, time.perf_counter() - began)
         if self._audit is not None and received is not None:

@@ -95,9 +95,10 @@ class ObjectService:
     async def _read(self, call: Call, resource: Resource, options: Options) -> tuple[Document, list[str]]:
         data, document = await _bodies.read_object(call.request, resource.kind)
         check_kind(resource, document, told=resource.is_custom)
-        if options.checks_duplicates and _bodies.content_type(call.request) in {"", _bodies.JSON}:
-            return document, _check_duplicates(resource, data, options)
-        return document, []
+        plain = _bodies.content_type(call.request) in {"", _bodies.JSON}
+        if not plain or options.field_validation == "Ignore" or _bodies.is_compact(data, document):
+            return document, []
+        return document, _check_duplicates(resource, data, options)
 
     def _answer(self, call: Call, outcome: Outcome, warnings: Iterable[str] = ()) -> web.StreamResponse:
         form = negotiate(call.request.headers.get("Accept", ""), call.info.query.get("includeObject", ""))
@@ -164,6 +165,8 @@ class ObjectService:
             raise StatusError(413, "RequestEntityTooLarge", message, {})
 
         def change(old: Document) -> Any:
+            if not old:  # even where an update would create it
+                raise not_found(resource.qualified, call.info.name)
             current = {"kind": resource.kind, "apiVersion": resource.api_version, **old}
             try:
                 changed = _apply(media_type, current, patch, resource)

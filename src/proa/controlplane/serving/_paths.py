@@ -21,6 +21,19 @@ from . import _responses
 from ._dispatcher import Call
 
 KUBERNETES = ("1", "36")
+_PATHS = (
+    "/.well-known/openid-configuration",
+    "/api",
+    "/apis",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+)
 
 
 class PathService:
@@ -62,33 +75,24 @@ class PathService:
                 return _responses.json(version_document())
             case ["openapi", *rest]:
                 return await asyncio.to_thread(self._openapi, rest)  # large documents, made when first wanted
-            case ["healthz" | "livez" | "readyz", *_]:
-                return await self._health_of(call, parts[0])
+            case ["healthz" | "livez" | "readyz" as kind, *rest] if len(rest) < 2:
+                return await self._health_of(call, kind, *rest)
             case [".well-known" | "openid", *_]:
                 return await self._issuer_path(parts)
             case ["metrics"]:
                 accept = call.request.headers.get("Accept", "")
                 body, content_type = await asyncio.to_thread(self._metrics.render, accept)
                 return web.Response(body=body, headers={"Content-Type": content_type})
-            case [""]:
-                return _responses.json(
-                    {
-                        "paths": [
-                            "/.well-known/openid-configuration",
-                            "/api",
-                            "/apis",
-                            "/healthz",
-                            "/livez",
-                            "/metrics",
-                            "/openapi/v2",
-                            "/openapi/v3",
-                            "/openid/v1/jwks",
-                            "/readyz",
-                            "/version",
-                        ]
-                    }
-                )
+            case []:
+                return _responses.json({"paths": self._index()})
         return None
+
+    def _index(self) -> list[str]:
+        """All paths that are no resources, sorted."""
+        groups = self._catalogue.groups()
+        versions = [f"/apis/{group}/{version}" for group in groups for version in groups[group] if group]
+        core = [f"/api/{version}" for version in groups.get("", ())]
+        return sorted([*_PATHS, *core, *versions, *(f"/apis/{group}" for group in groups if group)])
 
     def _versions(self, call: Call, *, core: bool) -> web.Response:
         if "as=APIGroupDiscoveryList" in call.request.headers.get("Accept", "").replace(" ", ""):
@@ -133,8 +137,13 @@ class PathService:
             return None
         return _responses.json_bytes(openapi_v3(self._catalogue, group, version))
 
-    async def _health_of(self, call: Call, name: str) -> web.Response:
-        report = await (self._health.live(name) if name == "livez" else self._health.ready(name))
+    async def _health_of(self, call: Call, kind: str, check: str = "") -> web.Response | None:
+        if check:
+            report = await self._health.one(check, kind)
+        else:
+            report = await (self._health.live(kind) if kind == "livez" else self._health.ready(kind))
+        if report is None:
+            return None
         return _responses.text(report.text(verbose="verbose" in call.info.query), 200 if report.ok else 500)
 
 

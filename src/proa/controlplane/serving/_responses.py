@@ -87,7 +87,7 @@ def json_bytes(body: bytes, status: int = 200, warnings: list[str] | None = None
 
 def warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
     """Adds warnings to an answer, each once; together they stay within what a client reads of headers."""
-    for warning in _short_enough(list(dict.fromkeys(warnings))):
+    for warning in _short_enough([one for one in dict.fromkeys(warnings) if one]):
         plain = "".join(character if character.isprintable() else " " for character in warning)
         escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{escaped}"')

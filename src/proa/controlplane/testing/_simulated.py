@@ -146,7 +146,7 @@ class _Core(ApiServer):
         client = WebhookClient(store)
         stack.push_async_callback(client.close)
         conversions = Conversions(client, known)
-        chain = self._admission(store, known, authoriser, client)
+        chain = self._admission(store, known, authoriser, client, conversions)
         registry = Registry(store, chain)
         await stack.enter_async_context(CustomResources(registry, known, conversions))
         self.watches = await stack.enter_async_context(WatchService(store))

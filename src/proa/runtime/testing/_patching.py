@@ -24,6 +24,7 @@ def merge(document: Any, patch: Any) -> Any:
     return merged
 
 
+_REMOVAL = "$deleteFromPrimitiveList/"
 KEYS = {"conditions": "type", "ownerReferences": "uid", "tolerations": "key", "addresses": "type"}
 """What objects in lists merge by, where that is not `name`: without schemas this is all that is known."""
 
@@ -33,7 +34,9 @@ def strategic(document: Any, patch: Any, field: str = "") -> Any:
     if isinstance(patch, Mapping):
         merged = dict(document) if isinstance(document, Mapping) else {}
         for key, value in patch.items():
-            if value is None:
+            if key.startswith(_REMOVAL):
+                _remove(merged, key.removeprefix(_REMOVAL), value)
+            elif value is None:
                 merged.pop(key, None)
             else:
                 merged[key] = strategic(merged.get(key), value, key)
@@ -47,6 +50,13 @@ def strategic(document: Any, patch: Any, field: str = "") -> Any:
     for item in patch:
         _merge_item(kept, item, by, field)
     return kept
+
+
+def _remove(document: dict[str, Any], field: str, values: Sequence[Any]) -> None:
+    """Take values out of a list of plain ones; a list that becomes empty goes."""
+    left = [one for one in document.pop(field, ()) if one not in values]
+    if left:
+        document[field] = left
 
 
 def _merge_item(kept: list[Any], item: Mapping[str, Any], by: str, field: str) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from proa.app.testing import run_virtual
-from proa.kube import Client
+from proa.kube import Client, KubeError
+from proa.runtime._background import background
 from proa.runtime.testing._faults import CALM, Faults, Rates
 from proa.runtime.testing._server import Connection, MemoryServer
 
@@ -52,6 +53,37 @@ class Scenario:
     steps: int = 25
     rates: Rates = field(default_factory=Rates)
     quiet: float = 900.0
+
+
+Part = Callable[[Client], AbstractAsyncContextManager[object]]
+"""What runs beside others with one client."""
+
+
+@asynccontextmanager
+async def crashing(client: Client, *parts: Part, longest: float = 300.0) -> AsyncIterator[None]:
+    """Keep parts running, but for the moments when one of them crashes and starts anew.
+
+    Args:
+        client: The client of all.
+        parts: The parts.
+        longest: The most seconds that one runs.
+    """
+    async with AsyncExitStack() as stack:
+        for part in parts:
+            chance = random.Random(random.random())  # noqa: S311 - repeatable is the point
+            await stack.enter_async_context(
+                background(_again_and_again(client, part, chance, longest), "part")
+            )
+        yield
+
+
+async def _again_and_again(client: Client, part: Part, chance: random.Random, longest: float) -> None:
+    while True:
+        try:
+            async with part(client):
+                await asyncio.sleep(chance.uniform(1, longest))
+        except KubeError:
+            await asyncio.sleep(1)
 
 
 class SimulationError(AssertionError):

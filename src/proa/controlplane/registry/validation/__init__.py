@@ -21,11 +21,13 @@ from . import (
     _containers,
     _core,
     _endpoints,
+    _flow_control,
     _meta,
     _networking,
     _others,
     _placement,
     _pods,
+    _policies,
     _quotas,
     _rbac,
     _security,
@@ -38,13 +40,17 @@ from . import (
 __all__ = ["AFTERWARDS", "RULES"]
 
 _MODULES = (
-    _apps, _autoscaling, _batch, _containers, _core, _endpoints, _meta, _networking, _others, _placement,
-    _pods, _quotas, _rbac, _security, _services, _storage, _volumes, _webhooks,
+    _apps, _autoscaling, _batch, _containers, _core, _endpoints, _flow_control, _meta, _networking, _others,
+    _placement, _pods, _policies, _quotas, _rbac, _security, _services, _storage, _volumes, _webhooks,
 )  # fmt: skip
 
 
+_ELSEWHERE = {"meta": "io.k8s.apimachinery.pkg.apis", "apiregistration": "io.k8s.kube-aggregator.pkg.apis"}
+
+
 def _full_name(name: str) -> str:
-    return f"io.k8s.apimachinery.pkg.apis.{name}" if name.startswith("meta.") else f"io.k8s.api.{name}"
+    start = _ELSEWHERE.get(name.partition(".")[0], "io.k8s.api")
+    return f"{start}.{name}"
 
 
 RULES: Rules = {_full_name(name): rules for module in _MODULES for name, rules in module.RULES.items()}

@@ -10,7 +10,7 @@ from typing import Any
 from proa.controlplane._errors import Cause, duplicate, invalid_value, required, too_many
 from proa.controlplane._json import Document
 from proa.controlplane.registry._checks import Check, one_of
-from proa.controlplane.registry._names import dns_label, dns_subdomain, label_value, qualified_name
+from proa.controlplane.registry._names import NameRule, dns_label, dns_subdomain, label_value, qualified_name
 
 from ._parts import PROTOCOLS, address_of, each, ip_address, labels, names, ordinary_address, port_number
 
@@ -83,13 +83,19 @@ def _endpoint(endpoint: Document, path: str, kind: str) -> list[Cause]:
     if "hostname" in endpoint:
         found += names(dns_label, endpoint["hostname"], f"{path}.hostname")
     found += labels(endpoint.get("deprecatedTopology"), f"{path}.deprecatedTopology")
-    zones = (endpoint.get("hints") or {}).get("forZones", [])
-    if len(zones) > 8:
-        return [*found, too_many(f"{path}.hints.forZones", len(zones), 8)]
-    for index, zone in enumerate(zones):
-        where, name = f"{path}.hints.forZones[{index}].name", zone.get("name", "")
-        found += [duplicate(where, name)] if zone in zones[:index] else []
-        found += names(label_value, name, where)
+    hints = endpoint.get("hints") or {}
+    found += _hints(hints.get("forZones", []), f"{path}.hints.forZones", label_value)
+    return found + _hints(hints.get("forNodes", []), f"{path}.hints.forNodes", dns_subdomain)
+
+
+def _hints(hints: list[Document], path: str, rule: NameRule) -> list[Cause]:
+    if len(hints) > 8:
+        return [too_many(path, len(hints), 8)]
+    found: list[Cause] = []
+    for index, hint in enumerate(hints):
+        where, name = f"{path}[{index}].name", hint.get("name", "")
+        found += [duplicate(where, name)] if hint in hints[:index] else []
+        found += names(rule, name, where)
     return found
 
 

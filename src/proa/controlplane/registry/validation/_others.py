@@ -1,4 +1,4 @@
-"""Disruption budgets, priorities, leases, runtime classes, certificate requests, flow control, device claims.
+"""Disruption budgets, priorities, leases, runtime classes, certificate requests, API services, device claims.
 Pure.
 """
 
@@ -17,11 +17,11 @@ from proa.controlplane._errors import (
     required,
 )
 from proa.controlplane._json import Document
-from proa.controlplane.registry._checks import Check, at_least, between, need, one_of
-from proa.controlplane.registry._names import dns_label, dns_subdomain, qualified_name
+from proa.controlplane.registry._checks import Check, at_least, between, one_of
+from proa.controlplane.registry._names import dns_1035_label, dns_label, dns_subdomain, qualified_name
 
 from ._amounts import amount, most_all
-from ._parts import MOST_INT32, each, labels, name_even_empty, names, not_negative
+from ._parts import MOST_INT32, labels, name_even_empty, names, not_negative, port_number
 from ._placement import tolerations
 from ._resources import requirements
 
@@ -137,48 +137,6 @@ def _signer(name: str, path: str) -> list[Cause]:
     return found + [invalid_value(path, parts[1], why) for why in dns_subdomain(parts[1])]
 
 
-def _flow_schema(spec: Any, path: str) -> list[Cause]:
-    precedence, level = spec.get("matchingPrecedence", 0), spec.get("priorityLevelConfiguration") or {}
-    found = []
-    if not 1 <= precedence <= 10_000:
-        why = "must be a value between 1 and 10000"
-        found.append(invalid_value(f"{path}.matchingPrecedence", precedence, why))
-    at = f"{path}.priorityLevelConfiguration.name"
-    found += names(dns_subdomain, level["name"], at) if level.get("name") else [required(at)]
-    for rule, where in each(spec, "rules", path):
-        if not rule.get("subjects"):
-            found.append(required(f"{where}.subjects", "subjects must contain at least one value"))
-        if not rule.get("resourceRules") and not rule.get("nonResourceRules"):
-            why = "at least one of resourceRules and nonResourceRules has to be non-empty"
-            found.append(required(where, why))
-    return found
-
-
-def _resource_rule(rule: Any, path: str) -> list[Cause]:
-    fields = ("verbs", "apiGroups", "resources")
-    found = [
-        required(f"{path}.{field}", "must contain at least one value")
-        for field in fields
-        if not rule.get(field)
-    ]
-    if not rule.get("namespaces") and not rule.get("clusterScope"):
-        why = "resource rules that are not cluster scoped must supply at least one namespace"
-        found.append(required(f"{path}.namespaces", why))
-    return found
-
-
-def _priority_level(spec: Any, path: str) -> list[Cause]:
-    kind = spec.get("type", "")
-    found = one_of("Exempt", "Limited")(kind, f"{path}.type")
-    if kind == "Limited" and spec.get("limited") is None:
-        found.append(required(f"{path}.limited", "must not be empty when type is Limited"))
-    if kind == "Exempt" and spec.get("limited") is not None:
-        found.append(forbidden(f"{path}.limited", "must be nil if the type is not Limited"))
-    if kind == "Limited" and spec.get("exempt") is not None:
-        found.append(forbidden(f"{path}.exempt", "must be nil if the type is Limited"))
-    return found
-
-
 def _device_request(request: Any, path: str) -> list[Cause]:
     name, found = request.get("name", ""), []
     found += names(dns_label, name, f"{path}.name") if name else [required(f"{path}.name")]
@@ -200,11 +158,40 @@ def _device_requests(claim: Any, path: str) -> list[Cause]:
     ]
 
 
+def _api_service(service: Any, path: str) -> list[Cause]:
+    del path
+    spec = service["spec"]
+    group, version, backend = spec.get("group", ""), spec.get("version", ""), spec.get("service")
+    found, name = [], service["metadata"].get("name", "")
+    if name != f"{version}.{group}":
+        found.append(invalid_value("metadata.name", name, f"must be {version}.{group}"))
+    if not group and version != "v1":
+        found.append(required("spec.group", "only v1 may have an empty group"))
+    found += names(dns_subdomain, group, "spec.group") if group else []
+    found += names(dns_1035_label, version, "spec.version")
+    for field, most in (("groupPriorityMinimum", 20_000), ("versionPriority", 1000)):
+        value = spec.get(field, 0)
+        if not 0 < value <= most:
+            found.append(invalid_value(f"spec.{field}", value, f"must be positive and less than {most}"))
+    bundle, insecure = spec.get("caBundle"), bool(spec.get("insecureSkipTLSVerify"))
+    if backend is None:
+        local = {"caBundle": bundle, "insecureSkipTLSVerify": insecure}
+        why = "local APIServices may not have it"
+        return found + [invalid_value(f"spec.{field}", "", why) for field, value in local.items() if value]
+    found += [required(f"spec.service.{field}") for field in ("namespace", "name") if not backend.get(field)]
+    found += port_number(backend.get("port"), "spec.service.port")
+    if insecure and bundle:
+        why = "may not be true if caBundle is present"
+        found.append(invalid_value("spec.insecureSkipTLSVerify", insecure, why))
+    return found
+
+
 _DEVICE: dict[str, tuple[Check, ...]] = {
     "deviceClassName": (_device_class_name,),
     "allocationMode": (one_of("All", "ExactCount"),),
 }
 RULES: dict[str, dict[str, tuple[Check, ...]]] = {
+    "apiregistration.v1.APIService": {"": (_api_service,)},
     "policy.v1.PodDisruptionBudgetSpec": {
         "": (_budget,),
         "unhealthyPodEvictionPolicy": (one_of("AlwaysAllow", "IfHealthyBudget"),),
@@ -220,11 +207,6 @@ RULES: dict[str, dict[str, tuple[Check, ...]]] = {
     },
     "node.v1.RuntimeClass": {"": (_runtime_class,)},
     "certificates.v1.CertificateSigningRequestSpec": {"": (_certificate_request,)},
-    "flowcontrol.v1.FlowSchemaSpec": {"": (_flow_schema,)},
-    "flowcontrol.v1.FlowDistinguisherMethod": {"type": (one_of("ByNamespace", "ByUser"),)},
-    "flowcontrol.v1.ResourcePolicyRule": {"": (_resource_rule,)},
-    "flowcontrol.v1.NonResourcePolicyRule": {"verbs": (need,), "nonResourceURLs": (need,)},
-    "flowcontrol.v1.PriorityLevelConfigurationSpec": {"": (_priority_level,)},
     "resource.v1.DeviceRequest": {"": (_device_request,)},
     "resource.v1.ExactDeviceRequest": {**_DEVICE, "count": (between(0, MOST_INT32),)},
     "resource.v1.DeviceSubRequest": {"name": (name_even_empty(dns_label),), **_DEVICE},

@@ -324,6 +324,12 @@ def _csi_driver(spec: Any, path: str) -> list[Cause]:
     return found
 
 
+def _not_negative(value: Any, path: str) -> list[Cause]:
+    if value is None or quantity(value) >= 0:
+        return []
+    return [invalid_value(path, str(value), "must be greater than or equal to 0")]
+
+
 RULES: dict[str, dict[str, tuple[Check, ...]]] = {
     "core.v1.PersistentVolumeSpec": {
         "": (_volume,),
@@ -351,7 +357,11 @@ RULES: dict[str, dict[str, tuple[Check, ...]]] = {
         "fsGroupPolicy": (one_of("File", "None", "ReadWriteOnceWithFSType"),),
         "nodeAllocatableUpdatePeriodSeconds": (at_least(10, "must be at least 10 seconds"),),
     },
-    "storage.v1.CSIStorageCapacity": {"storageClassName": (name_even_empty(dns_subdomain),)},
+    "storage.v1.CSIStorageCapacity": {
+        "storageClassName": (name_even_empty(dns_subdomain),),
+        "capacity": (_not_negative,),
+        "maximumVolumeSize": (_not_negative,),
+    },
     "storage.v1.VolumeAttributesClass": {"driverName": (_provisioner,), "parameters": (need, _parameters)},
 }
 AFTERWARDS: Afterwards = {"core.v1.PersistentVolumeSpec": of_the_first(_SOURCES)}

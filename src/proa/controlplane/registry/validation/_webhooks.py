@@ -65,8 +65,9 @@ def _hook(hook: Document, path: str) -> list[Cause]:
         found.append(required(at, "must specify one of v1, v1beta1"))
     elif not _REVIEWS & set(versions):
         found.append(invalid_value(at, versions, "must include at least one of v1, v1beta1"))
-    for condition, where in each(hook, "matchConditions", path):
-        found += [required(f"{where}.{name}") for name in ("name", "expression") if not condition.get(name)]
+    from ._policies import CONDITION_VARIABLES, conditions  # which needs our rules
+
+    found += conditions(hook, path, CONDITION_VARIABLES)
     return found + client_problems(hook.get("clientConfig") or {}, f"{path}.clientConfig")
 
 
