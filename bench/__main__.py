@@ -9,6 +9,7 @@ BENCHMARKS = (
     "sandboxes",
     "pods",
     "density",
+    "idle",
     "controllers",
     "runtime",
     "bindle",

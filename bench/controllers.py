@@ -85,7 +85,7 @@ async def _whole() -> float:
     """Seconds from a Deployment of sleepers to all of them running, on a whole cluster (`proa up`)."""
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder, up(Path(folder) / "state") as cluster:
         wanted = _deployment("sleepers")
-        wanted.spec.template.spec.containers[0].image = push(cluster, compile_c(SLEEPER))
+        wanted.spec.template.spec.containers[0].image = push(cluster.registry, compile_c(SLEEPER))
         async with Client(Config.from_kubeconfig(cluster.kubeconfig)) as client:
             deployments = Api(client, Deployment, namespace="default")
             began = time.perf_counter()

@@ -25,9 +25,9 @@ SLEEPERS = 200
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder, _timed_up(folder) as (ready, cluster):
-        image = push(cluster, compile_c(SLEEPER))
+        image = push(cluster.registry, compile_c(SLEEPER))
         yosys = yosys_wasm()
-        large = push(cluster, yosys) if yosys else None
+        large = push(cluster.registry, yosys) if yosys else None
         config = Config.from_kubeconfig(cluster.kubeconfig)
         latencies, together, large_seconds = asyncio.run(_measure(config, image, large))
         memory = [private_bytes(pid) for pid in sandboxes(Path(folder))]
@@ -55,8 +55,8 @@ def main() -> None:
         )
 
 
-def push(cluster: Up, module: Path) -> str:
-    image = f"{cluster.registry}/bench/{module.stem[:40]}:1"
+def push(registry: str, module: Path) -> str:
+    image = f"{registry}/bench/{module.stem[:40]}:1"
     result = proa("push", module, image)
     if result.returncode != 0:
         raise RuntimeError(f"the image could not be pushed: {result.stderr}")

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ from proa.kubelet._image_collection import ImageCollector
 from proa.kubelet._images import Images
 from proa.kubelet._pull_secrets import of_secret
 from proa.kubelet._sandbox_host import SandboxHost
-from proa.oci import BlobStore, Credentials, Reference, Registry, RegistryClient, push_module
+from proa.oci import BlobStore, Credentials, OciError, Reference, Registry, RegistryClient, push_module
 from proa.oci.testing import EMPTY_MODULE, RunningRegistry, running_registry, sign_image
 
 Cluster = Any
@@ -203,6 +204,18 @@ async def test_an_image_that_is_not_signed_is_refused_until_it_is(cluster: Clust
                 client, reference, digest, lambda text: key.sign(text, ec.ECDSA(hashes.SHA256()))
             )
         await cluster.until_phase("Succeeded")
+
+
+async def test_an_image_that_is_being_pulled_is_waited_for_and_not_pulled_twice(tmp_path: Path) -> None:
+    async with running_registry(tmp_path / "registry") as registry, RegistryClient() as client:
+        images = Images(tmp_path / "images", client)
+        there = await pushed(registry, client, tmp_path, "there")
+        for reference, exists in ((there, True), (replace(there, repository="missing"), False)):
+            pulling = asyncio.create_task(images.pull(reference))
+            await asyncio.sleep(0)
+            found = await images.find_or_await(reference)
+            pulled = (await asyncio.gather(pulling, return_exceptions=True))[0]
+            assert (found == pulled) if exists else (found is None and isinstance(pulled, OciError))
 
 
 async def test_what_nobody_uses_makes_room_and_the_rest_stays(tmp_path: Path) -> None:

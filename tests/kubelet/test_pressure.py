@@ -150,15 +150,20 @@ def test_under_pressure_only_those_may_begin_that_do_no_harm() -> None:
     assert _admission.under_pressure(idle, set()) is None
 
 
+class Other:
+    def __init__(self, given: Pod) -> None:
+        self.asked = _standing.requests(given)
+
+
 def test_a_pod_that_asks_for_more_than_is_left_is_refused() -> None:
     room = {"cpu": Quantity("2"), "memory": Quantity("1Gi"), "pods": Quantity("3")}
-    others = [pod("other", cpu="1500m"), pod("idle")]
+    others = [Other(pod("other", cpu="1500m")), Other(pod("idle"))]
     assert _admission.beyond_room(pod("fits", cpu="500m", gadget="1"), others, room) is None
     refusal = _admission.beyond_room(pod("big", cpu="501m"), others, room)
     assert refusal is not None
     assert refusal.reason == "OutOfcpu"
     assert refusal.message.endswith("resource: cpu, requested: 501, used: 1500, capacity: 2000")
-    refusal = _admission.beyond_room(pod("one more"), [*others, pod("third")], room)
+    refusal = _admission.beyond_room(pod("one more"), [*others, Other(pod("third"))], room)
     assert refusal is not None
     assert refusal.reason == "OutOfpods"
 

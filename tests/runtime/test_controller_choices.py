@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -141,8 +141,11 @@ async def test_debounce_waits_for_quiet_but_not_for_ever() -> None:
         assert times[2:] == [45, 65]
 
 
+@pytest.mark.parametrize("collect", [2, lambda ref: {"a": 2}[ref.name]])
 @virtual_time
-async def test_changes_of_others_can_be_collected_while_own_ones_count_at_once() -> None:
+async def test_changes_of_others_can_be_collected_while_own_ones_count_at_once(
+    collect: float | Callable[[ObjectRef], float],
+) -> None:
     configs, pods, times = FakeSource(ConfigMap), FakeSource(Pod), []
 
     async def reconcile(_ref: ObjectRef) -> Action:
@@ -151,7 +154,7 @@ async def test_changes_of_others_can_be_collected_while_own_ones_count_at_once()
 
     await configs.put(config("a"))
     controller = Controller(configs, reconcile)
-    controller.watches(pods, lambda _: [ObjectRef("a", "default")], collect=2)
+    controller.watches(pods, lambda _: [ObjectRef("a", "default")], collect=collect)
     async with running(controller):
         await asyncio.sleep(10)
         for number in range(5):

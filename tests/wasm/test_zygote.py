@@ -219,3 +219,15 @@ def test_a_zygote_that_cannot_start_says_why(state_dir: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ZygoteLostError, match="did not start"):
         _launch.connect(state_dir)
+
+
+def test_nothing_that_acts_at_every_fork_is_loaded() -> None:
+    script = (
+        "import os, sys\n"
+        "acting = []\n"
+        "os.register_at_fork = lambda **how: acting.append(sys._getframe(1).f_globals['__name__'])\n"
+        "import proa.wasm.zygote\n"
+        "print(acting)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -64,7 +64,8 @@ class BackoffTimer:
     def __init__(self, backoff: Backoff, seed: int | None = None) -> None:
         self.backoff = backoff
         self.attempts = 0
-        self._random = _random.Random(seed)  # noqa: S311 - spreads load, guards nothing
+        # A generator of its own costs more than most that it is made for, and is thrown away unused.
+        self._random = None if seed is None else _random.Random(seed)  # noqa: S311 - spreads load, guards nothing
 
     def next(self) -> float:
         """Note a failure and return the seconds to wait before the next attempt."""

@@ -1,7 +1,7 @@
 """Whether a pod may begin on this node, by Kubernetes' rules. Pure, but for what `Admission` is told."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Pod, Toleration
@@ -33,7 +33,7 @@ class Admission:
         self._pressure = pressure
         self._allocatable = allocatable
 
-    def refusal(self, pod: Pod, others: Sequence[Pod]) -> Refusal | None:
+    def refusal(self, pod: Pod, others: Collection["Asking"]) -> Refusal | None:
         """Why the node does not take a pod beside the others that are active; None when it does."""
         if self.shutting_down:
             return SHUTTING_DOWN
@@ -56,25 +56,25 @@ def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     )
 
 
-def beyond_room(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, Quantity]) -> Refusal | None:
-    """Whether the node has too little left beside the other pods, of anything that it has at all."""
+class Asking(Protocol):
+    """A pod on the node, by what it asks for."""
+
+    @property
+    def asked(self) -> Amounts:
+        """How much of what."""
+
+
+def beyond_room(pod: Pod, others: Collection[Asking], allocatable: Mapping[str, Quantity]) -> Refusal | None:
+    """Whether the node has too little left beside other pods, of anything that it has at all."""
     room = amounts(allocatable)
-    used, wanted = Amounts(), _with_itself(pod)
-    for other in others:
-        used += _with_itself(other)
-    for resource in sorted(room):
-        if wanted[resource] and used[resource] + wanted[resource] > room[resource]:
-            counts = (
-                f"{resource}, requested: {wanted[resource]}, used: {used[resource]},"
-                f" capacity: {room[resource]}"
-            )
+    wanted = requests(pod) + Amounts({"pods": 1})
+    for resource in sorted(wanted.keys() & room.keys()):
+        used = len(others) if resource == "pods" else sum(other.asked.get(resource, 0) for other in others)
+        if used + wanted[resource] > room[resource]:
+            counts = f"{resource}, requested: {wanted[resource]}, used: {used}, capacity: {room[resource]}"
             message = f"Pod was rejected: Node didn't have enough resource: {counts}"
             return Refusal(f"OutOf{resource}", message)
     return None
-
-
-def _with_itself(pod: Pod) -> Amounts:
-    return requests(pod) + Amounts({"pods": 1})
 
 
 def _tolerates_short_memory(toleration: Toleration) -> bool:

@@ -49,7 +49,9 @@ class Pulling(State[Container]):
         image, images = container.spec.image, container.context.services.images
         credentials = await container.pull_credentials()
         policy = pull_policy(container.spec)
-        found = await images.find(reference) if policy != "Always" else None
+        found = None
+        if policy != "Always":
+            found = await (images.find(reference) if policy == "Never" else images.find_or_await(reference))
         if found is not None:
             await images.check(reference, found, credentials)
             container.event("Pulled", f'Container image "{image}" already present on machine')

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -68,6 +68,7 @@ class Images:
         self._docker_config = docker_config
         self._providers = providers
         self._policy = policy
+        self._pulls: dict[ImageReference, asyncio.Future[None]] = {}
         self._turns = asyncio.Semaphore(parallel) if parallel else contextlib.nullcontext()
 
     async def find(self, reference: ImageReference) -> PulledModule | None:
@@ -75,6 +76,14 @@ class Images:
         if isinstance(reference, BindleReference):
             return await self._bindles.find(reference) if self._bindles else None
         return await find_module(reference, self._store)
+
+    async def find_or_await(self, reference: ImageReference) -> PulledModule | None:
+        """The image if it is on the node, or is once a pull of it that is under way has ended."""
+        found = await self.find(reference)
+        if found is None and (over := self._pulls.get(reference)) is not None:
+            await asyncio.wait([over])
+            found = await self.find(reference)
+        return found
 
     async def pull(
         self,
@@ -92,6 +101,28 @@ class Images:
         Raises:
             proa.oci.OciError: It cannot be had, or is not to be trusted.
         """
+        with self._noted(reference):
+            return await self._pull(reference, credentials, progress)
+
+    @contextlib.contextmanager
+    def _noted(self, reference: ImageReference) -> Iterator[None]:
+        """Let others know that an image is being pulled; of several pulls it is the first that counts."""
+        if reference in self._pulls:
+            yield
+            return
+        over = self._pulls[reference] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._pulls[reference]
+            over.set_result(None)
+
+    async def _pull(
+        self,
+        reference: ImageReference,
+        credentials: Mapping[str, Credentials] | None,
+        progress: Progress | None,
+    ) -> PulledModule:
         if isinstance(reference, BindleReference):
             if self._bindles is None:
                 raise OciError("this node has no Bindle server: start its kubelet with --bindle-url")

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from proa.app.backoff import Backoff
 from proa.kube import Client
 from proa.kube.models import Quantity
-from proa.kube.models.core_v1 import ObjectReference, Pod, Service
+from proa.kube.models.core_v1 import ObjectReference, Pod, PodSpec, Service
 from proa.kubelet import _service_links
 from proa.kubelet._cluster_dns import ClusterDns
 from proa.kubelet._fields import PodFields
@@ -21,6 +21,7 @@ from proa.kubelet._reference_watches import ReferenceWatches
 from proa.kubelet._restarts import CRASH_LOOP
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.kubelet._service_account_tokens import Tokens
+from proa.kubelet._standing import Amounts, requests
 from proa.kubelet._volumes import ProvidedVolume
 from proa.runtime import Recorder, Store
 from proa.statemachine import Cell
@@ -99,11 +100,20 @@ class PodContext:
     def __post_init__(self) -> None:
         """Make what belongs to this pod alone."""
         self.tokens = Tokens(self.services.client)
+        self._asked: tuple[PodSpec, Amounts] | None = None
 
     @property
     def pod(self) -> Pod:
         """The newest version."""
         return self.latest.value
+
+    @property
+    def asked(self) -> Amounts:
+        """What it asks of the node: kept, for each pod that comes is compared with all."""
+        spec = self.pod.spec
+        if self._asked is None or self._asked[0] is not spec:
+            self._asked = spec, requests(self.pod)
+        return self._asked[1]
 
     @property
     def uid(self) -> str:

@@ -13,7 +13,7 @@ from proa.kube.models.core_v1 import Pod, PodStatus
 from proa.kubelet._addresses import PodAddresses
 from proa.kubelet._admission import Refusal
 from proa.kubelet._pod import PodWorker
-from proa.kubelet._pod_context import Services
+from proa.kubelet._pod_context import PodContext, Services
 from proa.kubelet._pod_directory import PodDirectory
 from proa.kubelet._pod_status import TERMINAL_PHASES
 from proa.kubelet._sandbox_host import SandboxName
@@ -35,7 +35,7 @@ class Pods:
         node_name: Whose pods.
         directory: Where pods are kept.
         addresses: Where theirs come from.
-        refuse: Says why the node does not take a pod beside the others that are active; None when it does.
+        refuse: Says why the node does not take a pod beside others that are active; None when it does.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Pods:
         node_name: str,
         directory: Path,
         addresses: PodAddresses,
-        refuse: Callable[[Pod, list[Pod]], Refusal | None],
+        refuse: Callable[[Pod, list[PodContext]], Refusal | None],
     ) -> None:
         self.synchronized = asyncio.Event()
         self._services = services
@@ -200,7 +200,7 @@ class Pods:
         if pod.status.start_time is not None:
             return None
         active = [
-            worker.context.pod
+            worker.context
             for worker in self._workers.values()
             if worker.refusal is None and worker.status.phase not in TERMINAL_PHASES
         ]

@@ -6,7 +6,7 @@ name whose it is and which attempt.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeVar
 
@@ -81,7 +81,7 @@ class SandboxHost:
         """Start a sandbox, or give the one that has this id already; errors as of `Sandboxes.start`."""
 
         async def start(sandboxes: Sandboxes) -> Sandbox:
-            return _find(sandboxes, spec.id) or await sandboxes.start(spec, stdin)
+            return sandboxes.find(spec.id) or await sandboxes.start(spec, stdin)
 
         return await self._insist(start)
 
@@ -93,9 +93,9 @@ class SandboxHost:
         """Every sandbox there is, those that have ended included."""
         return self._sandboxes.list() if self._sandboxes else []
 
-    def of_pod(self, uid: str) -> list[Sandbox]:
+    def of_pod(self, uid: str) -> Sequence[Sandbox]:
         """The same of one pod."""
-        return [sandbox for sandbox in self.all() if sandbox.id.startswith(f"{uid}/")]
+        return self._sandboxes.family(uid) if self._sandboxes else ()
 
     async def find_again(self, lost: Sandbox) -> Sandbox | None:
         """Look for a sandbox after the connection to it was lost; None when it went with its zygote."""
@@ -104,7 +104,7 @@ class SandboxHost:
         backoff = _REOPENING.start()
         while True:
             try:
-                return _find(await self._opened(), lost.id)
+                return (await self._opened()).find(lost.id)
             except ZygoteLostError as error:
                 _log.warning("no zygote", error=str(error))
                 await asyncio.sleep(backoff.next())
@@ -136,7 +136,3 @@ class SandboxHost:
             if self._sandboxes is lost:
                 self._sandboxes = None
                 await self._context.aclose()
-
-
-def _find(sandboxes: Sandboxes, sandbox_id: str) -> Sandbox | None:
-    return next((sandbox for sandbox in sandboxes.list() if sandbox.id == sandbox_id), None)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,13 +75,28 @@ def of_process(pid: int) -> Usage | None:
 
 
 def _of_one(pid: int) -> Usage | None:
-    times = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    memory = parse_meminfo(_text(f"/proc/{pid}/smaps_rollup"))
-    if not times or not memory:
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if not fields:
         return None
-    private = memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
-    # Its own, and that of children which have ended.
-    return Usage(sum(map(int, times[11:15])) / _TICKS, private)
+    ticks = sum(map(int, fields[11:15]))  # Its own, and those of children which have ended.
+    try:
+        memory = _private_memory(pid, fields[19], ticks, fields[7], fields[9])
+    except OSError:
+        return None
+    return Usage(ticks / _TICKS, memory)
+
+
+@lru_cache(maxsize=4096)
+def _private_memory(pid: int, _began: str, _ticks: int, _minor: str, _major: str) -> int:
+    """The private memory of a process that has this start, processor time and these numbers of page faults.
+
+    To add it up the kernel walks through all of the process's pages: it is not asked again of a process that
+    did nothing since the last time, as most do.
+    """
+    memory = parse_meminfo(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"))
+    if not memory:
+        raise ProcessLookupError(f"process {pid} has ended")
+    return memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0)
 
 
 def _text(path: str) -> str:

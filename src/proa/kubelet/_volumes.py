@@ -6,6 +6,7 @@ Files that come from the API are there before the first container starts, and ar
 
 import asyncio
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -102,10 +103,15 @@ def _empty(path: Path) -> None:
 
 
 def _kind(volume: Volume) -> str:
-    given = msgspec.structs.asdict(volume)
-    wire_names = {field.name: field.encode_name for field in msgspec.structs.fields(volume)}
-    kinds = [wire_names[name] for name, source in given.items() if name != "name" and source is not None]
-    return kinds[0] if kinds else "emptyDir"
+    kinds = (kind for name, kind in _kinds() if getattr(volume, name) is not None)
+    return next(kinds, "emptyDir")
+
+
+@cache
+def _kinds() -> list[tuple[str, str]]:
+    """The kinds of volumes there are: their fields and how the API calls them."""
+    fields = msgspec.structs.fields(Volume)
+    return [(field.name, field.encode_name) for field in fields if field.name != "name"]
 
 
 def _files(volume: Volume, referenced: Referenced, fields: PodFields) -> list[File]:

@@ -149,7 +149,7 @@ class Controller(Generic[K]):
         mapper: Mapper[O],
         *,
         on: Predicate[O] | None = None,
-        collect: float = 0.0,
+        collect: float | Callable[[ObjectRef], float] = 0.0,
     ) -> Self:
         """Reconcile also when something happens to an object of another kind.
 
@@ -158,7 +158,7 @@ class Controller(Generic[K]):
             mapper: Which objects of the main kind it concerns. Those it concerned before are reconciled too.
             on: Which of its changes matter; by default all do. A change of what the mapper says always does.
             collect: Seconds after a change in which further ones lead to the same run, for objects that a
-                thousand others can concern at once.
+                thousand others can concern at once; or what gives them for an object of the main kind.
         """
         reflector = self._adopt(source)
         matters = None if on is None else _or_mapping(on, mapper)
@@ -230,7 +230,7 @@ class Controller(Generic[K]):
         reflector: Reflector[O],
         refs: Callable[[Event[O]], Iterable[ObjectRef]],
         on: Predicate[O] | None,
-        collect: float = 0.0,
+        collect: float | Callable[[ObjectRef], float] = 0.0,
     ) -> None:
         changes = None if on is None else Changes(on)
         kind = reflector.type.resource.kind
@@ -243,7 +243,7 @@ class Controller(Generic[K]):
             if isinstance(event, InitApply | Apply | Delete) and (changes is None or changes.matters(event)):
                 reason = Reason(_WHAT[type(event)], kind, ObjectRef.of(event.obj))
                 for ref in refs(event):
-                    self._ask(ref, reason, collect)
+                    self._ask(ref, reason, collect(ref) if callable(collect) else collect)
 
     def _ask_for_all(self, kind: str) -> None:
         """Look at everything: an owned object that came and went unseen is missed by nobody else."""

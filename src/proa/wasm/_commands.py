@@ -10,7 +10,7 @@ from proa.wasm._engine import Runtime
 from proa.wasm._native import Command
 from proa.wasm.spec import SandboxSpec
 
-_MOST: Final = 16
+MOST: Final = 16
 _MAX_BYTES: Final = 8 * 1024 * 1024
 """What a larger one takes to load counts for little beside what it does; and every fork would copy it."""
 
@@ -43,7 +43,7 @@ class Commands:
         except (OSError, WasmtimeError):
             return None
         self._kept.move_to_end(module.path)
-        if len(self._kept) > _MOST:
+        if len(self._kept) > MOST:
             self._kept.popitem(last=False)
         return kept[1]
 

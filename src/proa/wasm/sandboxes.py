@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import signal
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -76,6 +77,7 @@ class Sandboxes:
         self._working_dir = working_dir
         self._cache_dir = working_dir / cache_dir
         self._sandboxes: dict[str, Sandbox] = {}
+        self._families: defaultdict[str, dict[str, Sandbox]] = defaultdict(dict)
         self._ends: dict[str, asyncio.Future[SandboxExit]] = {}
         self._starting: set[str] = set()
         link.listen(self._hear)
@@ -172,6 +174,14 @@ class Sandboxes:
         """List the sandboxes that run, and those that have ended and are not yet forgotten."""
         return [*self._sandboxes.values()]
 
+    def find(self, sandbox_id: str) -> Sandbox | None:
+        """The one of them that has this id."""
+        return self._sandboxes.get(sandbox_id)
+
+    def family(self, name: str) -> Sequence[Sandbox]:
+        """Those of them whose ids begin with this name and a slash."""
+        return tuple(self._families[name].values()) if name in self._families else ()
+
     async def forget(self, sandbox_id: str) -> None:
         """Let go of a sandbox that has ended, and of what is still unread of its output.
 
@@ -201,7 +211,8 @@ class Sandboxes:
                 ended.set_result(event.exit)
             return
         ended = self._ends[event.id] = asyncio.get_running_loop().create_future()
-        self._sandboxes[event.id] = Sandbox(event, output, ended, self._kill)
+        sandbox = self._sandboxes[event.id] = Sandbox(event, output, ended, self._kill)
+        self._families[_family(event.id)][event.id] = sandbox
         if isinstance(event, protocol.Adopted) and event.exit:
             ended.set_result(event.exit)
 
@@ -213,12 +224,20 @@ class Sandboxes:
         self._ends.pop(sandbox_id, None)
         if sandbox := self._sandboxes.pop(sandbox_id, None):
             close_all((sandbox.stdout, sandbox.stderr))
+            family = self._families[_family(sandbox_id)]
+            del family[sandbox_id]
+            if not family:
+                del self._families[_family(sandbox_id)]
 
     def _lose(self, error: ZygoteLostError) -> None:
         for ended in self._ends.values():
             if not ended.done():
                 ended.set_exception(error)
                 ended.exception()  # It is no mistake if nobody waits.
+
+
+def _family(sandbox_id: str) -> str:
+    return sandbox_id.partition("/")[0]
 
 
 def _identify(path: Path, digest: str | None) -> tuple[Path, str]:

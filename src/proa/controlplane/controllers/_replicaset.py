@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from proa.controlplane.controllers._adoption import candidates, claim, concerned
 from proa.controlplane.controllers._clock import look_in
@@ -17,6 +16,10 @@ from proa.kube.models import now
 from proa.kube.models.apps_v1 import ReplicaSet
 from proa.kube.models.core_v1 import Pod
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector
+from proa.runtime.predicates import generation
+
+MANY = 1000
+"""So many pods or more are waited for no longer."""
 
 
 class ReplicaSetController:
@@ -33,8 +36,9 @@ class ReplicaSetController:
         self._sets = sets
         self._pods = PodControl(client, pods, recorder)
         self.follow = self._pods.follow
-        self.controller = Controller(sets, self.reconcile, name="replicaset").watches(
-            pods, concerned(sets, lambda one: one.spec.selector), on=countable, collect=COLLECT
+        # One's own writes of a status are no news: without this each would lead to the next at once.
+        self.controller = Controller(sets, self.reconcile, name="replicaset", on=generation).watches(
+            pods, concerned(sets, lambda one: one.spec.selector), on=countable, collect=self._patience
         )
 
     async def reconcile(self, ref: ObjectRef) -> Action:
@@ -54,6 +58,12 @@ class ReplicaSetController:
             again = PATIENCE
         return Action(look_in(again))
 
+    def _patience(self, ref: ObjectRef) -> float:
+        """Return for how long changes of a set's pods are collected: counting many takes longer."""
+        replica_set = self._sets.store.find(ref)
+        count = replica_set.spec.replicas or 0 if replica_set else 0
+        return COLLECT * (1 + min(count, MANY) / 100)
+
     async def _owned(self, replica_set: ReplicaSet) -> list[Pod]:
         found = candidates(replica_set, self._pods.by_controller)
         return await claim(self._sets_api, replica_set, replica_set.spec.selector, self._pods.api, found)
@@ -69,7 +79,10 @@ class ReplicaSetController:
     ) -> float | None:
         wanted, again = status(replica_set, pods, now(), str(failure) if failure else None)
         if not same(wanted, replica_set.status):
-            # A conflict means that the set changed; that change leads here again.
-            with suppress(NotFoundError, ConflictError):
+            try:
                 await self._sets_api.replace_status(with_status(replica_set, wanted))
+            except ConflictError:
+                return COLLECT  # the set is another by now, which the cache will show
+            except NotFoundError:
+                return None
         return again
