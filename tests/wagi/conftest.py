@@ -9,8 +9,8 @@ import pytest
 from aiohttp import ClientSession
 from blockbuster import blockbuster_ctx
 
-from proa.wagi.gateway import serve
 from proa.wagi.handlers import Handler, Limits
+from proa.wagi.serving import serve
 from proa.wagi.testing import Site, Witness
 from proa.wasm import Sandboxes
 from proa.wasm.testing import cache_directory, compile_c, end_zygote

@@ -72,6 +72,8 @@ int main(int argc, char **argv) {
     else if (!strcmp(word, "file")) file(argv[2]);
     else if (!strcmp(word, "loop")) for (volatile long i = 0;; i++);
     else if (!strcmp(word, "sleep")) { sleep(number); head(); puts("slept"); }
+    else if (!strcmp(word, "nap")) { usleep(number); head(); puts("napped"); }
+    else if (!strcmp(word, "stall")) { head(); puts("first"); fflush(stdout); sleep(1000); }
     else if (!strcmp(word, "trickle")) { begin(); puts("last"); }
     else if (!strcmp(word, "trap")) { fputs("about to trap\n", stderr); __builtin_trap(); }
     else if (!strcmp(word, "late-trap")) { begin(); __builtin_trap(); }

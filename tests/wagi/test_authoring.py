@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 
 from proa.wagi.authoring import AuthoringError, new, read_build, write_handler
 from proa.wagi.config import load_config
-from proa.wagi.gateway import serve_module
+from proa.wagi.serving import serve_module
 from proa.wagi.templates import TEMPLATES
 from proa.wasm import Mount, Sandboxes
 from proa.wasm.testing import cache_directory, compile_c

@@ -20,10 +20,10 @@ from proa.oci import RegistryClient
 from proa.wagi.bindles import BindlePolicy, Bindles
 from proa.wagi.config import Module
 from proa.wagi.errors import ConfigError, SourceError
-from proa.wagi.gateway import serve
 from proa.wagi.handlers import Limits
 from proa.wagi.loading import Loader
 from proa.wagi.service import Service
+from proa.wagi.serving import serve
 from proa.wagi.settings import WagiSettings
 from proa.wagi.sources import Sources
 from proa.wasm import Sandboxes

@@ -12,8 +12,8 @@ from aiohttp import ClientError, ClientResponse, ClientSession
 from wasmtime import wat2wasm
 
 from proa.wagi._body import INLINE
-from proa.wagi.gateway import serve_module
 from proa.wagi.handlers import Handler
+from proa.wagi.serving import serve_module
 from proa.wagi.testing import Site, Witness
 from proa.wasm import InvalidModuleError, ModuleTerms, Mount, Sandboxes
 

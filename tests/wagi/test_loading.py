@@ -10,9 +10,9 @@ from wasmtime import wat2wasm
 from proa.oci import Reference, Registry, RegistryClient, push_module
 from proa.wagi.config import Module, parse_config
 from proa.wagi.errors import ConfigError, SourceError
-from proa.wagi.gateway import serve
 from proa.wagi.handlers import Handler
 from proa.wagi.loading import Loader
+from proa.wagi.serving import serve
 from proa.wagi.sources import Fetched, Sources
 from proa.wasm import Mount, Sandboxes
 

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import ClientSession, web
 
 from proa.app import http
-from proa.wagi.gateway import serve
 from proa.wagi.handlers import Handler
+from proa.wagi.serving import serve
 from proa.wasm import CompiledModule, ModuleTerms, Outbound, Sandboxes
 from proa.wasm.testing import compile_c
 

@@ -16,7 +16,7 @@ from proa.app.metrics import Metrics
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["AddressError", "PortInUseError", "Server", "add_operations", "listen"]
+__all__ = ["AddressError", "PortInUseError", "Server", "add_operations", "answering", "bind", "listen"]
 
 _BACKLOG = 1024
 _DRAIN_SECONDS = 0.02
@@ -98,7 +98,38 @@ async def listen(
     """
     from aiohttp import web
 
-    listener = listener or await _bind(name, host, port)
+    listener = listener or await bind(name, host, port)
+    try:
+        async with _running(application, max_body, shutdown_timeout, on_shutdown) as runner:
+            await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
+            bound_host, bound_port = listener.getsockname()[:2]
+            yield Server(name, bound_host, bound_port, "https" if ssl_context else "http")
+    finally:
+        listener.close()
+
+
+@contextlib.asynccontextmanager
+async def answering(
+    handler: Handler, *, shutdown_timeout: float = 5.0, max_body: int = 1024**2
+) -> AsyncIterator["web.Server"]:
+    """Yield what makes the protocol of each connection, for those who accept connections themselves.
+
+    It is the same server as that of `listen`; on exit requests under way are given time as there.
+    """
+    async with _running(handler, max_body, shutdown_timeout, None) as runner:
+        assert runner.server
+        yield runner.server
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    application: "web.Application | Handler",
+    max_body: int,
+    shutdown_timeout: float,
+    on_shutdown: Callable[[], None] | None,
+) -> AsyncIterator["web.BaseRunner"]:
+    from aiohttp import web
+
     runner: web.BaseRunner
     if isinstance(application, web.Application):
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
@@ -106,9 +137,7 @@ async def listen(
         runner = _handler_runner(application, max_body, shutdown_timeout)
     try:
         await runner.setup()
-        await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
-        bound_host, bound_port = listener.getsockname()[:2]
-        yield Server(name, bound_host, bound_port, "https" if ssl_context else "http")
+        yield runner
     finally:
         for site in runner.sites:
             await site.stop()
@@ -117,7 +146,6 @@ async def listen(
         if runner.server is not None:
             await _bodies_arrived(runner.server, shutdown_timeout)
         await runner.cleanup()
-        listener.close()
 
 
 async def _bodies_arrived(server: "web.Server", timeout: float) -> None:
@@ -144,7 +172,8 @@ def _handler_runner(handler: Handler, max_body: int, shutdown_timeout: float) ->
     return web.ServerRunner(server, shutdown_timeout=shutdown_timeout)
 
 
-async def _bind(name: str, host: str, port: int) -> socket.socket:
+async def bind(name: str, host: str, port: int) -> socket.socket:
+    """Return a socket that listens, as `listen` makes it; raises as that does."""
     if not 0 <= port <= 65535:
         raise AddressError(f"{name}: {port} is not a port: choose one from 0 to 65535 (0 picks a free one)")
     try:

@@ -21,6 +21,14 @@ class Refusal(NamedTuple):
 SHUTTING_DOWN: Final = Refusal("NodeShutdown", "Pod was rejected as the node is shutting down.")
 
 
+class Asking(Protocol):
+    """A pod on the node, by what it asks for."""
+
+    @property
+    def asked(self) -> Amounts:
+        """How much of what."""
+
+
 class Admission:
     """Refuses pods.
 
@@ -33,7 +41,7 @@ class Admission:
         self._pressure = pressure
         self._allocatable = allocatable
 
-    def refusal(self, pod: Pod, others: Collection["Asking"]) -> Refusal | None:
+    def refusal(self, pod: Pod, others: Collection[Asking]) -> Refusal | None:
         """Why the node does not take a pod beside the others that are active; None when it does."""
         if self.shutting_down:
             return SHUTTING_DOWN
@@ -54,14 +62,6 @@ def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     return Refusal(
         "Evicted", f"Pod was rejected: The node had condition: [{', '.join(sorted(conditions))}]. "
     )
-
-
-class Asking(Protocol):
-    """A pod on the node, by what it asks for."""
-
-    @property
-    def asked(self) -> Amounts:
-        """How much of what."""
 
 
 def beyond_room(pod: Pod, others: Collection[Asking], allocatable: Mapping[str, Quantity]) -> Refusal | None:

@@ -23,7 +23,7 @@ from proa._lazy import lazy
 if TYPE_CHECKING:
     from proa.wagi.config import Config, Module, load_config
     from proa.wagi.errors import ConfigError, HandlerError, SourceError, WagiError
-    from proa.wagi.gateway import serve, serve_module
+    from proa.wagi.serving import serve, serve_module
     from proa.wagi.sources import Sources
 else:
     __getattr__, __dir__ = lazy(
@@ -31,7 +31,7 @@ else:
         {
             "config": ("Config", "Module", "load_config"),
             "errors": ("ConfigError", "HandlerError", "SourceError", "WagiError"),
-            "gateway": ("serve", "serve_module"),
+            "serving": ("serve", "serve_module"),
             "sources": ("Sources",),
         },
     )

@@ -20,6 +20,8 @@ AHEAD: Final = 8 * 1024 * 1024
 
 _PUNCH: Final = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 
+_STDOUT: Final = 1
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
@@ -33,6 +35,7 @@ class Execution:
         result: How it ended; None while it runs.
         failure: Why it was given up, if it was.
         program: What is run, for those who learn how long that takes.
+        is_adopted: Whether it was begun at the front.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Execution:
         self.result: Result | None = None
         self.failure: HandlerError | None = None
         self.program = program
+        self.is_adopted = False
         self.message = message
         self.stdin = stdin
         self.seconds = seconds
@@ -106,7 +110,7 @@ class Execution:
         if self._file is None:
             self._file = _open_output(executor.sandbox.pid)
         if self._file is not None:
-            size = os.fstat(self._file).st_size
+            size = executor.position(_STDOUT)  # The file may be longer, from runs before.
             executor.collect()
             if self.result is None and size > self.size:
                 self.size = size

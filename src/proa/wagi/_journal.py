@@ -35,6 +35,7 @@ class Journal(Logger):
         self._files: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
         self._access: Writer | None = None
+        self.follows_answers = access_log is not None
         if access_log:
             stream = self._stack.enter_context(access_log.open("a", encoding="utf-8"))
             self._access = Writer(stream, lambda count: f"# {count} lines lost: the disk is too slow\n")

@@ -1,6 +1,10 @@
 """What a gateway and its executors say to each other: invocations there, results back."""
 
-from typing import Literal
+import array
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
 
 import msgspec
 
@@ -12,9 +16,13 @@ __all__ = [
     "NUMBER_BYTES",
     "Invocation",
     "Result",
+    "close_all",
     "decode_invocation",
-    "decode_result",
     "encode",
+    "encode_into",
+    "receive",
+    "send",
+    "too_much",
 ]
 
 MAX_MESSAGE = 160 * 1024
@@ -34,9 +42,9 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
         module: The file of machine code.
         is_component: Whether that is a component's.
         entrypoint: The export that is called.
-        arguments: `argv`, each ended by NUL.
-        names: Names of environment variables, joined by NUL, and
-        values: what each is, likewise.
+        arguments: `argv`.
+        names: Names of environment variables, and
+        values: what each is.
         body: Standard input, unless
         has_input: a descriptor for it comes along.
         memory_limit: In bytes; None is none.
@@ -47,9 +55,9 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     module: str
     is_component: bool
     entrypoint: str
-    arguments: bytes
-    names: bytes
-    values: bytes
+    arguments: list[bytes]
+    names: list[bytes]
+    values: list[bytes]
     body: bytes = b""
     has_input: bool = False
     memory_limit: int | None = None
@@ -57,7 +65,7 @@ class Invocation(msgspec.Struct, array_like=True, frozen=True, gc=False):
     outbound: Outbound | None = None
 
 
-class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """How the guest ended, and what it printed.
 
     Attributes:
@@ -70,6 +78,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
         code: The exit code.
         message: One line for the log.
         detail: A backtrace.
+        is_slow: Whether the guest computed long, or waited for something.
     """
 
     end: Literal["exited", "trapped", "memory", "failed"]
@@ -79,9 +88,45 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     code: int = 0
     message: str = ""
     detail: str = ""
+    is_slow: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
+encode_into = _encoder.encode_into
 decode_invocation = msgspec.msgpack.Decoder(Invocation).decode
-decode_result = msgspec.msgpack.Decoder(Result).decode
+
+
+_MAX_DESCRIPTORS: Final = 2
+_ROOM: Final = socket.CMSG_SPACE(4 * _MAX_DESCRIPTORS)
+
+
+def too_much(size: int) -> Result:
+    """The end of a guest that wanted more memory than its limit."""
+    return Result("memory", message=f"wanted {size} bytes of memory")
+
+
+def receive(source: socket.socket, flags: int = 0) -> tuple[bytes, Sequence[int]]:
+    """Receive a message with the descriptors that come along; they belong to the caller."""
+    message, ancillary, _, _ = source.recvmsg(MAX_MESSAGE, _ROOM, flags | socket.MSG_CMSG_CLOEXEC)
+    if not ancillary:
+        return message, ()
+    descriptors = array.array("i")
+    for _, _, content in ancillary:
+        descriptors.frombytes(content)
+    return message, descriptors
+
+
+def send(target: socket.socket, message: bytes, *descriptors: int | None) -> None:
+    """Send a message, and descriptors with it; those that are None are left out."""
+    rights = array.array("i", [descriptor for descriptor in descriptors if descriptor is not None])
+    if rights:
+        target.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    else:
+        target.send(message)
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close descriptors that nobody has a use for."""
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -10,6 +10,8 @@ behind a slow one moves on, and no invocation is started twice or lost when a pr
 
 More executors than processors help only where guests wait for something: so there are a few (`spare`), and
 one more for each that has been busy with one request for a while.
+
+One of them can be engaged for other work: to serve connections by itself, see `proa.wagi.connections`.
 """
 
 import asyncio
@@ -18,14 +20,16 @@ import itertools
 import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol, Self
 
 from proa.app import Backoff, logs
 from proa.wagi._execution import Execution
 from proa.wagi._executor_process import TICK, ExecutorProcess, Process
 from proa.wagi._messages import MAX_MESSAGE, NUMBER_BYTES, Invocation, encode
+from proa.wagi._pace import Pace
 from proa.wagi.errors import HandlerError
+from proa.wagi.invocations import program
 from proa.wasm import SandboxError, WasmError, WorkerSpec
 
 __all__ = ["Execution", "Executors", "Nursery"]
@@ -52,11 +56,18 @@ class Nursery(Protocol):
         ...
 
 
+Engage = Callable[[ExecutorProcess | None], None]
+"""Hears of the executor that it gets, or that there is none."""
+
+
 class Executors:
     """All executors of a process; made by `open`.
 
     Attributes:
         limit: The most processes.
+        pace: Which programs are slow.
+        hogs: Programs that computed so long last time that they get less of the processors at once, and
+            whether they came to an end.
     """
 
     def __init__(self, nursery: Nursery, limit: int, spare: int) -> None:
@@ -70,11 +81,14 @@ class Executors:
         self._waiting: deque[Execution] = deque()
         self._work = asyncio.Event()
         self._slow: set[str] = set()
+        self._engagements: deque[Engage] = deque()
+        self.pace = Pace()
+        self.hogs: dict[str, bool] = {}
         self._failures = _FAILING.start()
         self._not_before = 0.0
         self._starting: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(1)
         self._ids = itertools.count()
         self._prefix = f"executor-{os.getpid()}-{id(self):x}"
 
@@ -106,6 +120,16 @@ class Executors:
         """How many requests wait for an executor."""
         return len(self._waiting)
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of all."""
+        return [executor.sandbox.pid for executor in self._all]
+
+    @property
+    def at_the_front(self) -> list[int]:
+        """The process ids of those that serve connections."""
+        return [executor.sandbox.pid for executor in self._all if executor.front]
+
     def __len__(self) -> int:
         return len(self._all)
 
@@ -128,12 +152,43 @@ class Executors:
         message = next(self._numbers).to_bytes(NUMBER_BYTES) + encode(invocation)
         if len(message) > MAX_MESSAGE:
             raise HandlerError(431, "failed", f"the request's headers make {len(message)} bytes")
-        program = f"{invocation.module}:{invocation.entrypoint}"
-        execution = Execution(self, program, message, stdin, seconds, patience)
+        execution = Execution(self, program(invocation), message, stdin, seconds, patience)
         self._waiting.append(execution)
         self._work.set()
         self._dispatch()
+        if self._waiting and not self._starting and not self._at_work():
+            self._grow()
         return execution
+
+    def begun(self, program: str, seconds: float | None, began: float) -> Execution:
+        """Return a run that an executor has begun by itself, and that goes on, is over, or has failed.
+
+        Whoever gets it makes it one of the executor's if it goes on.
+        """
+        execution = Execution(self, program, b"", None, seconds, 0.0)
+        execution.started = began
+        self._work.set()
+        return execution
+
+    def engage(self, engage: Engage) -> bool:
+        """Have an executor for other work, until its `be_free`, as soon as there is one.
+
+        False if there is none to be expected; else `engage` is called once, perhaps at once.
+        """
+        self._engagements.append(engage)
+        self._work.set()
+        self._dispatch()
+        if not self._engagements:
+            return True
+        self._grow()
+        if self._starting:
+            return True
+        self._engagements.pop()
+        return False
+
+    def _at_work(self) -> list[ExecutorProcess]:
+        """All that run invocations."""
+        return [executor for executor in self._all if not executor.front]
 
     def run_elsewhere(self, execution: Execution) -> None:
         """Run first what has been waiting behind a slow run."""
@@ -172,10 +227,13 @@ class Executors:
             self._not_before = self.now() + self._failures.next()
         elif executor.is_proven:
             self._failures.reset()
-        if len(self._all) + len(self._starting) < self._spare:
+        if len(self._at_work()) + len(self._starting) < self._spare:
             self._grow()
 
     def _dispatch(self) -> None:
+        while self._engagements and self._idle:
+            self._engagements.popleft()(self._idle.pop())
+            self._replenish()
         while self._waiting:
             if self._waiting[0].is_over:
                 self._waiting.popleft()
@@ -191,7 +249,7 @@ class Executors:
         if self._idle:
             return self._idle.pop()
         now = self.now()
-        for executor in self._all:
+        for executor in self._at_work():
             if len(executor.pending) < _DEPTH and not executor.is_slow and not executor.is_busy(now):
                 return executor
         return None
@@ -199,7 +257,8 @@ class Executors:
     def _replenish(self) -> None:
         """See to it that there are enough executors that are not busy for long."""
         now = self.now()
-        if sum(not executor.is_busy(now) for executor in self._all) + len(self._starting) < self._spare:
+        wanted = max(self._spare, min(1, len(self._waiting)))
+        if sum(not executor.is_busy(now) for executor in self._at_work()) + len(self._starting) < wanted:
             self._grow()
 
     def _grow(self) -> None:
@@ -213,6 +272,8 @@ class Executors:
             await self._start()
         except SandboxError as error:
             log.warning("no further executor could be started", error=str(error))
+            while self._engagements:
+                self._engagements.popleft()(None)
 
     async def _start(self) -> None:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -242,7 +303,7 @@ class Executors:
     async def _tick(self) -> None:
         """Look after everything that takes longer than a moment; sleep while there is nothing to run."""
         while True:
-            if not self._waiting and len(self._idle) == len(self._all):
+            if not self._waiting and not any(executor.pending for executor in self._all):
                 self._work.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_IDLE_SECONDS if len(self._idle) > self._spare else None):
@@ -266,5 +327,6 @@ class Executors:
         for execution in self._waiting:
             execution.fail(HandlerError(503, "overload", "the server is going down"))
         self._waiting.clear()
+        self._engagements.clear()
         for executor in [*self._all]:
             executor.kill()

@@ -1,50 +1,66 @@
 """The HTTP side of WAGI: a request comes, its handler is found and run, what it prints is the response.
 
-`Gateway` is that for any number of routes in one process; `serve` puts it behind a socket; `serve_module` is
-the short form for one module, for programs that are no `proa wagi`.
+`Gateway` is that for any number of routes in one process. Plain and quick requests do not get here: they are
+answered at the front (`proa.wagi.connections`), and only told of.
 """
 
 import asyncio
-import contextlib
 import itertools
 import os
 import re
 import secrets
-import socket
-import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
-from typing import Final
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from aiohttp import web
 
-from proa.app import http
+from proa.wagi import _plain
 from proa.wagi._body import INLINE, BodyCounter, feed, read_beginning
-from proa.wagi._messages import Invocation
+from proa.wagi._front import is_for_the_front
+from proa.wagi._front_desk import Adopted
+from proa.wagi._front_messages import Record
 from proa.wagi._response import REQUEST_ID, refuse, request_id, respond
 from proa.wagi.errors import HandlerError
-from proa.wagi.executors import Execution, Executors, Nursery
-from proa.wagi.handlers import Handler, Limits
+from proa.wagi.executors import Execution, Executors
+from proa.wagi.handlers import Handler
+from proa.wagi.invocations import invocation
 from proa.wagi.observers import Logger, Observer
-from proa.wagi.protocol import Matched, Request, arguments, environment
+from proa.wagi.protocol import Matched, Request
 from proa.wagi.routing import RouteTable
 from proa.wagi.statistics import RouteStatistics, Statistics
-from proa.wasm import ModuleTerms, Mount, Sandboxes
 
-__all__ = ["Gateway", "serve", "serve_module"]
+__all__ = ["Follower", "Gateway"]
 
 
 _PATIENCE: Final = 10.0
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_GENERATIONS: Final = 16
+_UNCLAIMED_SECONDS: Final = 5.0
+
+
+class Follower(Protocol):
+    """Serves what the gateway serves, elsewhere."""
+
+    def use(self, handlers: Sequence[Handler]) -> None:
+        """Serve these from now on."""
+
+    def leave(self) -> None:
+        """Leave everything to the gateway."""
+
+    def catch_up(self) -> None:
+        """Tell the gateway of everything that has been answered so far."""
 
 
 class _Route:
     """A handler with what belongs to its requests in this process."""
 
-    def __init__(self, handler: Handler, statistics: RouteStatistics) -> None:
+    def __init__(self, handler: Handler, statistics: RouteStatistics, *, is_shared: bool) -> None:
         self.handler = handler
         self.statistics = statistics
-        self.turns = asyncio.Semaphore(handler.limits.concurrency)
+        # The front, which serves one request at a time, is not asked how many are under way there.
+        self.turns = asyncio.Semaphore(handler.limits.concurrency - is_shared)
 
 
 class Gateway:
@@ -56,8 +72,10 @@ class Gateway:
         healthz: Answer `/healthz` here rather than by a route, as WAGI does.
 
     Attributes:
+        executors: What runs them.
         hostname: `host` or `host:port` for clients that send no Host header.
-        leaving: Set it before the end: each answer then ends its connection, so that clients ask elsewhere.
+        healthz: Whether it answers `/healthz`.
+        generation: Counts how often there were new routes.
     """
 
     def __init__(
@@ -68,26 +86,99 @@ class Gateway:
         healthz: bool = True,
     ) -> None:
         self.hostname = "localhost"
-        self.leaving = False
-        self._executors = executors
+        self.executors = executors
         self._observer = observer or Logger()
-        self._healthz = healthz
+        self.healthz = healthz
+        self.generation = 0
+        self._is_leaving = False
+        self._follower: Follower | None = None
         self._routes: RouteTable[_Route] = RouteTable([])
+        self._generations = OrderedDict({0: self._routes})
+        self._adopted: dict[asyncio.BaseTransport, Adopted] = {}
         self._statistics: dict[str, RouteStatistics] = {}
         self._name = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
     def use(self, handlers: Sequence[Handler]) -> None:
         """Serve these from now on. Requests under way end as they began; counts of a route go on."""
+        has_front = self._follower is not None
         self._routes = RouteTable(
-            [(handler.route, _Route(handler, self._counts(handler.route))) for handler in handlers]
+            [
+                (
+                    handler.route,
+                    _Route(
+                        handler,
+                        self._counts(handler.route),
+                        is_shared=has_front and is_for_the_front(handler),
+                    ),
+                )
+                for handler in handlers
+            ]
         )
+        self.generation += 1
+        self._generations[self.generation] = self._routes
+        if len(self._generations) > _GENERATIONS:
+            self._generations.popitem(last=False)
+        if self._follower:
+            self._follower.use(handlers)
+
+    def leave(self) -> None:
+        """Have each answer from now on end its connection, so that clients ask elsewhere."""
+        self._is_leaving = True
+        if self._follower:
+            self._follower.leave()
 
     def statistics(self) -> Statistics:
         """Return what has been counted so far."""
+        self.catch_up()
         return Statistics(
-            routes=self._statistics, executors=len(self._executors), waiting=self._executors.waiting
+            routes=self._statistics, executors=len(self.executors), waiting=self.executors.waiting
         )
+
+    # The front
+
+    def follow(self, follower: Follower) -> None:
+        """Have requests answered elsewhere, too."""
+        self._follower = follower
+        self.use([route.handler for _, route in self._routes.routes])
+
+    def catch_up(self) -> None:
+        """Hear of everything that has been answered at the front."""
+        if self._follower:
+            self._follower.catch_up()
+
+    def hear(self, record: Record) -> None:
+        """Count a request that has been answered at the front, and tell of it."""
+        self._counts(record.route).record(record.status, record.seconds, record.received, record.sent)
+        if record.errors:
+            self._observer.printed(record.route, record.request_id, record.errors)
+        if record.request and (plain := _plain.read_request(record.request, record.remote)):
+            request = plain.request
+            self._observer.answered(request, record.route, record.status, record.sent, record.seconds)
+
+    @property
+    def needs_requests(self) -> bool:
+        """Whether records have to hold requests."""
+        return self._observer.follows_answers
+
+    def next_prefix(self) -> str:
+        """Return what no other ids of requests begin with."""
+        return f"{self._name}{next(self._numbers)}"
+
+    def handler(self, generation: int, place: int) -> Handler:
+        """Return a handler by its place in a generation of routes."""
+        return self._generations[generation].routes[place][1].handler
+
+    def adopt(self, transport: asyncio.BaseTransport, adopted: Adopted) -> None:
+        """Take a run for that of the first request which comes over a connection."""
+        self._adopted[transport] = adopted
+        asyncio.get_running_loop().call_later(_UNCLAIMED_SECONDS, self._abandon, transport)
+
+    def _abandon(self, transport: asyncio.BaseTransport) -> None:
+        """End a run whose client has gone before its request was seen here."""
+        if adopted := self._adopted.pop(transport, None):
+            with adopted.execution:
+                pass
 
     def _counts(self, route: str) -> RouteStatistics:
         return self._statistics.setdefault(route, RouteStatistics())
@@ -101,12 +192,14 @@ class Gateway:
 
     async def handle(self, received: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; never raises for what a handler or a client does."""
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
+        adopted = self._adopted.pop(received.transport, None) if received.transport else None
         received[REQUEST_ID] = self._identify(received)
         path, _, query = _target(received.raw_path).partition("?")
-        if self._healthz and path == "/healthz":
+        if self.healthz and path == "/healthz":
             return web.Response(text="OK")
-        found = self._routes.find(path)
+        routes = self._generations[adopted.generation] if adopted else self._routes
+        found = routes.find(path)
         request = _request(received, path, query)
         if found is None:
             response: web.StreamResponse = web.Response(status=404)
@@ -117,12 +210,13 @@ class Gateway:
             counter = BodyCounter(target.handler.limits.body)
             statistics.running += 1
             try:
-                response = await self._answer(received, request, matched, target, counter)
+                response = await self._answer(received, request, matched, target, counter, adopted)
             finally:
                 statistics.running -= 1
-        if self.leaving:
+        if self._is_leaving:
             response.force_close()
-        seconds = asyncio.get_running_loop().time() - began
+        seconds = time.monotonic() - (adopted.began if adopted else began)
+        self.catch_up()  # What was answered before is told of before.
         sent = response.body_length
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
             sent = len(response.body)
@@ -137,10 +231,14 @@ class Gateway:
         matched: Matched,
         route: _Route,
         counter: BodyCounter,
+        adopted: Adopted | None,
     ) -> web.StreamResponse:
         handler, turns = route.handler, route.turns
         try:
             counter.expect(request.content_length)
+            if adopted:  # It has had its turn at the front, where its program does not get another meanwhile.
+                counter.received = request.content_length or 0
+                return await self._respond(received, matched, adopted.execution)
             await _take_turn(turns)
             try:
                 return await self._run(received, request, matched, handler, counter)
@@ -167,8 +265,8 @@ class Gateway:
             request.content_length = len(beginning)
         if len(beginning) > INLINE or not is_all:
             return await self._run_with_long_body(received, request, matched, handler, counter, beginning)
-        invocation = _invocation(request, matched, handler, self.hostname, beginning)
-        execution = self._executors.run(invocation, seconds=handler.limits.seconds, patience=_PATIENCE)
+        invoked = invocation(request, matched, handler, self.hostname, beginning)
+        execution = self.executors.run(invoked, seconds=handler.limits.seconds, patience=_PATIENCE)
         return await self._respond(received, matched, execution)
 
     async def _run_with_long_body(
@@ -180,11 +278,11 @@ class Gateway:
         counter: BodyCounter,
         beginning: bytes,
     ) -> web.StreamResponse:
-        invocation = _invocation(request, matched, handler, self.hostname, None)
+        invoked = invocation(request, matched, handler, self.hostname, None)
         reader, writer = os.pipe2(os.O_CLOEXEC)
         with os.fdopen(reader, "rb", 0), os.fdopen(writer, "wb", 0) as pipe:
-            execution = self._executors.run(
-                invocation, stdin=reader, seconds=handler.limits.seconds, patience=_PATIENCE
+            execution = self.executors.run(
+                invoked, stdin=reader, seconds=handler.limits.seconds, patience=_PATIENCE
             )
             feeding = asyncio.create_task(feed(pipe, beginning, received.content, counter))
             feeding.add_done_callback(lambda task: _on_fed(task, execution))
@@ -246,127 +344,3 @@ def _request(received: web.BaseRequest, path: str, query: str) -> Request:
         version=f"HTTP/{version.major}.{version.minor}",
         content_length=received.content_length if received.body_exists else 0,
     )
-
-
-def _invocation(
-    request: Request, matched: Matched, handler: Handler, hostname: str, body: bytes | None
-) -> Invocation:
-    variables = environment(request, matched, hostname=hostname, base=handler.environment)
-    return Invocation(
-        str(handler.module.path),
-        handler.module.is_component,
-        handler.entrypoint,
-        _encode("".join(f"{argument}\0" for argument in arguments(request, handler.argv))),
-        _encode("\0".join(variables)),
-        _encode("\0".join(variables.values())),
-        body or b"",
-        body is None,
-        handler.limits.memory,
-        tuple((str(mount.source), mount.target, mount.read_only) for mount in handler.mounts),
-        handler.outbound,
-    )
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
-@contextlib.asynccontextmanager
-async def serve(
-    handlers: Sequence[Handler],
-    nursery: Nursery,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    listener: socket.socket | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    executors: int = 64,
-    spare: int = 2,
-    hostname: str | None = None,
-    observer: Observer | None = None,
-    healthz: bool = True,
-    shutdown_timeout: float = 10.0,
-) -> AsyncIterator[tuple[Gateway, http.Server]]:
-    """Serve handlers while the context is open.
-
-    On exit the port closes first; requests under way have `shutdown_timeout` seconds to end.
-
-    Args:
-        handlers: The routes, in order of precedence; `Gateway.use` replaces them.
-        nursery: Where executors are started: `Sandboxes`, for instance.
-        host: An address or name of this machine.
-        port: 0 picks a free one.
-        listener: A socket that listens already, instead of host and port.
-        ssl_context: Serve HTTPS with it.
-        executors: The most processes that run handlers.
-        spare: How many of them there always are.
-        hostname: `host` or `host:port` for clients that send no Host header; where it listens, by default.
-        observer: Who hears of requests and failures; by default failures and standard error are logged.
-        healthz: Answer `/healthz`, before any route.
-        shutdown_timeout: See above.
-
-    Raises:
-        AddressError: The address cannot be listened on.
-        WasmError: The zygote is gone.
-    """
-    async with Executors.open(nursery, executors, spare) as pool:
-        gateway = Gateway(pool, observer=observer, healthz=healthz)
-        gateway.use(handlers)
-        async with http.listen(
-            gateway.handle,
-            host=host,
-            port=port,
-            listener=listener,
-            ssl_context=ssl_context,
-            name="wagi",
-            shutdown_timeout=shutdown_timeout,
-        ) as listening:
-            gateway.hostname = hostname or f"{listening.host}:{listening.port}"
-            yield gateway, listening
-
-
-@contextlib.asynccontextmanager
-async def serve_module(
-    path: Path,
-    sandboxes: Sandboxes,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    sha256: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    mounts: Sequence[Mount] = (),
-    limits: Limits | None = None,
-    executors: int = 16,
-    observer: Observer | None = None,
-) -> AsyncIterator[http.Server]:
-    """Serve one module for every path of an address; the route is `/...`.
-
-    Args:
-        path: The module or component.
-        sandboxes: Where it is compiled and run.
-        host: An address of this machine.
-        port: 0 picks a free one.
-        sha256: The module's digest, if known.
-        environment: Variables for every request.
-        mounts: Directories that it sees.
-        limits: What a request may use.
-        executors: The most processes, and so the most requests at once.
-        observer: Who hears of requests, failures and what is printed to standard error.
-
-    Raises:
-        AddressError: The address cannot be listened on.
-        InvalidModuleError: It is no module, or none that can be served.
-        WasmError: The zygote is gone.
-    """
-    module = await sandboxes.compile(path, sha256, ModuleTerms(http=True))
-    handler = Handler(
-        route="/...",
-        module=module,
-        environment=dict(environment or {}),
-        mounts=tuple(mounts),
-        limits=limits or Limits(concurrency=executors),
-    )
-    async with serve(
-        [handler], sandboxes, host=host, port=port, executors=executors, observer=observer, healthz=False
-    ) as (_, server):
-        yield server

@@ -116,7 +116,7 @@ class Loader:
 
 async def _run(sandboxes: Sandboxes, handler: Handler, entrypoint: str) -> bytes:
     invocation = Invocation(
-        str(handler.module.path), False, entrypoint, b"", b"", b"", memory_limit=handler.limits.memory
+        str(handler.module.path), False, entrypoint, [], [], [], memory_limit=handler.limits.memory
     )
     async with Executors.open(sandboxes, limit=1, spare=1) as executors:
         with executors.run(invocation, seconds=_ROUTES_SECONDS, patience=_ROUTES_SECONDS) as execution:

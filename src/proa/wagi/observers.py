@@ -12,7 +12,13 @@ log = logs.get_logger(__name__)
 
 
 class Observer(Protocol):
-    """Who hears what handlers do; nothing of it may block."""
+    """Who hears what handlers do; nothing of it may block.
+
+    Attributes:
+        follows_answers: Whether it needs to hear of every answer: that costs something.
+    """
+
+    follows_answers: bool
 
     def answered(self, request: Request, route: str, status: int, sent: int, seconds: float) -> None:
         """A request has been answered."""
@@ -26,6 +32,8 @@ class Observer(Protocol):
 
 class Logger:
     """An observer that logs errors and what handlers print to standard error."""
+
+    follows_answers = False
 
     def answered(self, request: Request, route: str, status: int, sent: int, seconds: float) -> None:
         """Say nothing: there may be thousands a second."""

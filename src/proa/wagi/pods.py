@@ -20,9 +20,10 @@ import uvloop
 
 from proa.wagi import _executor
 from proa.wagi.errors import HandlerError
-from proa.wagi.gateway import Gateway, serve
+from proa.wagi.gateway import Gateway
 from proa.wagi.handlers import Handler, Limits
 from proa.wagi.protocol import Request
+from proa.wagi.serving import serve
 from proa.wasm import SandboxError, SandboxSpec, WorkerSpec
 from proa.wasm._engine import Runtime
 from proa.wasm._process import Stdio, fork
@@ -42,6 +43,7 @@ _QUIET_SECONDS: Final = 0.5
 def main(runtime: Runtime, spec: SandboxSpec) -> None:
     """Serve until SIGTERM."""
     forks = _Forks(runtime, spec)
+    gc.freeze()  # What was inherited stays, and is not to be copied by being looked at.
     gc.enable()
     with socket.socket(fileno=os.dup(0)) as listener, _Reporter(os.dup(2)) as reporter:
         listener.setblocking(False)
@@ -64,13 +66,13 @@ async def _serve(forks: "_Forks", spec: SandboxSpec, listener: socket.socket, re
         forks,
         listener=listener,
         executors=_MOST_EXECUTORS,
-        spare=1,
+        spare=0,
         observer=reporter,
         healthz=False,
         shutdown_timeout=_SHUTDOWN_SECONDS,
     ) as (gateway, _):
         await stopping.wait()
-        gateway.leaving = True
+        gateway.leave()
         await _until_quiet(gateway, listener)
 
 
@@ -158,6 +160,8 @@ class _Forks:
 
 class _Reporter:
     """Writes what happens to requests as lines: `<id of the request> <what>`. Never waits for who reads."""
+
+    follows_answers = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

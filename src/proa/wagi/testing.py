@@ -19,6 +19,7 @@ __all__ = ["Site", "Witness"]
 class Witness:
     """An observer that remembers what it heard."""
 
+    follows_answers = True
     failures: list[HandlerError] = field(default_factory=list)
     prints: list[bytes] = field(default_factory=list)
     answers: list[tuple[str, int]] = field(default_factory=list)
@@ -44,7 +45,13 @@ class Site:
     url: str
     client: "ClientSession"
     module: CompiledModule
-    witness: Witness
+    observer: Witness
+
+    @property
+    def witness(self) -> Witness:
+        """The observer, once it has heard of everything that has been answered."""
+        self.gateway.catch_up()
+        return self.observer
 
     async def get(self, target: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Return status and body."""

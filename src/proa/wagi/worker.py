@@ -16,7 +16,8 @@ from proa.app import App, logs, run
 from proa.app.http import Server
 from proa.wagi._control import Control, Report, Start, Tell, Use
 from proa.wagi._journal import Journal
-from proa.wagi.gateway import Gateway, serve
+from proa.wagi.gateway import Gateway
+from proa.wagi.serving import serve
 from proa.wagi.tls import server_context
 from proa.wasm import Sandboxes
 
