@@ -157,9 +157,23 @@ class Registry:
             "apiVersion": resource.api_version,
             **options,
         }
-        review = Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource)
+        await self._ask(Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource))
+
+    async def scale(
+        self, resource: Resource, key: Key, new: Document, old: Document, options: Options
+    ) -> list[str]:
+        """Asks whether somebody may change an object's Scale; the warnings that they are to be given.
+
+        Raises:
+            StatusError: They may not.
+        """
+        review = Review("UPDATE", resource, key.namespace, key.name, new, old, options, "scale")
+        await self._ask(review)
+        return review.warnings
+
+    async def _ask(self, review: Review) -> None:
         try:
-            await self._admission.connect(review)
+            await self._admission.ask(review)
         except errors.StatusError as error:
             error.warnings += review.warnings
             raise

@@ -36,6 +36,13 @@ class Review(msgspec.Struct):
     """What those outside keep from the first time to the second."""
 
     @property
+    def apart(self) -> bool:
+        """Whether the documents are no objects of the resource but something else, and say what: a
+        connection's options, or a Scale.
+        """
+        return self.operation == "CONNECT" or self.subresource == "scale"
+
+    @property
     def document(self) -> Document:
         """The object as it will be; for a deletion, as it was."""
         document = self.new if self.new is not None else self.old
@@ -57,5 +64,5 @@ class Admission(Protocol):
     async def validate(self, review: Review) -> None:
         """May only refuse. Last of all."""
 
-    async def connect(self, review: Review) -> None:
-        """May only refuse that somebody connects to something: `new` has the options of the connection."""
+    async def ask(self, review: Review) -> None:
+        """May only refuse what is `apart`: somebody connects to an object, or scales it."""
