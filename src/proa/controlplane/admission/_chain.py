@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from proa.controlplane.registry import Options, Review
+from proa.controlplane.registry import Review
 
 Hook = Callable[[Review], None]
 
@@ -94,12 +94,12 @@ class Chain:
             hook(review)
 
     async def ask(self, review: Review) -> None:
-        """Asks those outside: the plug-ins have nothing to say of connections and of scaling."""
+        """Asks those outside: the plug-ins have nothing to say of what is apart."""
         for outside in self._concerned(review):
             await outside.validate(review)
 
     def _concerned(self, review: Review) -> list[Outside]:
-        if type(review.options) is Options and review.options.asked:
+        if review.options.asked:
             return []
         return [outside for outside in self._outside if outside.concerned(review)]
 

@@ -117,6 +117,8 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
+    asked: bool = False
+    """As in `Options`."""
 
     @classmethod
     def parse(cls, query: Mapping[str, str], body: Any) -> DeleteOptions:

@@ -157,21 +157,14 @@ class Registry:
             "apiVersion": resource.api_version,
             **options,
         }
-        await self._ask(Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource))
+        await self.ask(Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource))
 
-    async def scale(
-        self, resource: Resource, key: Key, new: Document, old: Document, options: Options
-    ) -> list[str]:
-        """Asks whether somebody may change an object's Scale; the warnings that they are to be given.
+    async def ask(self, review: Review) -> None:
+        """Asks whether there may be what is `apart` from objects: a Scale, a Binding, an Eviction.
 
         Raises:
-            StatusError: They may not.
+            StatusError: It may not; it has the warnings, too.
         """
-        review = Review("UPDATE", resource, key.namespace, key.name, new, old, options, "scale")
-        await self._ask(review)
-        return review.warnings
-
-    async def _ask(self, review: Review) -> None:
         try:
             await self._admission.ask(review)
         except errors.StatusError as error:

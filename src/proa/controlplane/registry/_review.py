@@ -11,6 +11,8 @@ from proa.controlplane._json import Document
 from ._options import DeleteOptions, Options
 from ._resource import Resource
 
+_APART = frozenset({"binding", "eviction", "scale"})
+
 
 class Review(msgspec.Struct):
     """What is to be written over what. `new` is None for a deletion, `old` for a creation."""
@@ -38,9 +40,9 @@ class Review(msgspec.Struct):
     @property
     def apart(self) -> bool:
         """Whether the documents are no objects of the resource but something else, and say what: a
-        connection's options, or a Scale.
+        connection's options, a Scale, a Binding, an Eviction.
         """
-        return self.operation == "CONNECT" or self.subresource == "scale"
+        return self.operation == "CONNECT" or (self.subresource in _APART and not self.options.asked)
 
     @property
     def document(self) -> Document:
@@ -65,4 +67,4 @@ class Admission(Protocol):
         """May only refuse. Last of all."""
 
     async def ask(self, review: Review) -> None:
-        """May only refuse what is `apart`: somebody connects to an object, or scales it."""
+        """May only refuse what is `apart`: somebody connects to an object, say, or scales it."""

@@ -17,7 +17,7 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane._json import Document, UnreadableError, clone, decode
 from proa.controlplane.patch import PatchError, json_patch, merge_patch
-from proa.controlplane.registry import Registry, Resource
+from proa.controlplane.registry import Registry, Resource, Review
 from proa.controlplane.registry._ownership import own_scaled
 from proa.controlplane.selectors import to_text
 
@@ -86,7 +86,8 @@ class SubresourceService:
             stored = self._registry.latest(resource, info.namespace, info.name)
             before = _scale_of(resource, resource.served(stored.document()))
             after = rescaled(before)
-            warnings = await self._registry.scale(resource, stored.key, after, before, options)
+            review = Review("UPDATE", resource, info.namespace, info.name, after, before, options, "scale")
+            await self._registry.ask(review)
 
             def change(old: Document, before: Document = before, after: Document = after) -> Document:
                 if _scale_of(resource, old) != before:
@@ -102,7 +103,7 @@ class SubresourceService:
             except _OutdatedError:
                 continue
             response = _responses.json(_scale_of(resource, decode(b"{" + outcome.tail)))
-            _responses.warn(response, [*warnings, *outcome.warnings])
+            _responses.warn(response, [*review.warnings, *outcome.warnings])
             return response
 
     async def finalize(self, call: Call) -> web.StreamResponse:
