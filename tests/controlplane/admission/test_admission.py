@@ -497,6 +497,24 @@ class TestWebhooks:
         found, _ = await send(admin, "GET", f"{DEFAULT}/configmaps/a")
         assert len(found["data"]) == 8
 
+    async def test_that_let_another_write_be_faster_leave_quotas_as_they_are(
+        self, admin: Session, webhook: Any
+    ) -> None:
+        await post(admin, f"{DEFAULT}/resourcequotas", quota({"count/configmaps": "5"}))
+        others = iter([{"name": "a", "labels": {"faster": "yes"}}])
+
+        async def answer(request: Json) -> Json:
+            for metadata in others:
+                await post(admin, f"{DEFAULT}/configmaps", {"metadata": metadata})
+            return {"allowed": True}
+
+        webhook.answer = answer
+        await validating(admin, webhook)
+        await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 409)
+        await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "b"}})  # on disk after all before it
+        found, _ = await send(admin, "GET", f"{DEFAULT}/resourcequotas/q")
+        assert found["status"]["used"] == {"count/configmaps": "2"}
+
     async def test_of_services_are_reached_at_their_endpoints(self, admin: Session, webhooks: Any) -> None:
         async with webhooks("hook.default.svc") as webhook:
             spec = {"ports": [{"port": 443}]}

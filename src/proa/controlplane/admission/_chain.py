@@ -90,6 +90,8 @@ class Chain:
                 hook(review)
             for outside in concerned:
                 await outside.validate(review)
+            if review.overtaken():
+                return  # the write is done anew, or not at all: nobody must count on this one
         for hook in (*checks, *last):
             hook(review)
 

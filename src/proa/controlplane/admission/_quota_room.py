@@ -10,7 +10,7 @@ from proa.controlplane._housekeeping import Housekeeper
 from proa.controlplane._json import Document
 from proa.controlplane._quantities import quantity
 from proa.controlplane.registry import Catalogue, Review
-from proa.controlplane.storage import Event, Key, Store, Stored
+from proa.controlplane.storage import Event, Store, Stored
 from proa.controlplane.storage._store import StorageError
 
 from ._quotas import COUNTED, STORAGE, Usage, added, count, hard_of, must_say, shown
@@ -34,7 +34,7 @@ class QuotaRoom:
         """
         if review.subresource not in _COUNTED_PARTS or review.new is None:
             return
-        if not self._store.count(STORAGE, review.namespace) or self._is_late(review):
+        if not self._store.count(STORAGE, review.namespace):
             return
         changes = []
         for stored in self._store.scan_latest(STORAGE, review.namespace):
@@ -47,13 +47,6 @@ class QuotaRoom:
                 changes.append((stored, quota, self._use(review, quota, more)))
         for stored, quota, used in changes if not review.options.dry_run else ():
             self.note(stored, quota, used)
-
-    def _is_late(self, review: Review) -> bool:
-        """Whether somebody was faster while others were asked: then this write is not what is written."""
-        stored = self._store.latest(Key(review.resource.storage, review.namespace, review.name))
-        if review.old is None or stored is None:
-            return stored is not None or review.old is not None
-        return bool(str(stored.revision) != review.old["metadata"]["resourceVersion"])
 
     def _use(self, review: Review, quota: Document, more: Usage) -> dict[str, str]:
         hard, status = hard_of(quota), quota.get("status") or {}
