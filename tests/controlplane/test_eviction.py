@@ -136,3 +136,23 @@ async def test_the_older_binding_names_the_pod_itself(admin: aiohttp.ClientSessi
     other = {**binding, "metadata": {"name": "q"}}
     assert (await ask(admin, "POST", f"{PODS}/p/binding", other))[0] == 400
     assert (await ask(admin, "POST", f"{PODS}/p/binding", binding))[0] == 409
+
+
+async def test_a_bound_pod_says_where_its_node_is(admin: aiohttp.ClientSession) -> None:
+    zone, region = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+    labels = {zone: "z", region: "r", "other": "o"}
+    assert (await ask(admin, "POST", "/api/v1/nodes", {"metadata": {"name": "n", "labels": labels}}))[
+        0
+    ] == 201
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    for name in "ab":
+        there = {"nodeName": "n"} if name == "b" else {}
+        body = {"metadata": {"name": name, "labels": {"a": "b", zone: "x"}}, "spec": {**spec, **there}}
+        assert (await ask(admin, "POST", PODS, body))[0] == 201
+    _, found = await ask(admin, "GET", f"{PODS}/a")
+    assert found["metadata"]["labels"] == {"a": "b", zone: "x"}
+    bound = {"metadata": {"name": "a"}, "target": {"name": "n"}}
+    assert (await ask(admin, "POST", f"{PODS}/a/binding", bound))[0] == 201
+    for name in "ab":
+        _, found = await ask(admin, "GET", f"{PODS}/{name}")
+        assert found["metadata"]["labels"] == {"a": "b", zone: "z", region: "r"}

@@ -228,6 +228,55 @@ class TestValidatingPolicies:
         assert (failure["message"], failure["expressionIndex"]) == ("it is empty", 0)
 
 
+class TestSubresources:
+    async def test_scaling_is_asked_about_as_such(self, admin: aiohttp.ClientSession) -> None:
+        path = "/apis/apps/v1/namespaces/default/replicasets"
+        meta = {"labels": {"app": "a"}}
+        pod = {"metadata": meta, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        spec = {"replicas": 1, "selector": {"matchLabels": {"app": "a"}}, "template": pod}
+        await post(admin, path, {"metadata": {"name": "r"}, "spec": spec})
+        few = {
+            "expression": "object.spec.replicas <= 3",
+            "messageExpression": "[request.kind.kind, request.kind.group, request.resource.group,"
+            " object.kind, string(oldObject.spec.replicas)].join(' ')",
+        }
+        scale = {"matchConstraints": rules("replicasets/scale", "apps"), "validations": [few]}
+        await bind(admin, "validating", "few", scale)
+        whole = {"matchConstraints": rules("replicasets", "apps"), "validations": [{"expression": "false"}]}
+        await bind(admin, "validating", "whole", whole)
+        merge = {"Content-Type": "application/merge-patch+json"}
+        for replicas, code in ((5, 422), (3, 200)):
+            wanted = {"spec": {"replicas": replicas}}
+            async with admin.patch(f"{path}/r/scale", json=wanted, headers=merge) as response:
+                answer = await response.json()
+                assert response.status == code, answer
+            if code == 422:
+                assert answer["message"].endswith("denied request: Scale autoscaling apps Scale 1")
+            else:
+                assert answer["spec"]["replicas"] == replicas
+
+    async def test_so_are_evictions_and_bindings(self, admin: aiohttp.ClientSession) -> None:
+        for name in "ab":
+            spec = {"containers": [{"name": "c", "image": "i"}]}
+            await post(admin, PODS, {"metadata": {"name": name}, "spec": spec})
+        told = {"messageExpression": "request.operation + ' ' + object.kind + ' ' + object.apiVersion"}
+        for part, rule in (
+            ("eviction", "object.metadata.name != 'a'"),
+            ("binding", "object.target.name != 'm'"),
+        ):
+            look = {"matchConstraints": rules(f"pods/{part}"), "validations": [{"expression": rule, **told}]}
+            await bind(admin, "validating", part, look)
+        never = {"matchConstraints": rules("pods"), "validations": [{"expression": "false"}]}
+        await bind(admin, "validating", "never", never)
+        metadata = {"metadata": {"name": "a"}}
+        refused = await post(admin, f"{PODS}/a/eviction", metadata, 422)
+        assert refused["message"].endswith("denied request: CREATE Eviction policy/v1")
+        refused = await post(admin, f"{PODS}/a/binding", {**metadata, "target": {"name": "m"}}, 422)
+        assert refused["message"].endswith("denied request: CREATE Binding v1")
+        await post(admin, f"{PODS}/a/binding", {**metadata, "target": {"name": "n"}})
+        await post(admin, f"{PODS}/b/eviction", {"metadata": {"name": "b"}})
+
+
 class TestEquivalentVersions:
     async def test_a_rule_about_one_version_is_about_all(self, admin: aiohttp.ClientSession) -> None:
         path = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"

@@ -76,16 +76,15 @@ class Chain:
     async def _mutate_once(self, review: Review) -> None:
         for hook in self._plan(review.resource.storage)[0]:
             hook(review)
-        for outside in self._outside:
-            if outside.concerned(review):
-                await outside.mutate(review)
+        for outside in self._concerned(review):
+            await outside.mutate(review)
 
     async def validate(self, review: Review) -> None:
         """Asks the hooks, for what they refuse is nobody else's business; those outside; and the hooks once
         more, so that nothing comes between their word and the write.
         """
         _, checks, last = self._plan(review.resource.storage)
-        concerned = [outside for outside in self._outside if outside.concerned(review)]
+        concerned = self._concerned(review)
         if concerned:
             for hook in checks:
                 hook(review)
@@ -96,11 +95,15 @@ class Chain:
         for hook in (*checks, *last):
             hook(review)
 
-    async def connect(self, review: Review) -> None:
-        """Asks those outside: the plug-ins have nothing to say of connections."""
-        for outside in self._outside:
-            if outside.concerned(review):
-                await outside.validate(review)
+    async def ask(self, review: Review) -> None:
+        """Asks those outside: the plug-ins have nothing to say of what is apart."""
+        for outside in self._concerned(review):
+            await outside.validate(review)
+
+    def _concerned(self, review: Review) -> list[Outside]:
+        if review.options.asked:
+            return []
+        return [outside for outside in self._outside if outside.concerned(review)]
 
     def _plan(self, storage: str) -> Plan:
         """The hooks for one kind of object, gathered once."""

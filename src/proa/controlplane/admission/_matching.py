@@ -107,8 +107,9 @@ def _selects(selector: Document | None, labels: Mapping[str, str]) -> bool:
 def request_document(review: Review, uid: str, user: Document, seen: Resource) -> Document:
     """The `request` of an AdmissionReview, but for the objects; `seen` is the resource that was matched."""
     (kind, what), (own_kind, own) = (_named(one) for one in (seen, review.resource))
-    if review.operation == "CONNECT":
-        kind = own_kind = {**own_kind, "kind": review.document["kind"]}
+    if review.apart:
+        group, _, version = review.document["apiVersion"].rpartition("/")
+        kind = own_kind = {"group": group, "version": version, "kind": review.document["kind"]}
     request: dict[str, Any] = {
         "uid": uid,
         "kind": kind,
@@ -132,7 +133,7 @@ def _named(resource: Resource) -> tuple[Document, Document]:
 
 def shown(review: Review, document: Document | None) -> Document | None:
     """An object as webhooks and policies see it: in the version of the request."""
-    if document is None:
-        return None
+    if document is None or review.apart:
+        return document
     resource = review.resource
     return {"kind": resource.kind, "apiVersion": resource.api_version, **resource.served(document)}

@@ -18,6 +18,7 @@ from ._priority import Priorities
 from ._quota_room import QuotaRoom
 from ._service_accounts import ServiceAccounts
 from ._services import ServiceAddresses
+from ._topology import TopologyLabels
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -60,6 +61,7 @@ def _add_mutators(chain: Chain, store: Store, addresses: ServiceAddresses, *, se
     classes = Classes(store)
     chain.mutates("pods", Priorities(store).resolve)
     chain.mutates("pods", classes.resolve_runtime)
+    chain.mutates("pods", TopologyLabels(store).copy)
     chain.mutates("persistentvolumeclaims", classes.give_storage_class)
     chain.mutates(_services.STORAGE, addresses.give)
 

@@ -55,7 +55,7 @@ class Versions:
         Raises:
             StatusError: It cannot be converted.
         """
-        if document is None or wanted is review.resource:
+        if document is None or review.apart or wanted is review.resource:
             return shown(review, document)
         identity = {"kind": wanted.kind, "apiVersion": wanted.api_version}
         if not wanted.is_custom:

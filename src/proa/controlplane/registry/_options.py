@@ -39,6 +39,8 @@ class Options:
     force: bool = False
     large: bool = False
     """Whether the body is so large that it is worked on in a thread, for others not to wait."""
+    asked: bool = False
+    """Whether webhooks and policies have been asked already, about the subresource that the write is for."""
 
     @classmethod
     def parse(cls, query: Mapping[str, str], kind: str, agent: str = "", *, applies: bool = False) -> Options:
@@ -115,6 +117,8 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
+    asked: bool = False
+    """As in `Options`."""
 
     @classmethod
     def parse(cls, query: Mapping[str, str], body: Any) -> DeleteOptions:

@@ -161,9 +161,16 @@ class Registry:
             "apiVersion": resource.api_version,
             **options,
         }
-        review = Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource)
+        await self.ask(Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource))
+
+    async def ask(self, review: Review) -> None:
+        """Asks whether there may be what is `apart` from objects: a Scale, a Binding, an Eviction.
+
+        Raises:
+            StatusError: It may not; it has the warnings, too.
+        """
         try:
-            await self._admission.connect(review)
+            await self._admission.ask(review)
         except errors.StatusError as error:
             error.warnings += review.warnings
             raise

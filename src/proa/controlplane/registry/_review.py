@@ -12,6 +12,8 @@ from proa.controlplane._json import Document
 from ._options import DeleteOptions, Options
 from ._resource import Resource
 
+_APART = frozenset({"binding", "eviction", "scale"})
+
 
 class Review(msgspec.Struct):
     """What is to be written over what. `new` is None for a deletion, `old` for a creation."""
@@ -39,6 +41,13 @@ class Review(msgspec.Struct):
     """Whether the object has become another one since, and the write will not be done as it is."""
 
     @property
+    def apart(self) -> bool:
+        """Whether the documents are no objects of the resource but something else, and say what: a
+        connection's options, a Scale, a Binding, an Eviction.
+        """
+        return self.operation == "CONNECT" or (self.subresource in _APART and not self.options.asked)
+
+    @property
     def document(self) -> Document:
         """The object as it will be; for a deletion, as it was."""
         document = self.new if self.new is not None else self.old
@@ -60,5 +69,5 @@ class Admission(Protocol):
     async def validate(self, review: Review) -> None:
         """May only refuse. Last of all."""
 
-    async def connect(self, review: Review) -> None:
-        """May only refuse that somebody connects to something: `new` has the options of the connection."""
+    async def ask(self, review: Review) -> None:
+        """May only refuse what is `apart`: somebody connects to an object, say, or scales it."""

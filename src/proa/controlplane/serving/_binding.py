@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from proa.controlplane._errors import (
@@ -15,7 +17,7 @@ from proa.controlplane._errors import (
     required,
 )
 from proa.controlplane._json import Document
-from proa.controlplane.registry import Catalogue, Registry
+from proa.controlplane.registry import Catalogue, Registry, Review
 from proa.controlplane.registry._deletion import timestamp
 
 from . import _bodies, _responses
@@ -61,8 +63,15 @@ class BindingService:
 
         pods = self._catalogue.find("", "pods")
         assert pods is not None
-        await self._registry.update(pods, info.namespace, pod, change, options, "binding")
-        return _responses.json(_responses.CREATED, 201)
+        whole = {"kind": "Binding", "apiVersion": "v1", **binding}
+        whole["metadata"] = {**metadata, "namespace": info.namespace}
+        review = Review("CREATE", pods, info.namespace, pod, whole, None, options, "binding")
+        await self._registry.ask(review)
+        settled = replace(options, asked=True)
+        await self._registry.update(pods, info.namespace, pod, change, settled, "binding")
+        response = _responses.json(_responses.CREATED, 201)
+        _responses.warn(response, review.warnings)
+        return response
 
 
 def _target(binding: Document, name: str) -> str:

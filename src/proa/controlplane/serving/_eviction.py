@@ -11,7 +11,7 @@ from aiohttp import web
 
 from proa.controlplane._errors import Qualified, StatusError, bad_request, details
 from proa.controlplane._json import Document, clone
-from proa.controlplane.registry import Catalogue, Options, Registry
+from proa.controlplane.registry import Catalogue, Options, Registry, Review
 from proa.controlplane.registry._deletion import timestamp
 from proa.controlplane.registry._options import DeleteOptions
 from proa.controlplane.selectors import from_document
@@ -46,6 +46,12 @@ class EvictionService:
         if (eviction.get("metadata") or {}).get("name", "") != info.name:
             raise bad_request("name in URL does not match name in Eviction object")
         options = DeleteOptions.parse(info.query, eviction.get("deleteOptions"))
+        eviction["metadata"]["namespace"] = info.namespace
+        whole = {"kind": "Eviction", "apiVersion": "policy/v1", **eviction}
+        how = Options(dry_run=options.dry_run)
+        review = Review("CREATE", call.resource, info.namespace, info.name, whole, None, how, "eviction")
+        await self._registry.ask(review)
+        options = replace(options, asked=True)
         for attempt in range(_ATTEMPTS):
             pod = self._registry.latest(call.resource, info.namespace, info.name)
             try:
@@ -56,7 +62,9 @@ class EvictionService:
             except StatusError as error:
                 if error.code != 409 or options.resource_version or attempt == _ATTEMPTS - 1:
                     raise
-        return _responses.json(_responses.CREATED, 201)
+        response = _responses.json(_responses.CREATED, 201)
+        _responses.warn(response, review.warnings)
+        return response
 
     async def _judge(self, namespace: str, stored: Stored, options: DeleteOptions) -> DeleteOptions:
         """How the pod may be deleted.

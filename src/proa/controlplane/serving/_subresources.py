@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from proa.controlplane._errors import (
 )
 from proa.controlplane._json import Document, UnreadableError, clone, decode
 from proa.controlplane.patch import PatchError, json_patch, merge_patch
-from proa.controlplane.registry import Registry, Resource
+from proa.controlplane.registry import Registry, Resource, Review
 from proa.controlplane.registry._ownership import own_scaled
 from proa.controlplane.selectors import to_text
 
@@ -25,6 +26,10 @@ from ._dispatcher import Answer, Call
 from ._objects import APPLY_PATCH, JSON_PATCH, ObjectService, check_kind, write_options
 
 _SCALE = Qualified("autoscaling", "Scale")
+
+
+class _OutdatedError(Exception):
+    """An object has changed since others were asked about it."""
 
 
 class SubresourceService:
@@ -65,23 +70,41 @@ class SubresourceService:
         applies = media_type == APPLY_PATCH and info.verb == "patch"
         options = write_options(call, "UpdateOptions", applies=applies)
 
-        def change(old: Document) -> Document:
-            scale = _scale_of(resource, old)
+        def rescaled(scale: Document) -> Document:
             if info.verb == "update":
                 wanted = _bodies.parse_object(data, media_type, "Scale")
             else:
                 wanted = _patched_scale(media_type, scale, data)
             wanted = _bodies.typed(wanted, "autoscaling", "Scale")
             _check_scale(call, scale, wanted)
-            new: Document = clone(old)
-            _put(new, resource.scale.wanted, wanted.get("spec", {}).get("replicas", 0))
-            return new
+            return {**scale, "spec": wanted.get("spec", {})}
 
         def own(new: Document, old: Document) -> None:
             own_scaled(resource, new, old, options, applies=applies)
 
-        outcome = await self._registry.update(resource, info.namespace, info.name, change, options, own=own)
-        return _responses.json(_scale_of(resource, decode(b"{" + outcome.tail)))
+        while True:
+            stored = self._registry.latest(resource, info.namespace, info.name)
+            before = _scale_of(resource, resource.served(stored.document()))
+            after = rescaled(before)
+            review = Review("UPDATE", resource, info.namespace, info.name, after, before, options, "scale")
+            await self._registry.ask(review)
+
+            def change(old: Document, before: Document = before, after: Document = after) -> Document:
+                if _scale_of(resource, old) != before:
+                    raise _OutdatedError
+                new: Document = clone(old)
+                _put(new, resource.scale.wanted, after["spec"].get("replicas", 0))
+                return new
+
+            try:
+                outcome = await self._registry.update(
+                    resource, info.namespace, info.name, change, replace(options, asked=True), own=own
+                )
+            except _OutdatedError:
+                continue
+            response = _responses.json(_scale_of(resource, decode(b"{" + outcome.tail)))
+            _responses.warn(response, [*review.warnings, *outcome.warnings])
+            return response
 
     async def finalize(self, call: Call) -> web.StreamResponse:
         """A namespace's own finalizers changed."""
