@@ -42,6 +42,10 @@ simulate: $(READY) ## A controller against the embedded API server while everyth
 	$(BIN)/python -m proa.runtime.testing examples/operators/copier.py:COPYING \
 	  --server proa.controlplane.testing:SimulatedServer --seeds 2000
 
+simulate-cluster: $(READY) ## Controllers, scheduler and kubelets while everything goes wrong: 2,000 seeds each, some 15 min
+	$(BIN)/python -m proa.runtime.testing tests/controllers/test_simulation.py:CLUSTER --seeds 2000
+	$(BIN)/python -m proa.runtime.testing tests/controllers/test_workload_simulation.py:WORKLOADS --seeds 2000
+
 lint: $(READY) ## Formatting, lint, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -33,6 +33,8 @@ LISTED = 2_000
 PATCHED = 5_000
 WATCHERS = 100
 DELIVERED = 1_000
+IDLERS = 2_000
+UNREAD = 1_500
 RECORDED = {
     "creates/s": 1600,
     "gets/s": 5000,
@@ -61,6 +63,8 @@ def main() -> None:
             figures = {"ready, s": ready, "memory idle, MB": _resident_megabytes(pid)}
             figures |= uvloop.run(_measure(config))
             figures[f"memory with {PODS:,} pods, MB"] = _resident_megabytes(pid)
+        with _server(Path(folder) / "watched") as (config, _, pid):
+            figures |= uvloop.run(_measure_watchers(config, pid))
         etcd = _etcd(Path(folder))
     rows: list[tuple[object, ...]] = [
         (name, value, RECORDED.get(name, "")) for name, value in figures.items()
@@ -139,6 +143,40 @@ async def _measure_pods(session: aiohttp.ClientSession) -> dict[str, float]:
         await watched.until(10 * PATCHED)
     await _rate(PODS - LISTED, _creating(session, path, lambda number: _pod(number + LISTED)))
     return figures
+
+
+async def _measure_watchers(config: Config, pid: int) -> dict[str, float]:
+    """What watchers cost in memory that read nothing: while nothing happens, and once much has."""
+    path = f"{NAMESPACE}/configmaps"
+    connector = aiohttp.TCPConnector(ssl=ssl_context(config), limit=0)
+    async with aiohttp.ClientSession(config.server, connector=connector, read_bufsize=1024) as session:
+        await _rate(UNREAD, _creating(session, path, _config_map))
+        before = _resident_megabytes(pid)
+        async with AsyncExitStack() as stack:
+            watching = await _watch_idly(session, path, stack)
+            idle = _resident_megabytes(pid) - before
+            body = b'{"data":{"key":"%d' + b"x" * 1000 + b'"}}'
+            await _rate(UNREAD, _patching(session, path, "bench", body))
+            unread = _resident_megabytes(pid) - before
+            for response in watching:
+                response.close()
+    return {
+        f"{IDLERS:,} watchers, idle, MB": idle,
+        f"{IDLERS:,} watchers that read nothing of {UNREAD:,} events, MB": unread,
+    }
+
+
+async def _watch_idly(
+    session: aiohttp.ClientSession, path: str, stack: AsyncExitStack
+) -> list[aiohttp.ClientResponse]:
+    query = {"watch": "1", "timeoutSeconds": "600"}
+    async with session.get(path, params={"limit": "1"}) as response:
+        query["resourceVersion"] = (await response.json())["metadata"]["resourceVersion"]
+    found: list[aiohttp.ClientResponse] = []
+    while len(found) < IDLERS:
+        opening = (session.get(path, params=query, timeout=_FOREVER) for _ in range(100))
+        found += await asyncio.gather(*(stack.enter_async_context(one) for one in opening))
+    return found
 
 
 class _Watched:

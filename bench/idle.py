@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from bench._table import show
+from bench._table import parent, show, spent
 from bench.pods import Phases, pod, push, sandboxes
 from bench.sandboxes import SLEEPER
 from proa.cli.testing import up
@@ -31,13 +30,6 @@ NODE = "the node: kubelet, zygote and sandboxes"
 WHOLE = "all in one: `proa up`, its page included"
 
 
-class Spent(NamedTuple):
-    """Seconds of processor time, and how often a thread was given a processor."""
-
-    seconds: float
-    turns: int
-
-
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory(prefix="proa-bench-") as folder:
@@ -50,10 +42,7 @@ def main() -> None:
     show(
         "Idle: % of a core, and how often a thread ran in a second",
         ("", *(head for pods in PODS for head in (f"% with {pods} sleeping pods", "runs/s"))),
-        [
-            (name, *(cell for one in by_pods for cell in one))
-            for name, by_pods in (figures | together).items()
-        ],
+        [(name, *_cells(by_pods)) for name, by_pods in (figures | together).items()],
         note=f"Each over {SECONDS:.0f} s, {SETTLING_SECONDS:.0f} s after the last pod had begun to run.",
     )
 
@@ -110,15 +99,14 @@ async def _measure(
             made = wanted
             await asyncio.sleep(SETTLING_SECONDS)
             guests = sandboxes(folder)
-            processes = {
-                name: [pid, *(_with_zygote(guests) if name == host else [])] for name, pid in parts.items()
-            }
-            before = {name: _spent(pids) for name, pids in processes.items()}
+            processes = {name: [pid] for name, pid in parts.items()}
+            processes[host] += [parent(guests[0]), *guests]
+            before = {name: spent(pids) for name, pids in processes.items()}
             began = time.perf_counter()
             await asyncio.sleep(SECONDS)
             took = time.perf_counter() - began
             for name, pids in processes.items():
-                after = _spent(pids)
+                after = spent(pids)
                 seconds, turns = after.seconds - before[name].seconds, after.turns - before[name].turns
                 found[name].append((100 * seconds / took, turns / took))
     return found
@@ -134,14 +122,3 @@ async def _create(pods: Api[Pod], image: str, numbers: range) -> None:
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-
-
-def _with_zygote(guests: list[int]) -> list[int]:
-    zygote = int(Path(f"/proc/{guests[0]}/stat").read_text().rpartition(")")[2].split()[1])
-    return [zygote, *guests]
-
-
-def _spent(pids: list[int]) -> Spent:
-    threads = [place for pid in pids for place in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    figures = [place.read_text().split() for place in threads]
-    return Spent(sum(int(one[0]) for one in figures) / 1e9, sum(int(one[2]) for one in figures))

@@ -202,6 +202,10 @@ def test_a_dataclass_can_check_its_values_together() -> None:
 
     assert settings.load(Range, arguments=[], environ={}) == Range(low=1, high=2)
     assert problems_of(Range, "--low=3") == ("--low 3: must not be above --high 2",)
+    # What cannot be read is told beside what makes no sense, and nothing is said of its default.
+    unread, negative = problems_of(Range, "--low=-3", "--high=x")
+    assert "'x' is wrong: expected a whole number" in unread
+    assert negative == "--low: must not be negative"
     assert problems_of(Range, "--low=-3", "--high=-4") == (
         "--low -3: must not be above --high -4",
         "--low: must not be negative",

@@ -1,6 +1,7 @@
 """Server guests behind a Service, on a cluster as a person has it."""
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -50,15 +51,35 @@ spec:
   ports: [{{port: {PORT}, targetPort: 8080}}]
 """
 
+ASKING = r"""
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#define HTTP(name) __attribute__((import_module("wasi_experimental_http"), import_name(name)))
+HTTP("req") uint32_t request(const char *, uint32_t, const char *, uint32_t, const char *, uint32_t,
+                             const char *, uint32_t, uint16_t *, uint32_t *);
+int main(int argc, char **argv) {
+    uint16_t status = 0;
+    uint32_t handle = 0, error = 1;
+    for (int i = 0; error && i < 300; i++) { /* until the network knows the Service */
+        error = request(argv[1], strlen(argv[1]), "GET", 3, "", 0, "", 0, &status, &handle);
+        if (error) usleep(100000);
+    }
+    printf("%u\n", error ? error : status);
+    return 0;
+}
+"""
+
 
 @pytest.fixture(scope="session")
 def versions() -> dict[str, Path]:
     return {version: compile_c(HANDLER.replace("VERSION", version)) for version in ("one", "two")}
 
 
-def pushed(cluster: Up, versions: dict[str, Path], version: str) -> str:
-    image = f"{cluster.registry}/web:{version}"
-    result = proa("push", versions[version], image, KUBECONFIG=str(cluster.kubeconfig))
+def pushed(cluster: Up, guest: Path, name: str) -> str:
+    image = f"{cluster.registry}/{name}"
+    result = proa("push", guest, image, KUBECONFIG=str(cluster.kubeconfig))
     assert result.returncode == 0, result.stderr
     return image
 
@@ -101,8 +122,8 @@ async def test_a_deployment_is_rolled_to_another_version_without_a_failed_reques
     cluster: Up, versions: dict[str, Path]
 ) -> None:
     kubectl = cluster.kubectl
-    image = await asyncio.to_thread(pushed, cluster, versions, "one")
-    newer = await asyncio.to_thread(pushed, cluster, versions, "two")
+    image = await asyncio.to_thread(pushed, cluster, versions["one"], "web:one")
+    newer = await asyncio.to_thread(pushed, cluster, versions["two"], "web:two")
     await asyncio.to_thread(kubectl, "apply", "-f", "-", stdin=WEB.replace("IMAGE", image))
     rolled_out = ("rollout", "status", "deployment/web", "--timeout=45s")
     await asyncio.to_thread(kubectl, *rolled_out)
@@ -134,3 +155,27 @@ async def serves(*urls: str) -> None:
                 except aiohttp.ClientError:
                     pass
                 await asyncio.sleep(0.01)
+
+
+def test_a_guest_asks_a_service_by_its_name(cluster: Up, versions: dict[str, Path]) -> None:
+    web = pushed(cluster, versions["one"], "web:one")
+    cluster.kubectl("apply", "-f", "-", stdin=WEB.replace("IMAGE", web))
+    url = f"http://web.default:{PORT}/"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "asking",
+            "namespace": "default",
+            "annotations": {"proa.dev/allowed-hosts": url},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [
+                {"name": "main", "image": pushed(cluster, compile_c(ASKING), "asking:1"), "args": [url]}
+            ],
+        },
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/asking", "--timeout=45s")
+    assert cluster.kubectl("logs", "asking") == "200\n"

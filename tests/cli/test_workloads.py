@@ -100,6 +100,32 @@ def test_a_stateful_set_finds_its_volume_again_and_kubectl_top_knows_it(cluster:
     until(lambda: cluster.kubectl("get", "pvc,pv", "--no-headers", "--ignore-not-found"), "")
 
 
+def test_a_template_whose_guests_crash_is_told_and_makes_no_more_pods(cluster: Up, hello: Path) -> None:
+    image = pushed(cluster, hello, "crashing:1")
+    containers = [{"name": "main", "image": image, "env": [{"name": "CODE", "value": "3"}]}]
+    labels = {"app": "crashing"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    spec = {"replicas": 2, "progressDeadlineSeconds": 1, "selector": {"matchLabels": labels}}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "crashing", "namespace": "default"},
+        "spec": {**spec, "template": template},
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
+    reasons = "{.items[*].status.containerStatuses[*].state.waiting.reason}"
+    pods = ("get", "pods", "-l", "app=crashing", "-o")
+    until(lambda: cluster.kubectl(*pods, f"jsonpath={reasons}"), "CrashLoopBackOff CrashLoopBackOff")
+    conditions = '{range .status.conditions[?(@.status=="False")]}{.type} {.reason}{"\\n"}{end}'
+    told = ("get", "deployment", "crashing", "-o", f"jsonpath={conditions}")
+    until(
+        lambda: "\n".join(sorted(cluster.kubectl(*told).split("\n"))).strip(),
+        "Available MinimumReplicasUnavailable\nProgressing ProgressDeadlineExceeded",
+    )
+    assert len(cluster.kubectl(*pods, "name").split()) == 2
+    cluster.kubectl("delete", "deployment", "crashing")
+
+
 @contextmanager
 def running(*command: str) -> Iterator[None]:
     """Keep a `proa` command running."""

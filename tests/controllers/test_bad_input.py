@@ -25,6 +25,8 @@ from proa.kube.models.core_v1 import (
     Pod,
     PodSpec,
     PodTemplateSpec,
+    ResourceQuota,
+    ResourceQuotaSpec,
     ResourceRequirements,
 )
 from proa.kube.models.meta_v1 import LabelSelector, ObjectMeta
@@ -101,6 +103,32 @@ async def test_an_impossible_request_is_told_once_and_costs_no_pod(client: Clien
     helpless = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     assert set(messages) == {f"0/1 nodes are available: 1 Insufficient cpu. {helpless}"}
     assert len(await pods_of(client)) == 2
+
+
+async def test_a_quota_that_leaves_no_room_is_told_by_the_deployment_until_it_does(client: Client) -> None:
+    deployments = Api(client, Deployment, namespace="default")
+    quotas = Api(client, ResourceQuota, namespace="default")
+    hard = ResourceQuotaSpec(hard={"pods": Quantity("1")})
+    await quotas.create(ResourceQuota(metadata=ObjectMeta(name="few"), spec=hard))
+    async with fake_kubelet(client):
+        await deployments.create(deployment("web", 2))
+
+        def failure(one: Deployment) -> str | None:
+            known = (known for known in one.status.conditions if known.type == "ReplicaFailure")
+            return next((f"{found.reason}: {found.message}" for found in known), None)
+
+        found = await eventually(lambda: deployments.get("web"), lambda one: failure(one) is not None)
+        told = failure(found) or ""
+        assert told.startswith("FailedCreate: ")
+        assert "exceeded quota: few" in told
+        assert len(await pods_of(client)) == 1
+        await quotas.delete("few")
+        ready = await eventually(
+            lambda: deployments.get("web"),
+            lambda one: one.status.ready_replicas == 2 and not failure(one),
+            timeout=45,
+        )
+    assert ready.status.replicas == 2
 
 
 async def test_while_the_disk_is_full_everything_is_read_and_afterwards_work_goes_on(

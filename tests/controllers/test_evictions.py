@@ -10,8 +10,8 @@ from proa.controlplane.testing import eventually, fake_kubelet
 from proa.kube import Api, Client
 from proa.kube.models import Quantity
 from proa.kube.models.coordination_v1 import Lease
-from proa.kube.models.core_v1 import Node, NodeCondition, NodeStatus, Pod
-from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.models.core_v1 import Container, Node, NodeCondition, NodeStatus, Pod, PodSpec
+from proa.kube.models.meta_v1 import ObjectMeta, OwnerReference
 from proa.kube.models.policy_v1 import PodDisruptionBudget
 
 Kubectl = Callable[..., Awaitable[str]]
@@ -28,6 +28,24 @@ WEB = {
         },
     },
 }
+
+
+FLEET = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: fleets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Fleet, plural: fleets}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+    subresources:
+      scale: {specReplicasPath: .spec.ships, statusReplicasPath: .status.ships}
+"""
 
 
 async def add_node(client: Client, name: str) -> None:
@@ -67,3 +85,34 @@ async def test_a_taint_sends_off_who_does_not_tolerate_it(client: Client, kubect
         await kubectl("rollout", "status", "deployment/web", "--timeout=20s")
         await kubectl("taint", "node", "one", "fire=yes:NoExecute")
         await eventually(lambda: nodes_of_pods(client), lambda seen: seen == ["two"] * 2)
+
+
+async def test_a_budget_counts_what_any_kind_with_a_scale_is_to_keep(
+    client: Client, kubectl: Kubectl
+) -> None:
+    await kubectl("apply", "-f", "-", stdin=FLEET)
+    await kubectl("wait", "--for=condition=established", "crd/fleets.example.com", "--timeout=20s")
+    fleet = {
+        "apiVersion": "example.com/v1",
+        "kind": "Fleet",
+        "metadata": {"name": "armada", "namespace": "default"},
+    }
+    await kubectl("apply", "-f", "-", stdin=json.dumps({**fleet, "spec": {"ships": 4}}))
+    uid = await kubectl("get", "fleet", "armada", "-o", "jsonpath={.metadata.uid}")
+    owner = OwnerReference(
+        api_version="example.com/v1", kind="Fleet", name="armada", uid=uid, controller=True
+    )
+    pods = Api(client, Pod, namespace="default")
+    async with fake_kubelet(client):
+        for number in range(4):
+            metadata = ObjectMeta(name=f"ship-{number}", labels={"app": "ship"}, owner_references=[owner])
+            spec = PodSpec(containers=[Container(name="main", image="ship:1")])
+            await pods.create(Pod(metadata=metadata, spec=spec))
+        await kubectl(
+            "create", "poddisruptionbudget", "ships", "--selector=app=ship", "--max-unavailable=50%"
+        )
+        budgets = Api(client, PodDisruptionBudget, namespace="default")
+        found = await eventually(
+            lambda: budgets.get("ships"), lambda one: one.status.disruptions_allowed == 2
+        )
+    assert (found.status.expected_pods, found.status.desired_healthy) == (4, 2)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from proa.app.testing import virtual_time
 from proa.controlplane.controllers._nodes import NodeController, silenced, tainted
+from proa.kube import decode
 from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import (
     Event,
@@ -84,16 +86,25 @@ def test_nobody_knows_the_conditions_of_a_silent_node_but_those_of_others_stay()
     assert custom.status == "True"
 
 
+@pytest.mark.parametrize(("others", "effects"), [(("m",), {"NoSchedule", "NoExecute"}), ((), {"NoSchedule"})])
 @virtual_time
-async def test_a_node_whose_lease_is_not_renewed_is_declared_unknown_after_forty_seconds() -> None:
+async def test_a_node_whose_lease_is_not_renewed_is_declared_unknown_after_forty_seconds(
+    others: tuple[str, ...], effects: set[str]
+) -> None:
     nodes, pods, leases = FakeSource(Node), FakeSource(Pod), FakeSource(Lease)
     await nodes.put(node("True"))
+    for other in others:
+        await nodes.put(msgspec.structs.replace(node("True"), metadata=ObjectMeta(name=other)))
     ready = PodStatus(conditions=[PodCondition(type="Ready", status="True")])
     for name, where in (("here", "n"), ("elsewhere", "m")):
         metadata = ObjectMeta(name=name, namespace="default", uid=name)
         await pods.put(Pod(metadata=metadata, spec=PodSpec(node_name=where, containers=[]), status=ready))
-    lease = Lease(metadata=ObjectMeta(name="n", namespace="kube-node-lease"))
-    await leases.put(lease)
+
+    async def renew(*names: str) -> None:
+        for name in names:
+            await leases.put(Lease(metadata=ObjectMeta(name=name, namespace="kube-node-lease")))
+
+    await renew("n", *others)
     transport = ScriptedTransport(
         answer(node("Unknown")), answer(Pod()), answer(node("Unknown")), answer(Event()), answer(Event())
     )
@@ -107,10 +118,13 @@ async def test_a_node_whose_lease_is_not_renewed_is_declared_unknown_after_forty
     ):
         for _ in range(10):
             await asyncio.sleep(30)
-            await leases.put(lease)
+            await renew("n", *others)
         await asyncio.sleep(39)
         assert transport.requests == []
+        await renew(*others)
         await asyncio.sleep(2)
+    (put,) = (one for one in transport.requests if (one.method, one.path) == ("PUT", "/api/v1/nodes/n"))
+    assert {taint.effect for taint in decode(put.body or b"", Node).spec.taints} == effects
     writes = {(request.method, request.path) for request in transport.requests}
     assert writes == {
         ("PUT", "/api/v1/nodes/n/status"),

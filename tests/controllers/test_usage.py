@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -144,7 +145,8 @@ async def test_kubectl_top_and_autoscale(client: Client, kubectl: Kubectl, node:
         await kubectl("autoscale", "deployment/web", "--min=1", "--max=5", "--cpu=50%")
         await eventually(lambda: deployments.get("web"), lambda one: one.spec.replicas == 5)
         scaler = (await kubectl("get", "hpa", "web", "--no-headers")).split()
-        assert scaler[:2] == ["web", "Deployment/web"]
+        assert scaler[:3] == ["web", "Deployment/web", "cpu:"]
+        assert scaler[3].endswith("%/50%")
 
         async def told() -> list[str | None]:
             events = Api(client, Event, namespace="default").list()
@@ -155,6 +157,16 @@ async def test_kubectl_top_and_autoscale(client: Client, kubectl: Kubectl, node:
         described = await kubectl("describe", "hpa", "web")
         assert "resource cpu on pods  (as a percentage of request):" in described
         assert "ScalingLimited  True    TooManyReplicas" in described
+
+        pods_metric = {"metric": {"name": "qps"}, "target": {"type": "AverageValue", "averageValue": "10"}}
+        more = [{"op": "add", "path": "/spec/metrics/0", "value": {"type": "Pods", "pods": pods_metric}}]
+        await kubectl("patch", "hpa", "web", "--type=json", "-p", json.dumps(more))
+
+        async def shown() -> str:
+            return " ".join((await kubectl("get", "hpa", "web", "--no-headers")).split())
+
+        row = await eventually(shown, lambda one: "<unknown>/10, cpu: " in one and "%/50%" in one)
+        assert "cpu: <unknown>" not in row
 
 
 async def test_an_autoscaler_without_a_target_says_so(client: Client, kubectl: Kubectl) -> None:

@@ -83,6 +83,19 @@ async def test_an_update_names_its_object(admin: aiohttp.ClientSession) -> None:
     assert (await ask(admin, "PATCH", f"{MAPS}/a", patch, PATCHES["merge"]))[0] == 400
 
 
+async def test_what_is_not_there_is_created_by_an_update_or_an_apply_and_by_no_patch(
+    admin: aiohttp.ClientSession,
+) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}}
+    assert (await ask(admin, "PATCH", f"{leases}/a", lease, PATCHES["merge"]))[0] == 404
+    assert (await ask(admin, "PUT", f"{leases}/a", lease))[0] == 201
+    other = {**lease, "metadata": {"name": "b"}}
+    assert (await ask(admin, "PATCH", f"{leases}/b?fieldManager=m", other, "application/apply-patch+yaml"))[
+        0
+    ] == 201
+
+
 @pytest.mark.parametrize(
     ("options", "code", "wrong"),
     [

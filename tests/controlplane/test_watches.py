@@ -12,7 +12,7 @@ import aiohttp
 from proa.controlplane.registry import catalogue
 from proa.controlplane.selectors import parse_fields, parse_labels
 from proa.controlplane.serving import _channel
-from proa.controlplane.serving._channel import Channel, Watcher
+from proa.controlplane.serving._channel import LEAST_BYTES, WRITE_BYTES, Channel, Crowd, Watcher
 from proa.controlplane.serving._listing import ListOptions
 from proa.controlplane.serving._representation import WHOLE
 from proa.controlplane.serving._view import View
@@ -24,7 +24,7 @@ def channel() -> Channel:
     resource = catalogue().find("", "configmaps")
     assert resource is not None
     options = ListOptions(labels=parse_labels(""), fields=parse_fields("", resource.field_names))
-    return Channel(View(resource, "", options, WHOLE))
+    return Channel(View(resource, "", options, WHOLE), Crowd())
 
 
 def watcher(watched: Channel) -> tuple[Watcher, Mock]:
@@ -151,3 +151,19 @@ async def test_what_waits_is_written_in_pieces_and_then_the_end() -> None:
     assert sizes == [90_000, 90_000, 90_000, 30_000]
     reader.end()
     assert await reader.next() is None
+
+
+def test_the_more_watchers_there_are_the_less_is_written_at_once() -> None:
+    crowd = Crowd()
+    assert crowd.piece == WRITE_BYTES
+    crowd.count = 100_000
+    assert crowd.piece == LEAST_BYTES
+
+
+def test_a_watcher_that_was_cut_off_is_counted_once() -> None:
+    watched = channel()
+    slow, _ = watcher(watched)
+    assert watched.crowd.count == 1
+    slow.cut_off()
+    slow.leave()
+    assert watched.crowd.count == 0

@@ -126,7 +126,12 @@ class Cluster:
 
     def settings(self, **changes: object) -> KubeletSettings:
         # Nothing is evicted because the machine that tests happens to be short of something.
-        given = {"eviction_hard": {}, "image_gc_high_threshold_percent": 100} | changes
+        # Other clusters may run on this machine: their pods must not want the same addresses.
+        given = {
+            "eviction_hard": {},
+            "image_gc_high_threshold_percent": 100,
+            "pod_cidr": f"127.66.{100 + os.getpid() % 150}.0/24",
+        } | changes
         return KubeletSettings(node_name=NODE, data_dir=self.directory / "kubelet", port=0, **given)  # type: ignore[arg-type]
 
     def seen_by(self, client: Client) -> "Cluster":

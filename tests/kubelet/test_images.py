@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import errno
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,6 +30,7 @@ from proa.kubelet._images import Images
 from proa.kubelet._pull_secrets import of_secret
 from proa.kubelet._sandbox_host import SandboxHost
 from proa.oci import BlobStore, Credentials, OciError, Reference, Registry, RegistryClient, push_module
+from proa.oci.store import BlobWriter
 from proa.oci.testing import EMPTY_MODULE, RunningRegistry, running_registry, sign_image
 
 Cluster = Any
@@ -53,6 +56,24 @@ async def private_image(directory: Path, guest: Path) -> AsyncIterator[str]:
 def docker_config(image: str) -> bytes:
     auth = base64.b64encode(f"{WHO.username}:{WHO.password}".encode()).decode()
     return json.dumps({"auths": {image.partition("/")[0]: {"auth": auth}}}).encode()
+
+
+async def test_a_full_disk_is_told_and_the_image_is_pulled_once_there_is_room(
+    node: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, append = threading.Event(), BlobWriter._append
+    full.set()
+
+    def refusing(writer: BlobWriter, chunks: list[bytes]) -> None:
+        if full.is_set() and chunks:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(writer, chunks)
+
+    monkeypatch.setattr(BlobWriter, "_append", refusing)
+    await node.run("say", "hello")
+    assert "the disk is full" in await node.until_waiting("ErrImagePull")
+    full.clear()
+    await node.until_phase("Succeeded")
 
 
 async def test_a_private_image_is_pulled_with_the_pods_secret_only(

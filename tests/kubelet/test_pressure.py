@@ -1,5 +1,6 @@
 """A node that runs short: who has to go, what it tells, and how it goes down in good order."""
 
+import asyncio
 import dataclasses
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from proa.kube.models.core_v1 import (
 from proa.kubelet import (
     KubeletSettings,
     _admission,
-    _host_facts,
+    _logind,
     _node,
     _shutdown,
     _shutdown_plan,
@@ -193,14 +194,14 @@ def test_turns_by_priority_go_from_the_lowest_on() -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The machine is seen to be short of memory once for each thing in the list."""
-    real, reasons = _host_facts.observe, list[str]()
+    """The evictor sees the machine short of memory once for each thing in the list."""
+    real, reasons = Pressure.look, list[str]()
 
-    def observe(*arguments: Any) -> HostFacts:
-        seen = real(*arguments)
-        return dataclasses.replace(seen, memory_available=0 if reasons and reasons.pop() else seen.memory)
+    def look(pressure: Pressure, host: HostFacts) -> Any:
+        available = 0 if reasons and reasons.pop() else host.memory
+        return real(pressure, dataclasses.replace(host, memory_available=available))
 
-    monkeypatch.setattr(_host_facts, "observe", observe)
+    monkeypatch.setattr(Pressure, "look", look)
     return reasons
 
 
@@ -237,8 +238,9 @@ async def test_who_goes_for_a_soft_threshold_has_time_for_a_hook(cluster: Cluste
         eviction_soft_grace_period={"memory.available": timedelta(0)},
         eviction_max_pod_grace_period=1,
     ):
-        endless = LifecycleHandler(sleep=SleepAction(seconds=30))
-        await cluster.run("forever", "", lifecycle=Lifecycle(pre_stop=endless))
+        endless = LifecycleHandler(sleep=SleepAction(seconds=600))
+        hooks = Lifecycle(pre_stop=endless)
+        await cluster.run("forever", "", lifecycle=hooks, termination_grace_period_seconds=900)
         await cluster.until_phase("Running")
         short.append("a test")
         evicted = await cluster.until_phase("Failed")
@@ -262,3 +264,34 @@ async def test_a_node_that_shuts_down_ends_its_pods_and_says_why(
     node = await Api(cluster.client, Node).get("node-1")
     (ready,) = (one for one in node.status.conditions if one.type == "Ready")
     assert (ready.status, ready.message) == ("False", "node is shutting down")
+
+
+def is_ready(node: Node) -> bool:
+    return any((one.type, one.status) == ("Ready", "True") for one in node.status.conditions)
+
+
+async def test_a_shutdown_that_is_called_off_makes_the_node_ready_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+
+    async def watch(_seconds: float, *deeds: Any) -> None:
+        asked.extend(deeds)
+
+    monkeypatch.setattr(_logind, "watch", watch)
+    monkeypatch.setattr(_shutdown, "_SYSTEMD", tmp_path / "none")
+    async with cluster.kubelet(shutdown_grace_period_by_pod_priority={"0": timedelta(seconds=20)}):
+        await cluster.eventually(lambda: len(asked) == 2)
+        prepare, go_on = asked
+        await cluster.run("forever", "")
+        await cluster.until_phase("Running")
+        await prepare()
+        assert (await cluster.until_phase("Failed")).status.reason == "Terminated"
+        await cluster.run("say", "x", name="late")
+        assert (await cluster.until_phase("Failed", "late")).status.reason == "NodeShutdown"
+        await go_on()
+        async with asyncio.timeout(30):
+            while not is_ready(await Api(cluster.client, Node).get("node-1")):
+                pass
+        await cluster.run("say", "x", name="later")
+        await cluster.until_phase("Succeeded", "later")

@@ -14,7 +14,7 @@ import pytest
 from proa.controlplane import ApiServer, ApiServerSettings
 from proa.kube import Api, Client, Config, Strategic, WatchEvent
 from proa.kube.models.core_v1 import Node, Pod
-from proa.kubelet import _container_states
+from proa.kubelet import _container_states, _node_agent
 from proa.wasm import Sandboxes, ZygoteLostError
 
 Cluster = Any
@@ -247,8 +247,15 @@ async def test_a_bug_in_one_pods_worker_is_that_pods_trouble_only(
     assert not bugs
 
 
-async def test_a_node_that_was_deleted_registers_again(node: Cluster) -> None:
-    nodes = Api(node.client, Node)
+async def test_a_node_that_was_deleted_registers_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_node_agent, "LOOK_EVERY", 0.1)
+    async with cluster.kubelet():
+        await _delete_and_wait(Api(cluster.client, Node))
+
+
+async def _delete_and_wait(nodes: Api[Node]) -> None:
     old = await nodes.get("node-1")
     await nodes.delete("node-1")
     async with asyncio.timeout(30):

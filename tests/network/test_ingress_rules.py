@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from proa.controlplane.network._ingress_rules import Rules, Target
+from proa.controlplane.network._ingress_rules import CONTROLLER, Rules, Target, served
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kube.models.networking_v1 import (
     HTTPIngressPath,
     HTTPIngressRuleValue,
     Ingress,
     IngressBackend,
+    IngressClass,
+    IngressClassSpec,
     IngressRule,
     IngressServiceBackend,
     IngressSpec,
@@ -49,7 +51,6 @@ RULES = Rules(
             ("", "/any", "Prefix", "any"),
             default="last",
         ),
-        ingress(("other.test", "/", "Prefix", "foreign"), cls="nginx"),
     ]
 )
 
@@ -85,3 +86,20 @@ def test_a_name_below_localhost_is_a_service_s() -> None:
 def test_an_ingress_for_such_a_name_takes_its_place() -> None:
     own = Rules([ingress(("web.default.localhost", "/", "Prefix", "mine"))])
     assert own.find("web.default.localhost", "/x") == Target("shop", "mine", 80)
+
+
+def test_ingresses_are_served_by_their_class_s_controller() -> None:
+    rule = ("shop.test", "/", "Prefix", "shop")
+    none, own, nginx = ingress(rule), ingress(rule, cls="proa"), ingress(rule, cls="nginx")
+
+    def made(name: str, controller: str) -> IngressClass:
+        return IngressClass(metadata=ObjectMeta(name=name), spec=IngressClassSpec(controller=controller))
+
+    every = [none, own, nginx]
+    assert served(every, []) == [none, own]
+    assert served(every, [made("nginx", "k8s.io/ingress-nginx")]) == [none, own]
+    assert served(every, [made("nginx", CONTROLLER)]) == every
+    assert served(every, [made("proa", "example.com/other")]) == [none]
+    nginx.spec.ingress_class_name = None
+    nginx.metadata.annotations = {"kubernetes.io/ingress.class": "nginx"}
+    assert served([nginx], []) == []

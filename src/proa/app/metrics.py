@@ -1,14 +1,21 @@
 """Prometheus metrics, one registry an application, so that two in one process (or test) never collide."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 
 __all__ = ["Metrics"]
 
 _DEFAULT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Collects(Protocol):
+    """Says what there is to say, in families of metrics; perhaps called in a thread."""
+
+    def collect(self) -> "Iterable[Metric]":
+        """What is so now."""
 
 
 class Metrics:
@@ -20,6 +27,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry: CollectorRegistry | None = None
+        self._waiting: list[Collects] = []
         self._has_process_metrics = False
 
     @property
@@ -29,7 +37,16 @@ class Metrics:
             from prometheus_client import CollectorRegistry
 
             self._registry = CollectorRegistry(auto_describe=True)
+        while self._waiting:
+            self._registry.register(self._waiting.pop(0))
         return self._registry
+
+    def add(self, collector: "Collects") -> None:
+        """Have somebody say all there is to say of something whenever it is asked for.
+
+        Costs nothing before that: prometheus_client is not imported for it.
+        """
+        self._waiting.append(collector)
 
     def counter(self, name: str, description: str, labels: Sequence[str] = ()) -> "Counter":
         """Declare something that only grows."""

@@ -27,7 +27,7 @@ import dataclasses
 import difflib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, cast, get_type_hints, overload
 
@@ -188,14 +188,23 @@ def resolve(
         read = translate(read)
     document = _by_field_name(read, settings, file, problems)
     values: dict[str, Any] = {}
+    unread: list[str] = []
     for item in settings:
         try:
             values |= _value(item, namespace, environ, document, file)
         except ValueError as error:
             problems.append(str(error))
+            unread.append(item.info.name)
+    try:
+        made = cls(**values)
+    except TypeError:
+        if not problems:
+            raise
+        raise SettingsError(problems) from None  # Something required is missing: one of them.
+    problems += (problem for problem in _invalid(made) if not any(name in problem for name in unread))
     if problems:
         raise SettingsError(problems)
-    return _validated(cls(**values))
+    return made
 
 
 def describe(cls: type[Any], *, prefix: str = "PROA_") -> list[SettingInfo]:
@@ -253,11 +262,9 @@ def _convert(source: str, converter: Converter, convert: Any, raw: object) -> ob
         raise ValueError(f"{source}: {shown} is wrong: expected {error}") from None
 
 
-def _validated(settings: T) -> T:
+def _invalid(settings: Any) -> Iterable[str]:
     validate = getattr(settings, "validate", None)
-    if validate is not None and (problems := list(validate())):
-        raise SettingsError(problems)
-    return settings
+    return validate() if validate is not None else ()
 
 
 def _read_file(file: Path, problems: list[str]) -> dict[str, object]:

@@ -1,11 +1,14 @@
 """The sub-commands, and the way from the words typed to one of them."""
 
 import difflib
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from proa.app import ProaError
+from proa.app._authorities import read_authorities_late
 
 # name → (module, summary), in the order that `proa --help` prints.
 COMMANDS = {
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ProaError(f"there is no command {name!r}{_suggestion(name)}; `proa --help` lists them"), 2
         )
     try:
-        code: int = import_module(COMMANDS[name][0]).main(words[1:])
+        code: int = _load(COMMANDS[name][0]).main(words[1:])
     except ProaError as error:
         return _fail(error, error.exit_code)
     except KeyboardInterrupt:
@@ -63,6 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return 0
     return code
+
+
+def _load(name: str) -> ModuleType:
+    """A sub-command's module, without looking for garbage meanwhile: what is imported stays."""
+    read_authorities_late()
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _fail(error: ProaError, code: int) -> int:

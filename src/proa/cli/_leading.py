@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -90,7 +90,7 @@ async def work_as_leader(
     await _until_stopped(app, election.run(work))
 
 
-async def _until_stopped(app: App, work: Any) -> None:
+async def _until_stopped(app: App, work: Coroutine[Any, Any, None]) -> None:
     """Await work; a process that is told to stop does not wait for what is to happen elsewhere."""
     working = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(app.stopping.wait())

@@ -15,10 +15,12 @@ from proa.cli._cluster import nobody_is_warned, registry_config_map
 from proa.cli._process import serve
 from proa.controlplane import ApiServer, ApiServerSettings, ControllerManager, Network, Scheduler
 from proa.controlplane.controllers import ensure_storage_class
+from proa.controlplane.network import CLASS, CONTROLLER
 from proa.dashboard import Dashboard, DashboardSettings
 from proa.kube import AlreadyExistsError, Api, Client, Config
 from proa.kube.models.core_v1 import ConfigMap, ServiceAccount
 from proa.kube.models.meta_v1 import ObjectMeta
+from proa.kube.models.networking_v1 import IngressClass, IngressClassSpec
 from proa.kube.models.node_v1 import RuntimeClass
 from proa.kubelet import Kubelet, KubeletSettings
 from proa.oci import Registry
@@ -81,7 +83,7 @@ async def _start(app: App, chosen: UpSettings) -> tuple[ApiServer, Registry, Net
     await _publish(client, f"localhost:{registry.port}")
     if "controllers" not in chosen.without:
         await ensure_storage_class(client, _node_settings(chosen).name)
-    await _name_runtimes(client)
+    await _name_classes(client)
     own = await app.start("client of the network", _client(server, "proa:network"))
     network = Network(own, host=chosen.bind, ingress_port=chosen.ingress_port, dns_port=chosen.dns_port)
     await app.start("network", network)
@@ -158,12 +160,15 @@ async def _publish(client: Client, host: str) -> None:
         await config_maps.replace(wanted)
 
 
-async def _name_runtimes(client: Client) -> None:
-    """Make the node's ways to run modules known: `wasi`, to their end, and `wagi`, as servers."""
+async def _name_classes(client: Client) -> None:
+    """Make known how modules are run (`wasi`, to their end; `wagi`, as servers) and who serves Ingresses."""
     classes = Api(client, RuntimeClass)
     for name in ("wasi", "wagi"):
         with contextlib.suppress(AlreadyExistsError):
             await classes.create(RuntimeClass(metadata=ObjectMeta(name=name), handler=name))
+    own = IngressClass(metadata=ObjectMeta(name=CLASS), spec=IngressClassSpec(controller=CONTROLLER))
+    with contextlib.suppress(AlreadyExistsError):
+        await Api(client, IngressClass).create(own)
 
 
 def _greeting(server: ApiServer, registry: Registry, network: Network, page: Dashboard) -> str:

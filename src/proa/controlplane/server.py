@@ -13,7 +13,6 @@ from typing import Self
 
 from proa.app import Health, Metrics, http
 from proa.app.settings import setting
-from proa.controlplane import protobuf
 from proa.controlplane.schema import definitions
 from proa.controlplane.schema._definitions import zero_omitted
 
@@ -240,7 +239,7 @@ class ApiServer:
 
     def _load(self) -> dict[str, User]:
         """The users by token; loads the package's data on the way, so that no request waits for that."""
-        catalogue(), definitions(), protobuf.messages(), zero_omitted(""), zones()
+        catalogue(), definitions(), zero_omitted(""), zones()
         path = self.settings.token_auth_file
         return load_tokens(path) if path else {}
 

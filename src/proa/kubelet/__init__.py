@@ -5,7 +5,7 @@
 
 Parts, each in a private module of its name:
 
-- `Kubelet` (`_kubelet`) puts all together, `KubeletSettings` (`_settings`) says how. Start reading here.
+- `Kubelet` (`_kubelet`, `_services`) puts all together, `KubeletSettings` (`_settings`) says how. Start here.
 - A pod: `_pods` follows the API server and keeps a `_pod.PodWorker` for each pod, whose life is the machine
   of `_pod_states`, `POD`; each container's life is that of `_container_states`, `CONTAINER`. Both are drawn
   in docs/kubelet.md.

@@ -1,10 +1,11 @@
-"""Whether a pod may begin on this node, by Kubernetes' rules. Pure."""
+"""Whether a pod may begin on this node, by Kubernetes' rules. Pure, but for what `Admission` is told."""
 
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from proa.kube.models import Quantity
 from proa.kube.models.core_v1 import Pod, Toleration
+from proa.kubelet._pressure import Pressure
 from proa.kubelet._standing import Amounts, amounts, is_best_effort, is_critical, requests
 
 _MEMORY_TAINT: Final = "node.kubernetes.io/memory-pressure"
@@ -20,6 +21,34 @@ class Refusal(NamedTuple):
 SHUTTING_DOWN: Final = Refusal("NodeShutdown", "Pod was rejected as the node is shutting down.")
 
 
+class Asking(Protocol):
+    """A pod on the node, by what it asks for."""
+
+    @property
+    def asked(self) -> Amounts:
+        """How much of what."""
+
+
+class Admission:
+    """Refuses pods.
+
+    Attributes:
+        shutting_down: Whether the node takes no pods any more.
+    """
+
+    def __init__(self, pressure: Pressure, allocatable: Mapping[str, Quantity]) -> None:
+        self.shutting_down = False
+        self._pressure = pressure
+        self._allocatable = allocatable
+
+    def refusal(self, pod: Pod, others: Collection[Asking]) -> Refusal | None:
+        """Why the node does not take a pod beside the others that are active; None when it does."""
+        if self.shutting_down:
+            return SHUTTING_DOWN
+        pressed = under_pressure(pod, self._pressure.conditions)
+        return pressed or beyond_room(pod, others, self._allocatable)
+
+
 def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     """Whether the node's conditions keep a pod away.
 
@@ -33,14 +62,6 @@ def under_pressure(pod: Pod, conditions: Collection[str]) -> Refusal | None:
     return Refusal(
         "Evicted", f"Pod was rejected: The node had condition: [{', '.join(sorted(conditions))}]. "
     )
-
-
-class Asking(Protocol):
-    """A pod on the node, by what it asks for."""
-
-    @property
-    def asked(self) -> Amounts:
-        """How much of what."""
 
 
 def beyond_room(pod: Pod, others: Collection[Asking], allocatable: Mapping[str, Quantity]) -> Refusal | None:

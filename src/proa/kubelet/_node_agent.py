@@ -25,7 +25,7 @@ LEASE_NAMESPACE: Final = "kube-node-lease"
 LEASE_SECONDS: Final = 40
 RENEW_EVERY: Final = 10.0
 LOOK_EVERY: Final = 10.0
-_REPORT_SECONDS: Final = 2.0
+_REPORT_SECONDS: Final = 5.0
 _RETRY: Final = Backoff(initial=0.2, maximum=7.0, jitter=0.3)
 
 _OWNED_STATUS: Final = ("addresses", "allocatable", "capacity", "conditions", "daemonEndpoints", "nodeInfo")
@@ -101,7 +101,6 @@ class NodeAgent:
 
     async def _report(self, node: Node) -> None:
         host = await asyncio.to_thread(_host_facts.observe, self._settings.data_dir)
-        self._pressure.look(host)
         before = node.status.node_info.boot_id if node.status.node_info else None
         if before and host.boot_id and before != host.boot_id:
             message = f"Node {self._settings.name} has been rebooted, boot id: {host.boot_id}"

@@ -2,19 +2,64 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from proa.app import logs
+from proa.kubelet import _logind
+from proa.kubelet._admission import Admission
+from proa.kubelet._node_agent import NodeAgent
 from proa.kubelet._pod import PodWorker
 from proa.kubelet._pod_states import Sentence
+from proa.kubelet._pods import Pods
 from proa.kubelet._shutdown_plan import Turn, turn_of
 
 _log = logs.get_logger(__name__)
 MESSAGE = "Pod was terminated in response to imminent node shutdown."
 _SYSTEMD: Final = Path("/run/systemd/system")
 _ANSWER_SECONDS: Final = 5.0
+
+
+class Shutdown:
+    """The machine's going down, as far as the node's pods are concerned.
+
+    Args:
+        plan: In which turns pods are ended; empty to leave them.
+        pods: The node's.
+        agent: Tells the cluster of it.
+        admission: Lets no more pods in.
+    """
+
+    def __init__(self, plan: list[Turn], pods: Pods, agent: NodeAgent, admission: Admission) -> None:
+        self._plan = plan
+        self._pods = pods
+        self._agent = agent
+        self._admission = admission
+
+    def watching(self) -> Iterator[Coroutine[None, None, None]]:
+        """What is to be done all the time to hear of it early."""
+        if self._plan:
+            yield _logind.watch(sum(turn.seconds for turn in self._plan), self.prepare, self.call_off)
+
+    async def leave(self) -> None:
+        """The kubelet is ended: prepare if that is because the machine goes down."""
+        if self._plan and await is_imminent():
+            await self.prepare()
+
+    async def prepare(self) -> None:
+        """End all pods in order, and let the cluster know."""
+        self._admission.shutting_down = True
+        self._agent.not_ready = "node is shutting down"
+        await self._agent.report_now()
+        await end_pods(self._pods.workers, self._plan)
+        await self._pods.settled()
+
+    async def call_off(self) -> None:
+        """The machine does not go down after all."""
+        self._admission.shutting_down = False
+        self._agent.not_ready = None
+        await self._agent.report_now()
 
 
 async def is_imminent() -> bool:

@@ -179,6 +179,41 @@ class TestQuotas:
         await send(admin, "PATCH", f"{DEFAULT}/pods/b/status", done)
         await seen(admin, path, lambda one: one["status"]["used"]["pods"] == "0")
 
+    async def test_count_what_a_pod_is_resized_to(self, admin: Session) -> None:
+        await post(admin, f"{DEFAULT}/resourcequotas", quota({"requests.cpu": "1"}))
+        await post(admin, f"{DEFAULT}/pods", pod("a", requests={"cpu": "600m"}))
+        for amount, code in (("2", 403), ("1", 200)):
+            container = {"name": "c", "resources": {"requests": {"cpu": amount}}}
+            async with admin.patch(
+                f"{DEFAULT}/pods/a/resize",
+                json={"spec": {"containers": [container]}},
+                headers={"Content-Type": "application/strategic-merge-patch+json"},
+            ) as response:
+                assert response.status == code, await response.text()
+        found, _ = await send(admin, "GET", f"{DEFAULT}/resourcequotas/q")
+        assert found["status"]["used"] == {"requests.cpu": "1"}
+
+    async def test_do_not_count_what_loses_a_race_while_a_webhook_is_asked(
+        self, admin: Session, webhook: Any
+    ) -> None:
+        await post(admin, f"{DEFAULT}/resourcequotas", quota({"configmaps": "5"}))
+        both = asyncio.Barrier(2)
+
+        async def answer(_request: Json) -> Json:
+            await asyncio.wait_for(both.wait(), 25)
+            return {"allowed": True}
+
+        webhook.answer = answer
+        await validating(admin, webhook, timeoutSeconds=30)
+
+        async def make() -> int:
+            async with admin.post(f"{DEFAULT}/configmaps", json={"metadata": {"name": "one"}}) as response:
+                return response.status
+
+        assert sorted(await asyncio.gather(make(), make())) == [201, 409]
+        found, _ = await send(admin, "GET", f"{DEFAULT}/resourcequotas/q")
+        assert found["status"]["used"] == {"configmaps": "1"}
+
     async def test_count_what_was_there_before_and_only_their_scope(self, admin: Session) -> None:
         await post(admin, f"{DEFAULT}/pods", pod("a"))
         await post(admin, f"{DEFAULT}/pods", pod("b", requests={"cpu": "1"}))
@@ -301,6 +336,82 @@ class TestWebhooks:
         assert webhook.asked[-1]["oldObject"]["metadata"]["labels"] == {"seen": "CREATE"}
         await send(admin, "DELETE", f"{DEFAULT}/configmaps/a")
 
+    async def test_what_they_add_gets_what_it_lacks(self, admin: Session, webhook: Any) -> None:
+        async def answer(_request: Json) -> Json:
+            extra = {"name": "extra", "image": "i"}
+            return patched({"op": "add", "path": "/spec/containers/-", "value": extra})
+
+        webhook.answer = answer
+        limit = {"type": "Container", "default": {"cpu": "500m"}}
+        await post(admin, f"{DEFAULT}/limitranges", {"metadata": {"name": "l"}, "spec": {"limits": [limit]}})
+        await mutating(admin, webhook, rules=[{**MAPS[0], "resources": ["pods"]}])
+        made = await post(admin, f"{DEFAULT}/pods", pod("a"))
+        limits = [one["resources"]["limits"] for one in made["spec"]["containers"]]
+        assert limits == [{"cpu": "500m"}, {"cpu": "500m"}]
+        assert len(webhook.asked) == 1  # it does not want to be asked again
+
+    async def test_are_not_asked_about_what_is_refused_anyway(self, admin: Session, webhook: Any) -> None:
+        level = {"pod-security.kubernetes.io/enforce": "restricted"}
+        await post(admin, "/api/v1/namespaces", {"metadata": {"name": "tight", "labels": level}})
+        await validating(admin, webhook, rules=[{**MAPS[0], "resources": ["pods"]}])
+        await post(admin, "/api/v1/namespaces/tight/pods", pod("a"), 403)
+        assert webhook.asked == []
+
+    async def test_see_other_versions_of_what_they_have_rules_for(self, admin: Session, webhook: Any) -> None:
+        versions = [
+            {
+                "name": name,
+                "served": True,
+                "storage": name == "v1",
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+            for name in ("v1", "v2")
+        ]
+        definition = {
+            "metadata": {"name": "things.x.test"},
+            "spec": {
+                "group": "x.test",
+                "scope": "Namespaced",
+                "names": {"plural": "things", "kind": "Thing"},
+                "versions": versions,
+            },
+        }
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        await post(admin, path, definition)
+        await seen(
+            admin,
+            f"{path}/things.x.test",
+            lambda one: any(
+                condition["type"] == "Established" and condition["status"] == "True"
+                for condition in (one.get("status") or {}).get("conditions") or ()
+            ),
+        )
+
+        async def answer(request: Json) -> Json:
+            asked = (request["kind"]["version"], request["requestKind"]["version"])
+            assert (*asked, request["object"]["apiVersion"]) == ("v1", "v2", "x.test/v1")
+            return patched({"op": "add", "path": "/said", "value": "so"})
+
+        webhook.answer = answer
+        await mutating(
+            admin,
+            webhook,
+            rules=[{**MAPS[0], "apiGroups": ["x.test"], "apiVersions": ["v1"], "resources": ["things"]}],
+        )
+        made = await post(
+            admin,
+            "/apis/x.test/v2/namespaces/default/things",
+            {
+                "apiVersion": "x.test/v2",
+                "kind": "Thing",
+                "metadata": {"name": "a"},
+            },
+        )
+        assert (made["apiVersion"], made["said"]) == ("x.test/v2", "so")
+        assert len(webhook.asked) == 1
+
     async def test_that_leave_something_invalid_are_told_so(self, admin: Session, webhook: Any) -> None:
         async def answer(_request: Json) -> Json:
             return patched({"op": "add", "path": "/metadata/labels", "value": {"a b": "c"}})
@@ -385,6 +496,24 @@ class TestWebhooks:
         await asyncio.gather(*patches)
         found, _ = await send(admin, "GET", f"{DEFAULT}/configmaps/a")
         assert len(found["data"]) == 8
+
+    async def test_that_let_another_write_be_faster_leave_quotas_as_they_are(
+        self, admin: Session, webhook: Any
+    ) -> None:
+        await post(admin, f"{DEFAULT}/resourcequotas", quota({"count/configmaps": "5"}))
+        others = iter([{"name": "a", "labels": {"faster": "yes"}}])
+
+        async def answer(request: Json) -> Json:
+            for metadata in others:
+                await post(admin, f"{DEFAULT}/configmaps", {"metadata": metadata})
+            return {"allowed": True}
+
+        webhook.answer = answer
+        await validating(admin, webhook)
+        await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "a"}}, 409)
+        await post(admin, f"{DEFAULT}/configmaps", {"metadata": {"name": "b"}})  # on disk after all before it
+        found, _ = await send(admin, "GET", f"{DEFAULT}/resourcequotas/q")
+        assert found["status"]["used"] == {"count/configmaps": "2"}
 
     async def test_of_services_are_reached_at_their_endpoints(self, admin: Session, webhooks: Any) -> None:
         async with webhooks("hook.default.svc") as webhook:

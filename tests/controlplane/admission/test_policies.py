@@ -124,6 +124,25 @@ class TestMutatingPolicies:
         await bind(admin, "mutating", "lenient", lenient)
         assert (await post(admin, CONFIG_MAPS, config_map("x")))["data"] == {"second": "yes"}
 
+    async def test_change_what_is_written_of_a_status(self, admin: aiohttp.ClientSession) -> None:
+        pod: Json = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+        await post(admin, PODS, pod)
+        reason = applied("Object{status: Object.status{reason: object.status.message}}")
+        await bind(admin, "mutating", "reasons", mutating(reason, resource="pods/status"))
+        look = {
+            "matchConstraints": rules("pods/status"),
+            "validations": [{"expression": "object.status.phase != 'Failed'"}],
+        }
+        await bind(admin, "validating", "phases", look)
+        merge = {"Content-Type": "application/merge-patch+json"}
+        for phase, code in (("Running", 200), ("Failed", 422)):
+            status = {"status": {"phase": phase, "message": "m"}}
+            async with admin.patch(f"{PODS}/a/status", json=status, headers=merge) as response:
+                answer = await response.json()
+                assert response.status == code, str(answer)
+            if code == 200:
+                assert (answer["status"]["reason"], answer["spec"]["containers"][0]["name"]) == ("m", "c")
+
     async def test_are_refused_when_they_make_no_sense(self, admin: aiohttp.ClientSession) -> None:
         cases: list[tuple[Json, set[str]]] = [
             ({}, {"spec.matchConstraints", "spec.reinvocationPolicy", "spec.mutations"}),

@@ -11,6 +11,10 @@ from proa.controlplane.registry import Review
 Hook = Callable[[Review], None]
 
 
+Plan = tuple[tuple[Hook, ...], tuple[Hook, ...], tuple[Hook, ...]]
+"""The hooks of one kind of object: those that may change it, that may refuse it, and that are asked last."""
+
+
 class Outside(Protocol):
     """Those who are asked last, and may take their time: webhooks and policies."""
 
@@ -33,7 +37,7 @@ class Chain:
         self._outside: list[Outside] = []
         self._last: list[Hook] = []
         self._convert: Callable[[Review], Awaitable[None]] | None = None
-        self._plans: dict[str, tuple[tuple[Hook, ...], tuple[Hook, ...]]] = {}
+        self._plans: dict[str, Plan] = {}
 
     def mutates(self, storage: str | None, hook: Hook) -> None:
         """Adds a hook that may change objects."""
@@ -77,17 +81,31 @@ class Chain:
                 await outside.mutate(review)
 
     async def validate(self, review: Review) -> None:
-        """Asks those outside, and then, so that nothing comes between their word and the write, the hooks."""
+        """Asks the hooks, for what they refuse is nobody else's business; those outside; and the hooks once
+        more, so that nothing comes between their word and the write.
+        """
+        _, checks, last = self._plan(review.resource.storage)
+        concerned = [outside for outside in self._outside if outside.concerned(review)]
+        if concerned:
+            for hook in checks:
+                hook(review)
+            for outside in concerned:
+                await outside.validate(review)
+            if review.overtaken():
+                return  # the write is done anew, or not at all: nobody must count on this one
+        for hook in (*checks, *last):
+            hook(review)
+
+    async def connect(self, review: Review) -> None:
+        """Asks those outside: the plug-ins have nothing to say of connections."""
         for outside in self._outside:
             if outside.concerned(review):
                 await outside.validate(review)
-        for hook in self._plan(review.resource.storage)[1]:
-            hook(review)
 
-    def _plan(self, storage: str) -> tuple[tuple[Hook, ...], tuple[Hook, ...]]:
+    def _plan(self, storage: str) -> Plan:
         """The hooks for one kind of object, gathered once."""
         if storage not in self._plans:
             mutators = (*self._mutators[None], *self._mutators.get(storage, ()))
-            validators = (*self._validators[None], *self._validators.get(storage, ()), *self._last)
-            self._plans[storage] = mutators, validators
+            validators = (*self._validators[None], *self._validators.get(storage, ()))
+            self._plans[storage] = mutators, validators, tuple(self._last)
         return self._plans[storage]

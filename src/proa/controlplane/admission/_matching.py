@@ -95,7 +95,7 @@ def matches_selectors(review: Review, spec: Document, namespace_labels: Mapping[
 
 
 def _labels(document: Document) -> Mapping[str, str]:
-    labels: Mapping[str, str] = document["metadata"].get("labels") or {}
+    labels: Mapping[str, str] = document.get("metadata", {}).get("labels") or {}
     return labels
 
 
@@ -107,6 +107,8 @@ def _selects(selector: Document | None, labels: Mapping[str, str]) -> bool:
 def request_document(review: Review, uid: str, user: Document, seen: Resource) -> Document:
     """The `request` of an AdmissionReview, but for the objects; `seen` is the resource that was matched."""
     (kind, what), (own_kind, own) = (_named(one) for one in (seen, review.resource))
+    if review.operation == "CONNECT":
+        kind = own_kind = {**own_kind, "kind": review.document["kind"]}
     request: dict[str, Any] = {
         "uid": uid,
         "kind": kind,

@@ -72,7 +72,7 @@ class MutatingPolicies(BoundPolicies):
         before = evaluation.known["object"]
         for mutation in spec.get("mutations", ()):
             try:
-                evaluation.known["object"] = _mutated(one.seen, mutation, evaluation)
+                evaluation.known["object"] = _mutated(review, one, mutation, evaluation)
             except (*_PROBLEMS, UnusableError):
                 if not one.may_fail:
                     raise
@@ -84,14 +84,14 @@ class MutatingPolicies(BoundPolicies):
         return True
 
 
-def _mutated(resource: Resource, mutation: Document, evaluation: Evaluation) -> Document:
+def _mutated(review: Review, one: Invocation, mutation: Document, evaluation: Evaluation) -> Document:
     """The object after one mutation."""
     document: Document = evaluation.known["object"]
     if mutation.get("patchType") == "JSONPatch":
         source = (mutation.get("jsonPatch") or {}).get("expression", "")
         return _patched(document, evaluation.value(source, "any"))
     source = (mutation.get("applyConfiguration") or {}).get("expression", "")
-    return _applied(resource, document, evaluation.value(source, "any"))
+    return _applied(one.seen, review.subresource, document, evaluation.value(source, "any"))
 
 
 def _patched(document: Document, operations: Any) -> Document:
@@ -107,14 +107,14 @@ def _patched(document: Document, operations: Any) -> Document:
     return changed
 
 
-def _applied(resource: Resource, document: Document, configuration: Any) -> Document:
+def _applied(resource: Resource, subresource: str, document: Document, configuration: Any) -> Document:
     """The object with a configuration put over it, as by server-side apply, but without an owner."""
     if type(configuration) is not dict:
         raise UnusableError("the expression must evaluate to an Object")
     identity = {"kind": resource.kind, "apiVersion": resource.api_version}
     if any(configuration.get(name, value) != value for name, value in identity.items()):
         raise UnusableError("the kind of an object cannot be changed")
-    shape = resource.shape()
+    shape = resource.shape(subresource)
     shape.claimed(configuration, "")
     found = atomics(shape, configuration)
     if found:

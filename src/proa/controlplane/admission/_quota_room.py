@@ -16,6 +16,8 @@ from proa.controlplane.storage._store import StorageError
 from ._quotas import COUNTED, STORAGE, Usage, added, count, hard_of, must_say, shown
 from ._refusal import refused
 
+_COUNTED_PARTS = frozenset({"", "resize"})
+"""Subresources that change what an object uses."""
 _OVER = (b'"Succeeded"', b'"Failed"')
 
 
@@ -30,7 +32,9 @@ class QuotaRoom:
 
         The last hook of all: nothing may refuse the write after it.
         """
-        if review.subresource or review.new is None or not self._store.count(STORAGE, review.namespace):
+        if review.subresource not in _COUNTED_PARTS or review.new is None:
+            return
+        if not self._store.count(STORAGE, review.namespace):
             return
         changes = []
         for stored in self._store.scan_latest(STORAGE, review.namespace):

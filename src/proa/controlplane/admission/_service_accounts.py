@@ -17,6 +17,7 @@ from ._refusal import refused
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 ROOT_CA = "kube-root-ca.crt"
 TOKEN_SECONDS = 3607
+_VOLUME = "kube-api-access-"
 _CONTAINERS = ("containers", "initContainers")
 
 
@@ -55,7 +56,7 @@ class ServiceAccounts:
 
 
 def mount_token(spec: Document) -> None:
-    """Adds the volume with the token, and mounts it in every container that has nothing there."""
+    """Adds the volume with the token, if it is not there yet, and mounts it wherever nothing else is."""
     without = [
         container
         for key in _CONTAINERS
@@ -64,11 +65,11 @@ def mount_token(spec: Document) -> None:
     ]
     if not without:
         return
-    taken = {volume.get("name") for volume in spec.get("volumes", ())}
-    name = generated("kube-api-access-")
-    while name in taken:
-        name = generated("kube-api-access-")
-    spec.setdefault("volumes", []).append(token_volume(name))
+    taken = [volume.get("name", "") for volume in spec.get("volumes", ())]
+    name = next((one for one in taken if one.startswith(_VOLUME)), "")
+    if not name:
+        name = generated(_VOLUME)
+        spec.setdefault("volumes", []).append(token_volume(name))
     mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
     for container in without:
         container.setdefault("volumeMounts", []).append(dict(mount))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from proa.controlplane.controllers._autoscaler_custom import Asked, CustomMetrics, Figure
 from proa.controlplane.controllers._autoscaler_metrics import (
     TOLERANCE,
     NoFigure,
@@ -112,6 +112,7 @@ class AutoscalerController:
         self._scalers = scalers.store
         self._pods_in = pods.store.index(lambda pod: [pod.metadata.namespace])
         self._kinds = kinds
+        self._custom = CustomMetrics(client, kinds)
         self._recorder = recorder
         self._pasts: dict[ObjectRef, Past] = {}
         self.controller = Controller(
@@ -201,44 +202,55 @@ class AutoscalerController:
             for pod in self._pods_in[scaler.metadata.namespace]
             if Selector.of(selector).matches(pod.metadata.labels)
         ]
+        asked = Asked(
+            scaler.metadata.namespace or "",
+            selector,
+            pods,
+            look.current,
+            scale.status.replicas if scale.status else 0,
+            look.at,
+            _tolerances(scaler),
+        )
         used = await self._used(scaler, selector)
-        found: list[tuple[Proposal, Resource]] = []
+        found: list[Figure] = []
         failure: _Failed | None = None
         look.metrics = []
         for metric in scaler.spec.metrics:
             try:
-                resource = _resource(metric)
-                proposal = self._propose(look, resource, pods, used)
+                found.append(await self._figure(metric, asked, used))
+                look.metrics += [found[-1].status]
             except _Failed as failed:
                 failure = failure or failed
-                continue
-            found.append((proposal, resource))
-            look.metrics.append(_status(proposal, resource))
-        best = max(found, key=lambda one: one[0].replicas, default=None)
-        if best is None or (failure is not None and best[0].replicas <= look.current):
+                look.metrics += [MetricStatus(type="")]  # keeps the others where their metrics are
+        best = max(found, key=lambda one: one.replicas, default=None)
+        if best is None or (failure is not None and best.replicas <= look.current):
             raise failure or _Failed("ScalingActive", "InvalidMetricSourceType", "there is no metric")
-        name = _name(best[1])
-        look.say("ScalingActive", "ValidMetricFound", f"{_FOUND} {name}")
-        above = f"{name} above target"
-        return best[0].replicas, above if best[0].replicas > look.current else "All metrics below target"
+        look.say("ScalingActive", "ValidMetricFound", f"{_FOUND} {best.name}")
+        above = f"{best.name} above target"
+        return best.replicas, above if best.replicas > look.current else "All metrics below target"
 
-    def _propose(
-        self, look: _Look, resource: Resource, pods: Sequence[Pod], used: Used | KubeError
-    ) -> Proposal:
-        up, down = rules(look.scaler.spec.behavior)
-        tolerances = tuple(
-            TOLERANCE if one.tolerance is None else float(one.tolerance.value) for one in (down, up)
-        )
+    async def _figure(self, metric: MetricSpec, asked: Asked, used: Used | KubeError) -> Figure:
+        resource = _resource(metric)
+        if resource is not None:
+            return self._propose(resource, asked, used)
+        try:
+            return await self._custom.figure(metric, asked)
+        except NoFigure as error:
+            message = f"{_NOT_FOUND}: {error}"
+            raise _Failed("ScalingActive", f"FailedGet{metric.type}Metric", message) from error
+
+    def _propose(self, resource: Resource, asked: Asked, used: Used | KubeError) -> Figure:
         try:
             if isinstance(used, KubeError):
                 message = f"unable to get metrics for resource {resource.name}: "
                 raise NoFigure(f"{message}unable to fetch metrics from resource metrics API: {used}")
-            return propose(resource, pods, used, look.current, look.at, (tolerances[0], tolerances[1]))
+            found = propose(resource, asked.pods, used, asked.current, asked.at, asked.tolerances)
         except NoFigure as error:
             kind = "Resource" if resource.container is None else "ContainerResource"
             what = "utilization" if resource.target.type == "Utilization" else "usage"
             message = f"failed to get {resource.name} {what}: {error}"
             raise _Failed("ScalingActive", f"FailedGet{kind}Metric", f"{_NOT_FOUND}: {message}") from error
+        return Figure(found.replicas, _status(found, resource), _name(resource))
 
     async def _used(self, scaler: HorizontalPodAutoscaler, selector: str) -> Used | KubeError:
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{scaler.metadata.namespace}/pods"
@@ -287,14 +299,20 @@ def _say_pace(look: _Look, paced: Paced) -> None:
         look.say("ScalingLimited", *paced.limited)
 
 
-def _resource(metric: MetricSpec) -> Resource:
+def _tolerances(scaler: HorizontalPodAutoscaler) -> tuple[float, float]:
+    """Return how far the use may be below and above the target."""
+    up, down = rules(scaler.spec.behavior)
+    below, above = (TOLERANCE if one.tolerance is None else float(one.tolerance.value) for one in (down, up))
+    return below, above
+
+
+def _resource(metric: MetricSpec) -> Resource | None:
     if metric.resource is not None:
         return Resource(metric.resource.name, metric.resource.target)
     if metric.container_resource is not None:
         own = metric.container_resource
         return Resource(own.name, own.target, own.container)
-    message = f"{_NOT_FOUND}: no API serves metrics of type {metric.type}"
-    raise _Failed("ScalingActive", f"FailedGet{metric.type}Metric", message)
+    return None
 
 
 def _name(resource: Resource) -> str:

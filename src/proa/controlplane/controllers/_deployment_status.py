@@ -57,6 +57,10 @@ def status_of(deployment: Deployment, sets: Sets, limits: Limits, now: datetime)
     conditions = {**before, "Available": _available(status, limits)}
     if progressing := _progressing(deployment, sets, status, before.get("Progressing"), now):
         conditions["Progressing"] = progressing
+    if failure := _failure(sets):
+        conditions["ReplicaFailure"] = failure
+    else:
+        conditions.pop("ReplicaFailure", None)
     status.conditions = [_dated(condition, before.get(kind), now) for kind, condition in conditions.items()]
     return status
 
@@ -74,6 +78,19 @@ def deadline(deployment: Deployment, status: DeploymentStatus, now: datetime) ->
         return None
     since = condition.last_update_time or now
     return max(0.0, (since + timedelta(seconds=seconds) - now).total_seconds()) + 1
+
+
+def _failure(sets: Sets) -> DeploymentCondition | None:
+    """Return why pods cannot be created or deleted, as the newest set that knows it says."""
+    known = (
+        one for each in reversed(sets.all) for one in each.status.conditions if one.type == "ReplicaFailure"
+    )
+    found = next(known, None)
+    if found is None:
+        return None
+    return DeploymentCondition(
+        type="ReplicaFailure", status=found.status, reason=found.reason, message=found.message
+    )
 
 
 def _available(status: DeploymentStatus, limits: Limits) -> DeploymentCondition:

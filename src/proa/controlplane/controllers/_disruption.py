@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
 from proa.controlplane.controllers._clock import look_in
+from proa.controlplane.controllers._discovery import Kinds
 from proa.controlplane.controllers._disruption_plan import Scale, needs_scale, status
 from proa.controlplane.controllers._pods import COLLECT, controller_of
-from proa.kube import Api, Client, ConflictError, NotFoundError, Selector
+from proa.kube import Api, Client, ConflictError, KubeError, NotFoundError, Selector
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import Deployment, ReplicaSet, StatefulSet
 from proa.kube.models.core_v1 import Pod
+from proa.kube.models.meta_v1 import OwnerReference
 from proa.kube.models.policy_v1 import PodDisruptionBudget
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector
 
@@ -29,8 +32,11 @@ class DisruptionController:
         deployments: Reflector[Deployment],
         sets: Reflector[ReplicaSet],
         stateful_sets: Reflector[StatefulSet],
+        kinds: Kinds,
         recorder: Recorder,
     ) -> None:
+        self._client = client
+        self._kinds = kinds
         self._api = Api(client, PodDisruptionBudget)
         self._budgets = budgets.store
         self._pods_in = pods.store.index(lambda pod: [pod.metadata.namespace])
@@ -53,7 +59,7 @@ class DisruptionController:
         if budget is None:
             return Action.await_change()
         pods = [pod for pod in self._pods_in[ref.namespace] if _selects(budget, pod)]
-        scale = self._scale(pods) if needs_scale(budget) else Scale(None)
+        scale = await self._scale(pods) if needs_scale(budget) else Scale(None)
         if scale.problem:
             self._recorder.event(
                 budget, type="Warning", reason="CalculateExpectedPodCountFailed", message=scale.problem
@@ -64,17 +70,32 @@ class DisruptionController:
                 await self._api.replace_status(msgspec.structs.replace(budget, status=wanted))
         return Action(look_in(again))
 
-    def _scale(self, pods: Sequence[Pod]) -> Scale:
+    async def _scale(self, pods: Sequence[Pod]) -> Scale:
         """Add up what the pods' controllers are to keep, each once."""
         wanted: dict[str, int] = {}
         for pod in pods:
-            found = self._controller(pod)
-            if found is None:
+            found, owner = self._known(pod), controller_of(pod)
+            if found is not None:
+                wanted[found.metadata.uid or ""] = 1 if found.spec.replicas is None else found.spec.replicas
+            elif owner is not None and owner.uid in wanted:
+                continue
+            elif owner is not None and (replicas := await self._asked(owner, pod)) is not None:
+                wanted[owner.uid] = replicas
+            else:
                 return Scale(None, f"found no controller with a scale for pod {pod.metadata.name}")
-            wanted[found.metadata.uid or ""] = 1 if found.spec.replicas is None else found.spec.replicas
         return Scale(sum(wanted.values()))
 
-    def _controller(self, pod: Pod) -> Deployment | ReplicaSet | StatefulSet | None:
+    async def _asked(self, owner: OwnerReference, pod: Pod) -> int | None:
+        """Return how many pods a controller of any other kind is to keep, if it has a scale."""
+        with suppress(KubeError):
+            kind: Any = await self._kinds.of(owner.api_version, owner.kind)
+            api: Api[Any] = Api(self._client, kind)
+            scale = await api.get_scale(owner.name, namespace=pod.metadata.namespace)
+            if scale.metadata.uid == owner.uid:
+                return scale.spec.replicas or 0
+        return None
+
+    def _known(self, pod: Pod) -> Deployment | ReplicaSet | StatefulSet | None:
         owner, namespace = controller_of(pod), pod.metadata.namespace
         if owner is not None and owner.kind == "StatefulSet":
             return self._stateful_sets.get(owner.name, namespace)

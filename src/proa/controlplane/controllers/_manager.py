@@ -145,6 +145,7 @@ class ControllerManager:
                 deployments,
                 sets,
                 stateful_sets,
+                kinds,
                 await told("disruption"),
             ),
             PodCollector(client, nodes, pods),

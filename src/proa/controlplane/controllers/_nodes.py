@@ -37,6 +37,10 @@ PRESSURES = {
 WATCHED = {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}
 
 
+def _is_ready(node: Node) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in node.status.conditions)
+
+
 def silenced(node: Node, at: datetime) -> Sequence[NodeCondition]:
     """Return the node's conditions as they are once nobody knows."""
     return [
@@ -53,13 +57,19 @@ def silenced(node: Node, at: datetime) -> Sequence[NodeCondition]:
     ]
 
 
-def tainted(node: Node, at: datetime) -> list[Taint]:
-    """Return the taints that the node should have by its conditions and cordon; those of others stay."""
+def tainted(node: Node, at: datetime, *, sends_off: bool = True) -> list[Taint]:
+    """Return the taints that the node should have by its conditions and cordon; those of others stay.
+
+    Args:
+        node: The node.
+        at: The time.
+        sends_off: Whether pods have to leave it if it is not ready, or only new ones are kept away.
+    """
     statuses = {condition.type: condition.status for condition in node.status.conditions}
     silence = {"True": None, "False": NOT_READY}.get(statuses.get("Ready", "Unknown"), UNREACHABLE)
     wanted = [(key, "NoSchedule") for kind, key in PRESSURES.items() if statuses.get(kind) == "True"]
     if silence is not None:
-        wanted += [(silence, "NoSchedule"), (silence, "NoExecute")]
+        wanted += [(silence, "NoSchedule"), *([(silence, "NoExecute")] if sends_off else ())]
     if node.spec.unschedulable:
         wanted.append((UNSCHEDULABLE, "NoSchedule"))
     ours = {NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURES.values()}
@@ -76,7 +86,8 @@ class NodeController:
     """Declares a node unknown when its lease is not renewed, and taints nodes by their condition.
 
     The pods of an unknown node are declared not ready, so that Services look elsewhere before they are
-    replaced; a kubelet that comes back declares them ready again.
+    replaced; a kubelet that comes back declares them ready again. Where no node at all is ready it is more
+    likely the network or this machine that is to blame: then no pod is sent off.
 
     The time of a renewal is when it was seen here, by this process's clock: nodes' clocks may differ.
     """
@@ -96,6 +107,7 @@ class NodeController:
         self._leases = leases
         self._recorder = recorder
         self._renewals: dict[str, tuple[str, float]] = {}
+        self._all_down = False
         self.controller = Controller(nodes, self.reconcile, name="node").watches(
             leases, lambda lease: [ObjectRef(lease.metadata.name or "")]
         )
@@ -111,11 +123,23 @@ class NodeController:
             if left <= 0:
                 node = await self._silence(node)
                 await self._mark_pods(node)
-            taints = tainted(node, now())
+            taints = tainted(node, now(), sends_off=not self._is_all_down(node))
             if taints != node.spec.taints:
                 spec = msgspec.structs.replace(node.spec, taints=taints)
                 await self._api.replace(msgspec.structs.replace(node, spec=spec))
         return Action.requeue(left) if left > 0 else Action.await_change()
+
+    def _is_all_down(self, latest: Node) -> bool:
+        """Tell whether no node is ready; where that changes all are looked at again."""
+        own = ObjectRef.of(latest)
+        down = not _is_ready(latest) and not any(
+            _is_ready(node) for node in self._nodes.store if ObjectRef.of(node) != own
+        )
+        if down != self._all_down:
+            self._all_down = down
+            for ref in {ObjectRef.of(node) for node in self._nodes.store} - {own}:
+                self.controller.request(ref)
+        return down
 
     def _seconds_left(self, node: Node) -> float:
         """Return how long the node may stay silent; a heartbeat is a renewed lease or a changed status."""

@@ -11,6 +11,7 @@ Pods have addresses of their own in 127.66.0.0/16 and Services in 127.67.0.0/16:
 is the loopback interface, so they need neither interfaces nor rules.
 """
 
+from proa.controlplane.network._ingress_rules import CLASS, CONTROLLER
 from proa.controlplane.network._network import Network
 
-__all__ = ["Network"]
+__all__ = ["CLASS", "CONTROLLER", "Network"]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proa.controlplane.network._ingress_rules import is_mine, matches_host
+from proa.controlplane.network._ingress_rules import matches_host
 from proa.kube.models import now
 from proa.kube.models.core_v1 import Secret
 from proa.kube.models.networking_v1 import Ingress
@@ -57,7 +57,6 @@ def wanted_secrets(ingresses: Iterable[Ingress]) -> list[tuple[str, str, str]]:
     found = [
         (host, ingress.metadata.namespace or "", entry.secret_name)
         for ingress in ingresses
-        if is_mine(ingress)
         for entry in ingress.spec.tls
         if entry.secret_name
         for host in entry.hosts or [rule.host or "" for rule in ingress.spec.rules]

@@ -23,11 +23,16 @@ from proa.controlplane.network._certificates import (
 )
 from proa.controlplane.network._directory import Directory
 from proa.controlplane.network._forward import Forwarder, plain
-from proa.controlplane.network._ingress_rules import Rules, is_mine
+from proa.controlplane.network._ingress_rules import Rules, served
 from proa.controlplane.network._listening import listen_tcp
 from proa.kube import Api, Client, ConflictError, NotFoundError
 from proa.kube.models.core_v1 import Secret
-from proa.kube.models.networking_v1 import Ingress, IngressLoadBalancerIngress, IngressLoadBalancerStatus
+from proa.kube.models.networking_v1 import (
+    Ingress,
+    IngressClass,
+    IngressLoadBalancerIngress,
+    IngressLoadBalancerStatus,
+)
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector
 
 log = logs.get_logger(__name__)
@@ -41,7 +46,7 @@ TLS_HANDSHAKE = b"\x16"
 
 
 class IngressServer:
-    """Serves all Ingresses without a class or of class `proa`, and `NAME.NAMESPACE.localhost`.
+    """Serves all Ingresses without a class or of one with its controller, and `NAME.NAMESPACE.localhost`.
 
     Whether a connection is HTTP or HTTPS its first byte tells. When the block is left requests have five
     seconds to end.
@@ -49,6 +54,7 @@ class IngressServer:
     Args:
         client: The API server, for the Ingresses' status.
         ingresses: All Ingresses, kept current by the caller.
+        classes: All IngressClasses, likewise.
         secrets: The Secrets of type `kubernetes.io/tls`, likewise.
         directory: Where Services are.
         recorder: Where a Secret that is of no use is told.
@@ -60,6 +66,7 @@ class IngressServer:
         self,
         client: Client,
         ingresses: Reflector[Ingress],
+        classes: Reflector[IngressClass],
         secrets: Reflector[Secret],
         directory: Directory,
         recorder: Recorder,
@@ -71,21 +78,24 @@ class IngressServer:
         self.port = port
         self._api = Api(client, Ingress)
         self._ingresses = ingresses.store
+        self._classes = classes.store
         self._secrets = secrets.store
         self._directory = directory
         self._recorder = recorder
         self._rules = Rules(())
         self._loaded: dict[tuple[str, str], tuple[Secret, ssl.SSLContext | None]] = {}
         self._greeting: set[asyncio.Task[None]] = set()
-        self._controller = Controller(ingresses, self._reconcile, name="ingress").watches(
-            secrets, self._concerned
+        self._controller = (
+            Controller(ingresses, self._reconcile, name="ingress")
+            .watches(secrets, self._concerned)
+            .watches(classes, lambda _: [ObjectRef.of(one) for one in self._ingresses])
         )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._certificates = await asyncio.to_thread(Certificates)
-        self._rules = Rules(self._ingresses)
+        self._rules = Rules(self._served())
         self._socket = listen_tcp(self.host, self.port, "Ingress server")
         self.port = self._socket.getsockname()[1]
         async with AsyncExitStack() as stack:
@@ -173,18 +183,22 @@ class IngressServer:
         await asyncio.gather(*self._greeting, return_exceptions=True)
 
     async def _reconcile(self, ref: ObjectRef) -> Action:
-        self._rules = Rules(self._ingresses)
-        self._certificates.update(self._contexts())
+        mine = self._served()
+        self._rules = Rules(mine)
+        self._certificates.update(self._contexts(mine))
         ingress = self._ingresses.find(ref)
-        if ingress is not None and is_mine(ingress):
+        if ingress in mine:
             await self._tell_address(ingress)
         return Action.await_change()
 
-    def _contexts(self) -> list[Named]:
+    def _served(self) -> list[Ingress]:
+        return served(self._ingresses, self._classes)
+
+    def _contexts(self, mine: list[Ingress]) -> list[Named]:
         """Return the certificates of all hosts; where one is of no use the self-signed one serves."""
         found: list[Named] = []
         used: dict[tuple[str, str], tuple[Secret, ssl.SSLContext | None]] = {}
-        for host, namespace, name in wanted_secrets(self._ingresses):
+        for host, namespace, name in wanted_secrets(mine):
             secret = self._secrets.get(name, namespace)
             if secret is None:
                 continue

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from proa.kube.models import IntOrString
-from proa.kube.models.networking_v1 import HTTPIngressPath, Ingress, IngressBackend
+from proa.kube.models.networking_v1 import HTTPIngressPath, Ingress, IngressBackend, IngressClass
 
 CLASS = "proa"
+CONTROLLER = "proa.dev/ingress"
+"""What an IngressClass calls this server."""
 DOMAIN = "localhost"
 
 
@@ -46,10 +48,10 @@ class _Rule:
 
 
 class Rules:
-    """The rules of all Ingresses, in the order in which they are looked at."""
+    """The rules of the Ingresses that are served, in the order in which they are looked at."""
 
     def __init__(self, ingresses: Iterable[Ingress]) -> None:
-        mine = [one for one in ingresses if is_mine(one)]
+        mine = list(ingresses)
         self._rules = sorted(
             (rule for one in mine for rule in _rules(one)), key=lambda one: one.rank, reverse=True
         )
@@ -74,10 +76,19 @@ class Rules:
         return found.target if found is not None else self._default
 
 
-def is_mine(ingress: Ingress) -> bool:
-    """Tell whether an Ingress is for this server: one of its class, or of none."""
-    name = ingress.spec.ingress_class_name or ingress.metadata.annotations.get("kubernetes.io/ingress.class")
-    return name in {None, "", CLASS}
+def served(ingresses: Iterable[Ingress], classes: Iterable[IngressClass]) -> list[Ingress]:
+    """Return the Ingresses that are for this server: of none of the classes, or of one with its controller.
+
+    The class `proa` need not be there, but may be somebody else's.
+    """
+    controllers = {CLASS: CONTROLLER} | {
+        one.metadata.name or "": one.spec.controller or "" for one in classes
+    }
+    return [one for one in ingresses if not (name := _class(one)) or controllers.get(name) == CONTROLLER]
+
+
+def _class(ingress: Ingress) -> str | None:
+    return ingress.spec.ingress_class_name or ingress.metadata.annotations.get("kubernetes.io/ingress.class")
 
 
 def service_named(host: str) -> Target | None:

@@ -13,7 +13,7 @@ from proa.controlplane.network._proxy import ServiceProxy
 from proa.kube import Api, Client
 from proa.kube.models.core_v1 import Secret, Service
 from proa.kube.models.discovery_v1 import EndpointSlice
-from proa.kube.models.networking_v1 import Ingress
+from proa.kube.models.networking_v1 import Ingress, IngressClass
 from proa.runtime import Recorder, Reflector
 
 
@@ -41,6 +41,7 @@ class Network:
         self._services = Reflector(Api(client, Service))
         self._slices = Reflector(Api(client, EndpointSlice))
         self._ingresses = Reflector(Api(client, Ingress))
+        self._classes = Reflector(Api(client, IngressClass))
         self._secrets = Reflector(Api(client, Secret), field_selector="type=kubernetes.io/tls")
         self._recorder = Recorder(client, "network")
         directory = Directory(self._services, self._slices)
@@ -48,6 +49,7 @@ class Network:
         self.ingress = IngressServer(
             client,
             self._ingresses,
+            self._classes,
             self._secrets,
             directory,
             self._recorder,
@@ -58,7 +60,8 @@ class Network:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        reflectors: list[Reflector[Any]] = [self._services, self._slices, self._ingresses, self._secrets]
+        reflectors: list[Reflector[Any]] = [self._services, self._slices, self._ingresses]
+        reflectors += [self._classes, self._secrets]
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._recorder)
             for reflector in reflectors:

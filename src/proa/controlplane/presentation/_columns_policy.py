@@ -95,6 +95,20 @@ _QUEUING = "spec.limited.limitResponse.queuing"
 _ADMISSION = "admissionregistration.k8s.io"
 _FLOW = "flowcontrol.apiserver.k8s.io"
 
+
+def _service(api: Document) -> str:
+    backend = api["spec"].get("service")
+    return f"{backend.get('namespace', '')}/{backend.get('name', '')}" if backend else "Local"
+
+
+def _available(api: Document) -> str:
+    conditions = (api.get("status") or {}).get("conditions") or ()
+    one = next((one for one in conditions if one.get("type") == "Available"), None)
+    if one is None:
+        return "Unknown"
+    return "True" if one.get("status") == "True" else f"{one.get('status')} ({one.get('reason', '')})"
+
+
 COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("", "ResourceQuota"): (
         NAME,
@@ -152,6 +166,12 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         value("Queues", f"{_QUEUING}.queues", NONE),
         value("HandSize", f"{_QUEUING}.handSize", NONE),
         value("QueueLengthLimit", f"{_QUEUING}.queueLengthLimit", NONE),
+        AGE,
+    ),
+    ("apiregistration.k8s.io", "APIService"): (
+        NAME,
+        computed("Service", _service),
+        computed("Available", _available),
         AGE,
     ),
 }

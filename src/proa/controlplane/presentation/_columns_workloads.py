@@ -8,83 +8,8 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane.selectors import to_text
 
-from ._columns import AGE, NAME, NONE, Column, age, computed, duration, pairs, parse_time, value
-
-
-def _ready(pod: Document) -> str:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    sidecars = _sidecars(pod)
-    started = [
-        one for one in pod.get("status", {}).get("initContainerStatuses") or [] if one["name"] in sidecars
-    ]
-    ready = sum(1 for status in [*statuses, *started] if status.get("ready"))
-    return f"{ready}/{len(pod['spec'].get('containers') or []) + len(sidecars)}"
-
-
-def _sidecars(pod: Document) -> list[str]:
-    init = pod["spec"].get("initContainers") or []
-    return [container["name"] for container in init if container.get("restartPolicy") == "Always"]
-
-
-def _restarts(pod: Document, now: datetime) -> str:
-    status = pod.get("status", {})
-    statuses = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-    count = sum(one.get("restartCount", 0) for one in status.get("containerStatuses") or [])
-    ended = [
-        parse_time(state["finishedAt"])
-        for one in statuses
-        if (state := (one.get("lastState") or {}).get("terminated")) and state.get("finishedAt")
-    ]
-    if not count or not ended:
-        return str(count)
-    return f"{count} ({duration(max(int((now - max(ended)).total_seconds()), 0))} ago)"
-
-
-def pod_status(pod: Document) -> str:
-    """What kubectl says of a pod in one word: why it waits, how it ended, or its phase."""
-    status = pod.get("status", {})
-    reason: str = status.get("reason") or status.get("phase") or "Unknown"
-    initialising = _init_status(pod)
-    reason = initialising or _container_reason(status.get("containerStatuses") or [], reason)
-    if "deletionTimestamp" in pod["metadata"] and status.get("phase") not in {"Succeeded", "Failed"}:
-        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
-    return reason
-
-
-def _init_status(pod: Document) -> str:
-    statuses = pod.get("status", {}).get("initContainerStatuses") or []
-    total, sidecars = len(pod["spec"].get("initContainers") or []), _sidecars(pod)
-    for index, one in enumerate(statuses):
-        state = one.get("state") or {}
-        ended, waiting = state.get("terminated"), state.get("waiting") or {}
-        if (ended and ended.get("exitCode") == 0) or (one["name"] in sidecars and one.get("started")):
-            continue
-        if ended:
-            return f"Init:{_ended(ended)}"
-        if waiting.get("reason") and waiting["reason"] != "PodInitializing":
-            return f"Init:{waiting['reason']}"
-        return f"Init:{index}/{total}"
-    return ""
-
-
-def _ended(state: Document) -> str:
-    if state.get("reason"):
-        return str(state["reason"])
-    return f"Signal:{state['signal']}" if state.get("signal") else f"ExitCode:{state.get('exitCode', 0)}"
-
-
-def _container_reason(statuses: list[Document], reason: str) -> str:
-    running = False
-    for one in reversed(statuses):
-        state = one.get("state") or {}
-        waiting, ended = state.get("waiting") or {}, state.get("terminated")
-        if waiting.get("reason"):
-            reason = waiting["reason"]
-        elif ended is not None:
-            reason = _ended(ended)
-        elif one.get("ready") and state.get("running") is not None:
-            running = True
-    return "Running" if reason == "Completed" and running else reason
+from ._columns import AGE, NAME, NONE, Column, age, computed, pairs, parse_time, value
+from ._pod_summary import pod_status, ready, restarts
 
 
 def _gates(pod: Document) -> str:
@@ -181,9 +106,9 @@ def _last_schedule(cron_job: Document, now: datetime) -> str:
 COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("", "Pod"): (
         NAME,
-        computed("Ready", _ready),
+        computed("Ready", ready),
         computed("Status", pod_status),
-        Column("Restarts", _restarts),
+        Column("Restarts", restarts),
         AGE,
         value("IP", "status.podIP", NONE, wide=True),
         value("Node", "spec.nodeName", NONE, wide=True),

@@ -10,6 +10,7 @@ from proa.controlplane._json import Document
 from proa.controlplane.registry import Resource
 
 from ._columns import NAME, Column, columns_of, custom
+from ._pod_summary import pod_conditions
 
 Table = dict[str, Any]
 
@@ -23,8 +24,15 @@ def table_of(resource: Resource, documents: Iterable[Document], metadata: Docume
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": [_definition(column) for column in columns],
-        "rows": [{"cells": [column.cell(document, now) for column in columns]} for document in documents],
+        "rows": [_row(resource, columns, document, now) for document in documents],
     }
+
+
+def _row(resource: Resource, columns: tuple[Column, ...], document: Document, now: datetime) -> Document:
+    row: Document = {"cells": [column.cell(document, now) for column in columns]}
+    if resource.storage == "pods" and (said := pod_conditions(document)):
+        row["conditions"] = said
+    return row
 
 
 def _columns(resource: Resource) -> tuple[Column, ...]:

@@ -16,6 +16,7 @@ from proa.controlplane._json import Document
 from proa.controlplane.apply import Fields
 from proa.controlplane.storage import Key, Store, Stored
 from proa.controlplane.storage._objects import tail_of
+from proa.controlplane.storage._store import MAX_OBJECT, TooLargeError
 
 from ._deletion import check_preconditions, is_released, mark_deleted, timestamp
 from ._names import generated
@@ -115,6 +116,7 @@ class Registry:
         metadata.setdefault("name", "")  # which is refused, once everything else has been looked at, too
         resource.strategy.prepare_create(new)
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
+        review.overtaken = lambda: self.store.latest(key) is not None
         new = await self._admit(review, work)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
             raise errors.already_exists(resource.qualified, key.name)
@@ -138,11 +140,33 @@ class Registry:
                 if old is not None and resource.strategy.generation and counts(resource, new, old):
                     new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
             await self._admission.convert(review)
+            if work.large and len(tail_of(new)) > MAX_OBJECT:
+                raise TooLargeError
             await self._admission.validate(review)
         except errors.StatusError as error:
             error.warnings += review.warnings
             raise
         return new
+
+    async def connect(
+        self, resource: Resource, namespace: str, name: str, subresource: str, options: Document
+    ) -> None:
+        """Asks whether somebody may connect to an object, by a subresource such as `exec`.
+
+        Raises:
+            StatusError: They may not; it has the warnings, too.
+        """
+        whole = {
+            "kind": resource.subresources[subresource].kind,
+            "apiVersion": resource.api_version,
+            **options,
+        }
+        review = Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource)
+        try:
+            await self._admission.connect(review)
+        except errors.StatusError as error:
+            error.warnings += review.warnings
+            raise
 
     def _admitted(self, review: Review) -> Document:
         """The object after admission has changed it."""
@@ -282,6 +306,7 @@ class Registry:
         await work(own, new, old)
         new, old = stored_form(resource, new), stored_form(resource, old)
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
+        review.overtaken = lambda: self.store.latest(key) is not current
         new = await self._admit(review, work)
         if self.store.latest(key) is not current:
             return None
@@ -411,14 +436,14 @@ class _Work:
     """
 
     def __init__(self, resource: Resource, subresource: str = "", *, large: bool) -> None:
-        self._large = large
+        self.large = large
         if large:
             resource.conformer, resource.checker, resource.shape(subresource)
 
     async def __call__(
         self, function: Callable[[Unpack[_Arguments]], _Result], *arguments: *_Arguments
     ) -> _Result:
-        return await asyncio.to_thread(function, *arguments) if self._large else function(*arguments)
+        return await asyncio.to_thread(function, *arguments) if self.large else function(*arguments)
 
 
 def _settle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +35,8 @@ class Review(msgspec.Struct):
     """Set when somebody outside has changed the object: then there is a second time."""
     rounds: dict[str, Any] = {}
     """What those outside keep from the first time to the second."""
+    overtaken: Callable[[], bool] = lambda: False
+    """Whether the object has become another one since, and the write will not be done as it is."""
 
     @property
     def document(self) -> Document:
@@ -56,3 +59,6 @@ class Admission(Protocol):
 
     async def validate(self, review: Review) -> None:
         """May only refuse. Last of all."""
+
+    async def connect(self, review: Review) -> None:
+        """May only refuse that somebody connects to something: `new` has the options of the connection."""

@@ -35,6 +35,9 @@ log = logs.get_logger(__name__)
 K = TypeVar("K", bound=Resource)
 
 CONCURRENT_WRITES = 32
+AT_ONCE = 8
+"""How many pods are decided about before others have their turn; so many are then also committed together."""
+
 VOLUMES_PATIENCE = 600.0
 """Seconds that a pod waits for the volumes of the node that was chosen for it."""
 
@@ -213,6 +216,7 @@ class Scheduler:
         while self._unseen:  # deciding before every placed pod is counted would give their room away again
             self._something.clear()
             await self._something.wait()
+        begun = 0
         while True:
             ref = self._queue.take(_now())
             if ref is None:
@@ -220,7 +224,9 @@ class Scheduler:
                 continue
             await self._hands.acquire()
             self._spawn(self._attend(ref), ref, self._hands.release)
-            await asyncio.sleep(0)
+            begun += 1
+            if begun % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _next(self) -> None:
         """Wait for something to happen, or for the time of the next pod in the queue."""

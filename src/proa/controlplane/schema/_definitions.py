@@ -9,18 +9,22 @@ from importlib.resources import files
 from typing import Any
 
 from proa.controlplane._json import Document, decode
+from proa.controlplane._lazy_document import Lazy
 
 
 def load(name: str) -> Any:
     """One of the package's data files, parsed."""
-    return decode((files("proa.controlplane") / "data" / f"{name}.json").read_bytes())
+    return decode(_read(name))
+
+
+def _read(name: str) -> bytes:
+    return (files("proa.controlplane") / "data" / f"{name}.json").read_bytes()
 
 
 @cache
 def definitions() -> dict[str, Document]:
-    """Every type of Kubernetes: definition name to its schema. Read-only."""
-    types: dict[str, Document] = load("definitions")
-    return types
+    """Every type of Kubernetes: definition name to its schema, made when it is asked for. Read-only."""
+    return Lazy.of(_read("definitions"))
 
 
 @cache

@@ -172,7 +172,7 @@ OWN_ROLES: dict[str, list[Entry]] = {
     NETWORK: [
         ("list watch", "-", "secrets services"),
         ("list watch", "discovery.k8s.io", "endpointslices"),
-        ("list watch", "networking.k8s.io", "ingresses"),
+        ("list watch", "networking.k8s.io", "ingressclasses ingresses"),
         ("update", "networking.k8s.io", "ingresses/status"),
         ("create patch update", "- events.k8s.io", "events"),
     ],

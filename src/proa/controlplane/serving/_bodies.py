@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -47,6 +47,8 @@ async def read(request: web.BaseRequest) -> bytes:
         data = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large(f"limit is {MAX_BODY}") from error
+    if content_type(request) == protobuf.MEDIA_TYPE and not protobuf.messages.cache_info().currsize:
+        await asyncio.to_thread(protobuf.messages)  # the first such body: the table is in a file
     if may_hold_too_many(data) and content_type(request) not in _SLOW:
         try:
             await asyncio.to_thread(check_values, data)
@@ -61,7 +63,12 @@ def _too_large(why: str) -> StatusError:
 
 def content_type(request: web.BaseRequest) -> str:
     """The body's media type, without parameters."""
-    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return _media_type(request.headers.get("Content-Type", ""))
+
+
+@lru_cache(64)
+def _media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
 
 
 _DECODERS: dict[str, Callable[[bytes], Any]] = {

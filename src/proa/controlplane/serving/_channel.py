@@ -20,7 +20,11 @@ from ._view import Frames, View, frame
 QUEUE_BYTES = 16 * 1024 * 1024
 """How far a watcher may be behind."""
 WRITE_BYTES = 64 * 1024
-"""How much is written at once, but for what one event has more."""
+"""How much is written at once, but for what one event has more, as long as there are few watchers."""
+LEAST_BYTES = 16 * 1024
+"""How much is written at once to very many. On its way to a client it is held several times, encrypted."""
+WRITES_BYTES = 16 * 1024 * 1024
+"""How much is written to all watchers at once."""
 _LOOKS = 16
 """How often those who are behind are looked for, while as much is sent as one may be behind."""
 
@@ -36,11 +40,24 @@ class _Link:
         self.next: _Link | None = None
 
 
+class Crowd:
+    """All who are watching, whatever they see."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @property
+    def piece(self) -> int:
+        """How much is written to one of them at once: the less, the more there are."""
+        return max(LEAST_BYTES, min(WRITE_BYTES, WRITES_BYTES // max(1, self.count)))
+
+
 class Channel:
     """What all watchers with one view are sent."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, crowd: Crowd) -> None:
         self.view = view
+        self.crowd = crowd
         self.watchers: set[Watcher] = set()
         self.last = _Link(b"", 0)
         self._idle: set[Watcher] = set()
@@ -75,7 +92,7 @@ class Channel:
         Watchers who keep up read the same pieces one after the other: the last piece is kept for that.
         """
         if self._taken is None or self._taken[0] != at.end:
-            link, pieces, until = at, [], at.end + WRITE_BYTES
+            link, pieces, until = at, [], at.end + self.crowd.piece
             while link.next is not None and link.end < until:
                 link = link.next
                 pieces.append(link.data)
@@ -89,9 +106,16 @@ class Channel:
         if len(self._idle) == len(self.watchers):
             self._taken = None
 
+    def join(self, watcher: Watcher) -> None:
+        """Sends to a watcher, too, from now on."""
+        self.watchers.add(watcher)
+        self.crowd.count += 1
+
     def leave(self, watcher: Watcher) -> None:
-        """Forgets a watcher."""
-        self.watchers.discard(watcher)
+        """Forgets a watcher, if it has not been forgotten yet."""
+        if watcher in self.watchers:
+            self.watchers.remove(watcher)
+            self.crowd.count -= 1
         self._idle.discard(watcher)
 
 
@@ -107,7 +131,7 @@ class Watcher:
         self._end: int | None = None
         self._farewell: bytes | None = None
         self._waiter: asyncio.Future[None] | None = None
-        channel.watchers.add(self)
+        channel.join(self)
 
     @property
     def view(self) -> View:

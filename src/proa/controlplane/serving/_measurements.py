@@ -55,7 +55,7 @@ class Measurements:
         self._known: dict[_Key, _Series] = {}
         self._series: dict[tuple[Labels, int], _Series] = {}
         self._times: dict[Labels, _Times] = {}
-        metrics.registry.register(self)
+        metrics.add(self)
 
     def observe(self, info: RequestInfo, code: int, seconds: float) -> None:
         """Counts a request that was answered."""

@@ -165,6 +165,8 @@ class ObjectService:
             raise StatusError(413, "RequestEntityTooLarge", message, {})
 
         def change(old: Document) -> Any:
+            if not old:  # even where an update would create it
+                raise not_found(resource.qualified, call.info.name)
             current = {"kind": resource.kind, "apiVersion": resource.api_version, **old}
             try:
                 changed = _apply(media_type, current, patch, resource)

@@ -89,6 +89,9 @@ class ProxyService:
         async def answer(call: Call) -> web.StreamResponse:
             target = Target.parse(call.info.name)
             base = place(call, target)
+            info = call.info
+            path = f"/{_rest(call)}".partition("?")[0]
+            await self._registry.connect(call.resource, info.namespace, target.name, "proxy", {"path": path})
             url = URL(f"{base}/{_rest(call)}", encoded=True)
             return await self._pass_on(call, url)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -23,6 +23,9 @@ from ._logs import choose_container, kubelet_address
 CONNECT_SECONDS = 10
 _LARGEST_MESSAGE = 4 * 1024 * 1024
 _PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "SPDY/3.1+portforward.k8s.io")
+
+
+_FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
 class StreamService:
@@ -50,11 +53,13 @@ class StreamService:
             raise bad_request(f"pod {info.name} does not have a host assigned")
         if not is_about_pod:
             _check_running(pod, container)
+        query = urlsplit(call.request.raw_path).query
+        options = _options(query, kind)
+        await self._registry.connect(call.resource, info.namespace, info.name, info.subresource, options)
         socket = web.WebSocketResponse(protocols=_PROTOCOLS, max_msg_size=_LARGEST_MESSAGE)
         if not socket.can_prepare(call.request):
             raise bad_request("you must upgrade to a WebSocket: Proa does not speak SPDY")
         address = kubelet_address(self._registry, node)
-        query = urlsplit(call.request.raw_path).query
         place = f"{info.namespace}/{info.name}" + (f"/{quote(container)}" if container else "")
         url = f"{address}/{kind}/{place}?{query}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
@@ -72,6 +77,17 @@ class StreamService:
         except aiohttp.ClientConnectionError as error:
             raise StatusError(502, "", f"the kubelet of node {node} does not answer: {error}") from error
         return socket
+
+
+def _options(text: str, kind: str) -> Document:
+    """What a connection is to be, as those see it who may refuse it."""
+    query = parse_qs(text)
+    if kind == "portForward":
+        ports = [port for value in query.get("ports", ()) for port in value.split(",")]
+        return {"ports": [int(port) for port in ports if port.isdecimal()]} if ports else {}
+    flags = {name: True for name in _FLAGS if query.get(name, [""])[0] in {"1", "true"}}
+    container = {"container": query["container"][0]} if "container" in query else {}
+    return {**flags, **container, **({"command": query["command"]} if "command" in query else {})}
 
 
 def _check_running(pod: Document, container: str) -> None:

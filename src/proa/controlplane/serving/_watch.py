@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
@@ -20,11 +20,14 @@ from proa.controlplane.registry._options import integer, invalid_options, is_set
 from proa.controlplane.storage import CompactedError, Event, Store, Stored
 
 from . import _responses
-from ._channel import WRITE_BYTES, Channel, Watcher
+from ._channel import LEAST_BYTES, Channel, Crowd, Watcher
 from ._dispatcher import Call
 from ._listing import ListOptions, revision_number
 from ._representation import negotiate
 from ._view import Frames, View
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 BOOKMARK_SECONDS = 60.0
 MIN_TIMEOUT = 1800.0
@@ -38,6 +41,7 @@ class WatchService:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._channels: dict[str, dict[tuple[object, ...], Channel]] = {}
+        self._crowd = Crowd()
         self._task: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
@@ -69,8 +73,17 @@ class WatchService:
 
     def measure(self, metrics: Metrics) -> None:
         """Lets the metrics show how many clients are watching."""
-        gauge = metrics.gauge("apiserver_longrunning_requests", "Requests that stay open.", ("verb",))
-        gauge.labels("WATCH").set_function(lambda: len(self.watchers))
+        metrics.add(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus sees. Called in a thread."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        gauge = GaugeMetricFamily(
+            "apiserver_longrunning_requests", "Requests that stay open.", labels=["verb"]
+        )
+        gauge.add_metric(["WATCH"], self._crowd.count)
+        yield gauge
 
     def end_all(self) -> None:
         """Ends every watch: the server is stopping."""
@@ -93,7 +106,7 @@ class WatchService:
         if storage not in self._channels:
             self._channels[storage] = {}
             self._store.subscribe(storage, self._publish)
-        return self._channels[storage].setdefault(view.key, Channel(view))
+        return self._channels[storage].setdefault(view.key, Channel(view, self._crowd))
 
     def _leave(self, watcher: Watcher) -> None:
         watcher.leave()
@@ -160,14 +173,15 @@ class WatchService:
         request = call.request
         await response.prepare(request)
         if request.transport is not None:  # by default half a megabyte may wait, encrypted for each client
-            request.transport.set_write_buffer_limits(WRITE_BYTES)
+            request.transport.set_write_buffer_limits(LEAST_BYTES)
         ending = asyncio.get_running_loop().call_later(timeout, watcher.end)
         try:
             with suppress(ConnectionError):  # the client is gone: nothing is left to do
-                for data in _pieces(first):
+                for data in _pieces(first, self._crowd):
                     await response.write(data)
                 while (more := await watcher.next()) is not None:
                     await response.write(more)
+                    await request.writer.drain()  # aiohttp does so by itself only now and then
                 await response.write_eof()
         finally:
             ending.cancel()
@@ -183,13 +197,13 @@ def _initial(view: View, objects: list[Stored], revision: int, *, marked: bool) 
         yield view.bookmark(revision, initial_end=True)
 
 
-def _pieces(frames: Iterator[bytes]) -> Iterator[bytes]:
+def _pieces(frames: Iterator[bytes], crowd: Crowd) -> Iterator[bytes]:
     """Frames together, as much as is written at once."""
     pieces, size = [], 0
     for encoded in frames:
         pieces.append(encoded)
         size += len(encoded)
-        if size >= WRITE_BYTES:
+        if size >= crowd.piece:
             yield b"".join(pieces)
             pieces, size = [], 0
     yield b"".join(pieces)

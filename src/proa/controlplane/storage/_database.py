@@ -1,9 +1,9 @@
 """The SQLite file: one table, one writer thread, all that has queued committed as one statement.
 
-Every commit is a single `INSERT OR REPLACE` of all rows that waited, in autocommit mode: one transaction,
-one fsync (`synchronous=FULL` in WAL mode), and the interpreter's lock let go and taken back once, however
-many rows there are. A removed object stays as a row without a body until the next opening, so that the
-highest revision is always in the table, or until there are many such rows.
+Every commit is a single `INSERT … ON CONFLICT DO UPDATE` of all rows that waited, in autocommit mode: one
+transaction, one fsync (`synchronous=FULL` in WAL mode), and the interpreter's lock let go and taken back
+once, however many rows there are. A removed object stays as a row without a body until the next opening, so
+that the highest revision is always in the table, or until there are many such rows.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ CREATE TABLE IF NOT EXISTS objects (
     PRIMARY KEY (resource, namespace, name)
 )
 """
+_REPLACE = """
+ON CONFLICT DO UPDATE SET uid = excluded.uid, revision = excluded.revision, body = excluded.body
+"""
+"""What makes an insertion one over what is there: that stays in its place, and the index as it is."""
+CACHE_KIB = 8 * 1024
+"""How much of the file is kept in memory, so that no page is read again to be written."""
 _PURGE = """
 DELETE FROM objects WHERE body IS NULL
 AND revision NOT IN (SELECT MAX(revision) FROM objects GROUP BY resource)
@@ -116,6 +122,7 @@ class Database:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # a new file's; that of an old one stays
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         connection.execute(_SCHEMA)
         connection.execute(f"PRAGMA user_version={FORMAT}")
         connection.execute(f"PRAGMA application_id={APPLICATION}")
@@ -189,7 +196,8 @@ class Database:
         places = ",".join(["(?,?,?,?,?,?)"] * len(writes))
         values = [value for write in writes for value in write.row]
         try:
-            self._connection.execute(f"INSERT OR REPLACE INTO objects VALUES {places}", values)  # noqa: S608 - only places
+            statement = f"INSERT INTO objects VALUES {places} {_REPLACE}"  # noqa: S608 - only places
+            self._connection.execute(statement, values)
         except sqlite3.Error as error:
             self._failed_epoch, self._failure = writes[-1].epoch, error
             return error

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from proa.controlplane._json import Document, decode, encode
-
-from ._lazy import Lazy
+from proa.controlplane._lazy_document import Lazy
 
 
 class Key(NamedTuple):

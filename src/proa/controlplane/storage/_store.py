@@ -198,7 +198,6 @@ class Store:
 
     def _submit(self, event: Event) -> asyncio.Future[Stored]:
         pending = _Pending(event, self._loop.create_future())
-        pending.future.add_done_callback(_retrieve)  # a caller may be gone when the commit fails
         self._overlay[event.key] = pending
         body = event.current.tail if event.current else None
         if not self._outgoing:  # all that this turn of the loop brings goes out together
@@ -234,6 +233,7 @@ class Store:
         if error is not None:
             if not pending.future.done():
                 pending.future.set_exception(StorageError(str(error)))
+                pending.future.exception()  # it counts as seen: a caller may be gone when the commit fails
             return
         self.revision = event.revision
         if event.current is not None:
@@ -245,8 +245,3 @@ class Store:
             listener(event)
         if not pending.future.done():
             pending.future.set_result(event.last)
-
-
-def _retrieve(future: asyncio.Future[Stored]) -> None:
-    if not future.cancelled():
-        future.exception()

@@ -1,4 +1,7 @@
-"""Documents that are decoded part by part: who writes a status need not read the spec."""
+"""Documents that are decoded part by part: who writes a status need not read the spec.
+
+Nor need who uses some of many types know all of them.
+"""
 
 from __future__ import annotations
 
