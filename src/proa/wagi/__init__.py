@@ -9,11 +9,12 @@ and prints headers, a blank line and the response's body. The whole way of a req
 - `proa.wagi.sources`, `proa.wagi.bindles`: from paths, `file:`, `oci:` and `bindle:` to files with checked
   digests.
 - `proa.wagi.executors`: the processes that run handlers, and what becomes of one that hangs.
-- `proa.wagi.gateway`: the HTTP server's side: limits, streaming, status codes.
+- `proa.wagi.connections`: who serves a connection: an executor by itself, while its requests are plain.
+- `proa.wagi.gateway`: the HTTP server for all other requests: limits, streaming, status codes.
 - `proa.wagi.service`: many worker processes, reload, metrics, the status page; `proa wagi` is this.
 - `proa.wagi.pods`: the same for one module, as what a pod's sandbox does.
 
-Start reading at `proa.wagi.gateway`; to serve a module from a program of your own use `serve_module`.
+Start reading at `proa.wagi.connections`; to serve a module from a program of your own use `serve_module`.
 """
 
 from typing import TYPE_CHECKING

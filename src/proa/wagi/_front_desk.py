@@ -233,6 +233,7 @@ class FrontDesk:
 
     def on_death(self) -> None:
         """The process is gone: save what it had not begun, and tell of what it had."""
+        self._executor.is_proven |= self._board.count > 0
         connection = self.connections.pop(self._board.connection, None)
         if connection and self._board.since:
             adopted = self._adopt(self._board.generation, self._board.place, self._board.since / 1e9)

@@ -22,7 +22,7 @@ from proa.wasm._process import one_line
 
 __all__ = ["Guests"]
 
-_MAX_MODULES: Final = 256
+_MAX_MODULES: Final = 128
 _MAX_TEXT: Final = 8 * 1024
 _MAX_ERRORS: Final = 32 * 1024
 _SLOW_NS: Final = 2_000_000

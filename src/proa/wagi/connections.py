@@ -82,15 +82,15 @@ class Connections:
         gateway.follow(connections)
         executors.pace.on_change = connections._on_pace
         connections._engage()
-        watching = asyncio.create_task(connections._watch())
-        connections._listen()
-        try:
-            yield connections
-        finally:
-            await connections._close()
-            watching.cancel()
-            await asyncio.wait({watching})
-            gateway.catch_up()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(connections._watch())
+            connections._listen()
+            try:
+                yield connections
+            finally:
+                await connections._close()
+                watching.cancel()
+        gateway.catch_up()
 
     # New connections
 

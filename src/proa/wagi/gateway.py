@@ -36,7 +36,7 @@ __all__ = ["Follower", "Gateway"]
 
 _PATIENCE: Final = 10.0
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_GENERATIONS: Final = 16
+_GENERATIONS: Final = 64
 _UNCLAIMED_SECONDS: Final = 5.0
 
 
