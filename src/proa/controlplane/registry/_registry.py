@@ -7,23 +7,20 @@ the numbering.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any
 
 from proa.controlplane import _errors as errors
 from proa.controlplane._json import Document
 from proa.controlplane.apply import Fields
 from proa.controlplane.storage import Key, Store, Stored
 from proa.controlplane.storage._objects import tail_of
-from proa.controlplane.storage._store import MAX_OBJECT, TooLargeError
 
 from ._deletion import check_preconditions, is_released, mark_deleted, timestamp
+from ._gate import Gate
 from ._names import generated
 from ._objects import (
-    check,
     conform,
-    counts,
     new_object,
     settle_identity,
     settle_main,
@@ -36,6 +33,7 @@ from ._ownership import apply_to, own_applied, own_created, own_updated
 from ._parts import settle_part
 from ._resource import Resource
 from ._review import Admission, Review
+from ._work import Work
 
 Change = Callable[[Document], Any]
 """From an object to what it shall be; must not change what it is given."""
@@ -48,10 +46,6 @@ UNOWNED = frozenset({"binding"})
 """Subresources that write without a manager."""
 LARGE = 32 * 1024
 """Bytes from which an object is large."""
-_Arguments = TypeVarTuple("_Arguments")
-_Result = TypeVar("_Result")
-_IGNORING = Options(field_validation="Ignore")
-_SYSTEM = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
 
 
 class Registry:
@@ -63,7 +57,7 @@ class Registry:
 
     def __init__(self, store: Store, admission: Admission) -> None:
         self.store = store
-        self._admission = admission
+        self._gate = Gate(admission)
 
     def key(self, resource: Resource, namespace: str, name: str) -> Key:
         """Where an object of a resource is kept."""
@@ -95,7 +89,7 @@ class Registry:
                 name is taken;
                 422 it is invalid.
         """
-        work = _Work(resource, large=options.large)
+        work = Work(resource, large=options.large)
         new, warnings = await work(new_object, resource, namespace, document, options)
         metadata = new["metadata"]
         if own is None:
@@ -117,78 +111,13 @@ class Registry:
         resource.strategy.prepare_create(new)
         review = Review("CREATE", resource, key.namespace, key.name, new, None, options, "", warnings)
         review.overtaken = lambda: self.store.latest(key) is not None
-        new = await self._admit(review, work)
+        new = await self._gate.admit(review, work)
         if self.store.latest(key) is not None:  # somebody was faster while a webhook was asked
             raise errors.already_exists(resource.qualified, key.name)
         if options.dry_run:
             return Outcome(tail_of(new), metadata["uid"], created=True, warnings=warnings)
         stored = await self.store.put(key, new)
         return Outcome(stored.tail, stored.uid, created=True, warnings=warnings)
-
-    async def _admit(self, review: Review, work: _Work) -> Document:
-        """The object as it is to be stored, if nobody has anything against it.
-
-        Raises:
-            StatusError: Somebody has; it has the warnings, too.
-        """
-        try:
-            await self._admission.mutate(review)
-            new, old, resource = self._admitted(review), review.old, review.resource
-            await work(check, resource, new, old, review.subresource)
-            if not review.subresource:
-                review.warnings += resource.strategy.warn(new)
-                if old is not None and resource.strategy.generation and counts(resource, new, old):
-                    new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-            await self._admission.convert(review)
-            if work.large and len(tail_of(new)) > MAX_OBJECT:
-                raise TooLargeError
-            await self._admission.validate(review)
-        except errors.StatusError as error:
-            error.warnings += review.warnings
-            raise
-        return new
-
-    async def connect(
-        self, resource: Resource, namespace: str, name: str, subresource: str, options: Document
-    ) -> None:
-        """Asks whether somebody may connect to an object, by a subresource such as `exec`.
-
-        Raises:
-            StatusError: They may not; it has the warnings, too.
-        """
-        whole = {
-            "kind": resource.subresources[subresource].kind,
-            "apiVersion": resource.api_version,
-            **options,
-        }
-        await self.ask(Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource))
-
-    async def ask(self, review: Review) -> None:
-        """Asks whether there may be what is `apart` from objects: a Scale, a Binding, an Eviction.
-
-        Raises:
-            StatusError: It may not; it has the warnings, too.
-        """
-        try:
-            await self._admission.ask(review)
-        except errors.StatusError as error:
-            error.warnings += review.warnings
-            raise
-
-    def _admitted(self, review: Review) -> Document:
-        """The object after admission has changed it."""
-        assert review.new is not None
-        if not review.conform:
-            return review.new
-        if review.resource.conversion is None:
-            changed, _ = conform(review.resource, review.new, _IGNORING)
-        else:
-            changed = review.resource.stored_conformer(review.new)
-        for name in _SYSTEM:
-            if name in review.new["metadata"]:
-                changed["metadata"][name] = review.new["metadata"][name]
-        review.new = changed
-        return changed
 
     async def update(
         self,
@@ -233,7 +162,7 @@ class Registry:
                 if written is not None:
                     return written
             old = resource.served(current.document())
-            work = _Work(resource, subresource, large=options.large or len(current.tail) > LARGE)
+            work = Work(resource, subresource, large=options.large or len(current.tail) > LARGE)
             changed = await work(change, old)
             if changed is old:
                 return Outcome(current.tail, current.uid)
@@ -264,7 +193,7 @@ class Registry:
             current = self.store.latest(self.key(resource, namespace, name))
             old = resource.served(current.document()) if current else {}
             large = options.large or (current is not None and len(current.tail) > LARGE)
-            work = _Work(resource, subresource, large=large)
+            work = Work(resource, subresource, large=large)
             changed, claimed = await work(apply_to, resource, old, config, options, subresource)
 
             def own(new: Document, old: Document, claimed: Fields = claimed) -> None:
@@ -305,7 +234,7 @@ class Registry:
         own: Own,
         options: Options,
         subresource: str,
-        work: _Work,
+        work: Work,
     ) -> Outcome | None:
         """What comes of an object's change; None if the object was another one by the end of it."""
         key = current.key
@@ -314,7 +243,7 @@ class Registry:
         new, old = stored_form(resource, new), stored_form(resource, old)
         review = Review("UPDATE", resource, *key[1:], new, old, options, subresource, warnings)
         review.overtaken = lambda: self.store.latest(key) is not current
-        new = await self._admit(review, work)
+        new = await self._gate.admit(review, work)
         if self.store.latest(key) is not current:
             return None
         return await self._write(key, new, old, current, options, warnings)
@@ -336,7 +265,7 @@ class Registry:
         own_updated(resource, after, before, options, "status", timestamp())
         new = old.successor(after)
         review = Review("UPDATE", resource, *current.key[1:], new, old, options, "status")
-        admitted = await self._admit(review, _Work(resource, large=False))
+        admitted = await self._gate.admit(review, Work(resource, large=False))
         if self.store.latest(current.key) is not current:
             return None
         return await self._write(current.key, admitted, old, current, options, review.warnings)
@@ -371,6 +300,29 @@ class Registry:
         stored = await self.store.put(key, new)
         return Outcome(stored.tail, stored.uid, warnings=warnings)
 
+    async def connect(
+        self, resource: Resource, namespace: str, name: str, subresource: str, options: Document
+    ) -> None:
+        """Asks whether somebody may connect to an object, by a subresource such as `exec`.
+
+        Raises:
+            StatusError: They may not; it has the warnings, too.
+        """
+        whole = {
+            "kind": resource.subresources[subresource].kind,
+            "apiVersion": resource.api_version,
+            **options,
+        }
+        await self.ask(Review("CONNECT", resource, namespace, name, whole, None, Options(), subresource))
+
+    async def ask(self, review: Review) -> None:
+        """Asks whether there may be what is `apart` from objects: a Scale, a Binding, an Eviction.
+
+        Raises:
+            StatusError: It may not; it has the warnings, too.
+        """
+        await self._gate.ask(review)
+
     async def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> Outcome:
         """Deletes an object, or marks it as to be deleted once its finalizers are gone and its grace
         period is over.
@@ -383,7 +335,7 @@ class Registry:
             check_preconditions(resource, current, options)
             old = current.document()
             review = Review("DELETE", resource, *current.key[1:], None, old, options)
-            await self._validate_deletion(review)
+            await self._gate.delete(review)
             if self.store.latest(current.key) is current:
                 break
         new = current.document()
@@ -391,13 +343,6 @@ class Registry:
         outcome = await self._finish_delete(resource, current, old, new, options, changed=changed)
         outcome.warnings += review.warnings
         return outcome
-
-    async def _validate_deletion(self, review: Review) -> None:
-        try:
-            await self._admission.validate(review)
-        except errors.StatusError as error:
-            error.warnings += review.warnings
-            raise
 
     async def _finish_delete(
         self,
@@ -434,23 +379,6 @@ class Registry:
         settle_identity(resource, new, old, current.key)
         finished = {**old, "spec": new["spec"]}
         return await self._write(current.key, finished, old, current, options, warnings)
-
-
-class _Work:
-    """Runs what is computed of objects alone: in a thread where they are large, for others not to wait.
-
-    What is made of a resource's type when it is first used is made before, for it is shared.
-    """
-
-    def __init__(self, resource: Resource, subresource: str = "", *, large: bool) -> None:
-        self.large = large
-        if large:
-            resource.conformer, resource.checker, resource.shape(subresource)
-
-    async def __call__(
-        self, function: Callable[[Unpack[_Arguments]], _Result], *arguments: *_Arguments
-    ) -> _Result:
-        return await asyncio.to_thread(function, *arguments) if self.large else function(*arguments)
 
 
 def _settle(
