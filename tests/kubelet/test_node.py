@@ -201,6 +201,15 @@ def test_a_node_needs_an_address_that_others_can_use(bind: str) -> None:
     assert app_settings.load(KubeletSettings, arguments=arguments, environ={}).address == "10.0.0.7"
 
 
+def test_a_pod_keeps_its_address_when_the_range_is_another_now() -> None:
+    addresses = PodAddresses("127.66.1.0/29")
+    assert not addresses.reserve("127.66.0.1")
+    assert addresses.keep("127.66.0.1")
+    assert not addresses.keep("127.66.0.1")
+    assert not addresses.keep(None)
+    assert addresses.allocate() == "127.66.1.1"
+
+
 def test_addresses_are_unique_and_given_back_ones_come_last() -> None:
     addresses = PodAddresses("127.66.0.0/29")
     assert addresses.reserve("127.66.0.2")

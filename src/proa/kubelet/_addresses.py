@@ -29,6 +29,13 @@ class PodAddresses:
         self._taken.add(address)
         return True
 
+    def keep(self, address: str | None) -> bool:
+        """Take an address that a pod has had, though the range may be another now; False without any."""
+        if not address or address in self._taken:
+            return False
+        self._taken.add(address)
+        return True
+
     def allocate(self) -> str:
         """Take any free address.
 

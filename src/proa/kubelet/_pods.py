@@ -130,7 +130,7 @@ class Pods:
         found = []
         for directory in await asyncio.to_thread(lambda: list(PodDirectory.all(self._directory))):
             saved = await asyncio.to_thread(directory.load)
-            if saved is not None and self._addresses.reserve(saved.pod_ip):
+            if saved is not None and self._addresses.keep(saved.pod_ip):
                 self._saved[directory.uid] = saved
                 found.append(await asyncio.to_thread(directory.load_pod))
         for pod in found:
