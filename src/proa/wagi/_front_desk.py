@@ -194,7 +194,9 @@ class FrontDesk:
         return self._executor.used() - self._board.used > LATE_NS / 2
 
     def _take_over(self, began: float) -> None:
-        connection = self.connections.pop(self._board.connection)
+        connection = self.connections.pop(self._board.connection, None)
+        if connection is None:
+            return  # It wanted too much memory, has said so, and ends.
         adopted = self._adopt(self._board.generation, self._board.place, began)
         adopted.execution.is_adopted = True
         self._executor.pool.pace.hold(adopted.execution.program)
