@@ -102,7 +102,10 @@ def test_a_stateful_set_finds_its_volume_again_and_kubectl_top_knows_it(cluster:
 
 def test_a_template_whose_guests_crash_is_told_and_makes_no_more_pods(cluster: Up, hello: Path) -> None:
     image = pushed(cluster, hello, "crashing:1")
-    containers = [{"name": "main", "image": image, "env": [{"name": "CODE", "value": "3"}]}]
+    # A guest that is seen running for a moment would count as available, and the rollout as done.
+    never = {"tcpSocket": {"port": 1}}
+    environment = [{"name": "CODE", "value": "3"}]
+    containers = [{"name": "main", "image": image, "env": environment, "readinessProbe": never}]
     labels = {"app": "crashing"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
     spec = {"replicas": 2, "progressDeadlineSeconds": 1, "selector": {"matchLabels": labels}}
