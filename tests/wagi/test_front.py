@@ -267,5 +267,6 @@ async def test_without_an_executor_for_the_front_everything_is_the_gateways(
         assert [await client.get() for client in clients] == [_HELLO] * 3
         assert not site.gateway.executors.at_the_front
         monkeypatch.undo()
-        async with _clients(site, 1):
-            assert len(site.gateway.executors.at_the_front) == 1
+        while not site.gateway.executors.at_the_front:
+            async with _clients(site, 1):
+                pass
