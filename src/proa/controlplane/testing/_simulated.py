@@ -24,6 +24,7 @@ from proa.controlplane.registry import Registry, catalogue
 from proa.controlplane.security import Authoriser, User
 from proa.controlplane.server import ApiServer, ApiServerSettings
 from proa.controlplane.serving import Dispatcher
+from proa.controlplane.serving._responses import Plain
 from proa.controlplane.serving._watch import WatchService
 from proa.controlplane.storage import Database, Key, Store
 from proa.controlplane.storage._database import Write
@@ -158,6 +159,8 @@ class _Core(ApiServer):
 
     async def answer(self, request: Request) -> Response:
         answer = await self._dispatching.handle(_http(request, _Lines()))
+        if isinstance(answer, Plain):
+            answer = answer.full()
         assert isinstance(answer, web.Response)
         body = answer.body if isinstance(answer.body, bytes) else b""
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
