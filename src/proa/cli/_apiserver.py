@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _apiserver(app: App, chosen: ApiServerSettings) -> None:
     """Serve the Kubernetes API, without scheduler and controllers, until SIGTERM or Ctrl-C."""
-    server = await app.start("API server", ApiServer(chosen))
+    server = await app.start("API server", ApiServer(chosen, lean=True))
     sys.stdout.write(
         f"The API server listens on {server.url}\nexport KUBECONFIG={server.kubeconfig.resolve()}\n"
     )

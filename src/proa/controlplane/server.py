@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -37,7 +38,7 @@ from .metrics import MetricsService
 from .registry import Catalogue, Registry, catalogue
 from .registry._cron import zones
 from .security import Authenticator, Authoriser, Pki, TokenIssuer, User, load_tokens
-from .security._pki import kubeconfig, write_private
+from .security._pki import ADMINISTRATOR, Issued, begin_making, kubeconfig, write_private
 from .serving import Dispatcher
 from .serving._audit import AuditLog
 from .serving._binding import BindingService
@@ -94,6 +95,8 @@ class ApiServer:
         health: The checks of the process that the server is part of.
         metrics: The metrics of that process.
         intercept: Stands before all requests; `testing` puts its faults there.
+        lean: Make missing certificates in a copy of this process, which saves memory. Only for programs that
+            are nothing but a server: a process of several threads is not well copied.
 
     Raises (on entering):
         ControlPlaneError: The state directory is unusable, damaged, or used by another server.
@@ -107,8 +110,10 @@ class ApiServer:
         health: Health | None = None,
         metrics: Metrics | None = None,
         intercept: Intercept | None = None,
+        lean: bool = False,
     ) -> None:
         self.settings = settings
+        self._lean = lean
         self.health = health or Health()
         self.metrics = metrics or Metrics()
         self.store: Store
@@ -151,13 +156,16 @@ class ApiServer:
             directory = self.settings.data_dir / "kubeconfigs"
             directory.mkdir(mode=0o700, exist_ok=True)
             name = re.sub(r"[^A-Za-z0-9_.-]", "-", user)
-            self._kubeconfigs[key] = self._write_kubeconfig(directory / f"{name}.kubeconfig", user, groups)
+            issued = self._pki.issue_client(user, groups)
+            self._kubeconfigs[key] = self._write_kubeconfig(directory / f"{name}.kubeconfig", user, issued)
         return self._kubeconfigs[key]
 
-    def _write_kubeconfig(self, path: Path, user: str, groups: Sequence[str]) -> Path:
-        issued = self._pki.issue_client(user, groups)
+    def _write_kubeconfig(self, path: Path, user: str, issued: Issued) -> Path:
         write_private(path, kubeconfig(self.url, self._pki.ca_certificate, user, issued))
         return path
+
+    def _write_administrator(self) -> None:
+        self._write_kubeconfig(self.kubeconfig, ADMINISTRATOR, self._pki.administrator)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -174,7 +182,9 @@ class ApiServer:
         settings = self.settings
         tokens = await asyncio.to_thread(self._load)
         self.store = store = await stack.enter_async_context(Store(settings.data_dir))
-        self._pki = await asyncio.to_thread(Pki, settings.data_dir / "pki", certified_hosts(settings.bind))
+        certificates = settings.data_dir / "pki", certified_hosts(settings.bind)
+        # Begun here, where the directory is ours alone, to go on beside what follows.
+        making = begin_making(*certificates) if self._lean else None
         authoriser = Authoriser(store)
         known = catalogue()
         client = WebhookClient(store)
@@ -189,6 +199,9 @@ class ApiServer:
             DEFINITIONS, lambda event: None if event.current else watches.end_of(event.key.name)
         )
         audit = await self._audit_log(stack)
+        if making is not None:
+            await asyncio.to_thread(os.waitpid, making, 0)
+        self._pki = await asyncio.to_thread(Pki, *certificates)
         dispatcher = self._dispatcher(stack, known, registry, authoriser, watches, tokens, audit)
         context = await asyncio.to_thread(self._pki.server_context)
         self._server = await stack.enter_async_context(
@@ -209,7 +222,7 @@ class ApiServer:
         await stack.enter_async_context(QuotaKeeper(store, known))
         await stack.enter_async_context(RoleAggregator(registry, known))
         await stack.enter_async_context(Certifier(registry, known, authoriser, self._pki))
-        await asyncio.to_thread(self._write_kubeconfig, self.kubeconfig, "admin", ["system:masters"])
+        await asyncio.to_thread(self._write_administrator)
 
     def _admission(
         self,

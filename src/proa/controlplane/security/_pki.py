@@ -2,8 +2,8 @@
 
 Files, all 0600: `ca.crt` and `ca.key`; `apiserver.crt` and `.key` (made anew when the addresses change or
 a third of its life is left); `kubelet-client.crt` and `.key` (the API server's own identity towards
-kubelets); `sa.key` (signs service-account tokens). `cryptography` is loaded only when something has to be
-made.
+kubelets); `admin.crt` and `.key` (the administrator's); `sa.key` (signs service-account tokens).
+`cryptography` is loaded only when something has to be made; `begin_making` does that elsewhere.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ LEAF_DAYS = 365
 RENEW_BEFORE_SECONDS = LEAF_DAYS * 24 * 3600 / 3
 CLUSTER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+ADMINISTRATOR = "admin"
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,25 @@ class Pki:
             if not (directory / "sa.key").exists():
                 write_private(directory / "sa.key", _pem_key(_new_key()))
             self._ensure_leaf("apiserver", "kube-apiserver", (), [*CLUSTER_NAMES, *hosts])
-            self._ensure_leaf(KUBELET_CLIENT, KUBELET_CLIENT, ("system:masters",), [])
+            for name in (KUBELET_CLIENT, ADMINISTRATOR):
+                self._ensure_leaf(name, name, ("system:masters",), [])
             self._service_account_key = (directory / "sa.key").read_bytes()
         except (OSError, ValueError) as error:
             message = f"cannot use the certificates in {directory}: {error}; repair or remove the directory"
             raise ControlPlaneError(message) from error
+
+    @classmethod
+    def is_complete(cls, directory: Path, hosts: Sequence[str]) -> bool:
+        """Whether nothing has to be made."""
+        leaves = {"apiserver": sorted({*CLUSTER_NAMES, *hosts}), KUBELET_CLIENT: [], ADMINISTRATOR: []}
+        there = all((directory / name).exists() for name in ("ca.crt", "sa.key"))
+        return there and all(_is_current(directory, name, names) for name, names in leaves.items())
+
+    @property
+    def administrator(self) -> Issued:
+        """Who may do everything."""
+        certificate, key = (self.directory / f"{ADMINISTRATOR}.{part}" for part in ("crt", "key"))
+        return Issued(certificate.read_bytes(), key.read_bytes())
 
     @property
     def ca_certificate(self) -> bytes:
@@ -149,19 +164,12 @@ class Pki:
 
     def _ensure_leaf(self, name: str, user: str, groups: tuple[str, ...], hosts: list[str]) -> None:
         wanted = sorted(set(hosts))
-        if not self._is_current(name, wanted):
+        if not _is_current(self.directory, name, wanted):
             issued = self._issue(user, groups, wanted)
             write_private(self.directory / f"{name}.key", issued.key)
             write_private(self.directory / f"{name}.crt", issued.certificate)
             about = {"hosts": wanted, "renew_at": time.time() + LEAF_DAYS * 24 * 3600 - RENEW_BEFORE_SECONDS}
             write_private(self.directory / f"{name}.json", encode(about))
-
-    def _is_current(self, name: str, hosts: list[str]) -> bool:
-        try:
-            about: Any = decode((self.directory / f"{name}.json").read_bytes())
-        except (FileNotFoundError, UnreadableError):
-            return False
-        return type(about) is dict and about.get("hosts") == hosts and about.get("renew_at", 0) > time.time()
 
     def _issue(self, user: str, groups: tuple[str, ...], hosts: list[str]) -> Issued:
         from cryptography import x509
@@ -178,6 +186,31 @@ class Pki:
             names = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
             builder = builder.add_extension(names, critical=False)
         return Issued(_sign(builder, ca_key), _pem_key(key))
+
+
+def begin_making(directory: Path, hosts: Sequence[str]) -> int | None:
+    """Begin to make what is missing, in a copy of this process, which takes the memory for that with it.
+
+    Returns the copy's pid, which is to be waited for, or None if there is nothing to do. If it fails, `Pki`
+    meets the same trouble and tells of it.
+    """
+    if Pki.is_complete(directory, hosts):
+        return None
+    pid = os.fork()
+    if not pid:
+        try:
+            Pki(directory, hosts)
+        finally:
+            os._exit(0)
+    return pid
+
+
+def _is_current(directory: Path, name: str, hosts: list[str]) -> bool:
+    try:
+        about: Any = decode((directory / f"{name}.json").read_bytes())
+    except (OSError, UnreadableError):
+        return False
+    return type(about) is dict and about.get("hosts") == hosts and about.get("renew_at", 0) > time.time()
 
 
 def _new_key() -> EllipticCurvePrivateKey:
