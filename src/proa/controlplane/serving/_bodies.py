@@ -44,9 +44,12 @@ async def read(request: web.BaseRequest) -> bytes:
     if not request.body_exists:
         return b""
     try:
-        data = await request.read()
+        # What has come with the head, as most bodies do, is taken at once.
+        data = request.content.read_nowait() if request.content.is_eof() else await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large(f"limit is {MAX_BODY}") from error
+    if len(data) > MAX_BODY:
+        raise _too_large(f"limit is {MAX_BODY}")
     if content_type(request) == protobuf.MEDIA_TYPE and not protobuf.messages.cache_info().currsize:
         await asyncio.to_thread(protobuf.messages)  # the first such body: the table is in a file
     if may_hold_too_many(data) and content_type(request) not in _SLOW:
@@ -175,12 +178,6 @@ def parse_configuration(data: bytes) -> dict[str, Any]:
     return value
 
 
-class _Repeating(dict[str, Any]):
-    """An object of a JSON text, and the names that occur in it again."""
-
-    repeated: tuple[str, ...] = ()
-
-
 def is_compact(data: bytes, document: dict[str, Any]) -> bool:
     """Whether a JSON text has just what its object needs, and so nothing twice: quickly told of what most
     clients send.
@@ -188,14 +185,31 @@ def is_compact(data: bytes, document: dict[str, Any]) -> bool:
     return len(data) == len(encode(document))
 
 
+class _Repeating(dict[str, Any]):
+    """An object of a JSON text, and the names that occur in it again."""
+
+    repeated: tuple[str, ...] = ()
+
+
 def duplicate_fields(data: bytes) -> list[str]:
     """The paths of fields that occur again in one object of a JSON text, as `spec.containers[0].name`."""
+    are_any = False
 
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal are_any
+        result = dict(pairs)
+        are_any |= len(result) < len(pairs)
+        return result
+
+    json.loads(data, object_pairs_hook=look)
+    return _duplicate_paths(data) if are_any else []
+
+
+def _duplicate_paths(data: bytes) -> list[str]:
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = _Repeating(pairs)
-        if len(result) < len(pairs):
-            counts = Counter(name for name, _ in pairs)
-            result.repeated = tuple(name for name, count in counts.items() if count > 1)
+        counts = Counter(name for name, _ in pairs)
+        result.repeated = tuple(name for name, count in counts.items() if count > 1)
         return result
 
     found: list[str] = []
