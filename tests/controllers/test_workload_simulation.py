@@ -47,6 +47,7 @@ from proa.kube.models.core_v1 import (
     PodSpec,
     PodTemplateSpec,
     ResourceRequirements,
+    Toleration,
 )
 from proa.kube.models.meta_v1 import LabelSelector, ObjectMeta
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector, background
@@ -234,12 +235,23 @@ async def add_node(client: Client, name: str) -> None:
             await nodes.replace_status(node)
 
 
+PATIENCE = [
+    Toleration(
+        key=f"node.kubernetes.io/{trouble}", operator="Exists", effect="NoExecute", toleration_seconds=5
+    )
+    for trouble in ("not-ready", "unreachable")
+]
+"""What admission gives every pod, in short. Without it a pod is sent off, made anew and bound again in one
+moment, for as long as the scheduler has not heard of its node's trouble.
+"""
+
+
 def template(kind: str, name: str, restart_policy: str = "Always") -> PodTemplateSpec:
     ask = ResourceRequirements(requests={"cpu": Quantity("1")})
     containers = [Container(name="main", image="hello:1", resources=ask)]
     return PodTemplateSpec(
         metadata=ObjectMeta(labels={"app": name, "kind": kind}),
-        spec=PodSpec(containers=containers, restart_policy=restart_policy),
+        spec=PodSpec(containers=containers, restart_policy=restart_policy, tolerations=PATIENCE),
     )
 
 
