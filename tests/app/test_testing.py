@@ -3,8 +3,15 @@ import time
 
 import pytest
 
-from proa.app import Health, logs
-from proa.app.testing import DeadlockError, capture_logs, no_blocking, run_virtual, virtual_time
+from proa.app import Health, logs, testing
+from proa.app.testing import (
+    DeadlockError,
+    RunawayError,
+    capture_logs,
+    no_blocking,
+    run_virtual,
+    virtual_time,
+)
 
 
 def test_an_hour_of_sleeping_takes_no_time() -> None:
@@ -45,6 +52,26 @@ def test_a_deadlock_is_an_error_instead_of_a_hang() -> None:
 
     with pytest.raises(DeadlockError, match="every task waits for another"):
         run_virtual(wait())
+
+
+def test_a_moment_without_an_end_is_an_error_instead_of_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "LONGEST_MOMENT", 1000)
+    cleaned: list[float] = []
+
+    async def spin() -> None:
+        try:
+            for _ in range(10_000):
+                await asyncio.sleep(0)
+        finally:
+            cleaned.append(asyncio.get_running_loop().time())
+
+    async def wait_and_spin() -> None:
+        await asyncio.sleep(5)
+        await spin()
+
+    with pytest.raises(RunawayError, match=r"1,000 turns of the loop, and it is still 5\.000 s"):
+        run_virtual(wait_and_spin())
+    assert cleaned == [5]
 
 
 @virtual_time

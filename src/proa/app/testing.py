@@ -11,7 +11,15 @@ from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 from proa.app import logs
 
-__all__ = ["DeadlockError", "VirtualTimeLoop", "capture_logs", "no_blocking", "run_virtual", "virtual_time"]
+__all__ = [
+    "DeadlockError",
+    "RunawayError",
+    "VirtualTimeLoop",
+    "capture_logs",
+    "no_blocking",
+    "run_virtual",
+    "virtual_time",
+]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -22,11 +30,16 @@ class DeadlockError(RuntimeError):
     """Every task waits for something that cannot happen any more."""
 
 
+class RunawayError(RuntimeError):
+    """The work of one moment has no end: each step makes the next one, and time stands still."""
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock stands still while there is work, and jumps to the next timer else.
 
     An hour of sleeping takes no time, and timers fire in the order of their deadlines. Where nothing is ready
-    and no timer is set, `DeadlockError` is raised instead of waiting for ever.
+    and no timer is set, `DeadlockError` is raised instead of waiting for ever; `RunawayError` where the work
+    of one moment has gone on for `LONGEST_MOMENT` turns of the loop.
 
     Work in threads (`asyncio.to_thread`) is waited for in real time. Sockets work, but what another process
     answers may arrive after the clock has jumped: keep those out of tests in virtual time.
@@ -61,6 +74,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._clock.threads -= 1
 
 
+LONGEST_MOMENT = 100_000
+"""Turns of the loop; the busiest moment of a simulated cluster takes some hundreds."""
+
+
 class _Clock(selectors.DefaultSelector):
     """A selector that reports what is ready without waiting, and lets virtual time pass when nothing is."""
 
@@ -68,8 +85,13 @@ class _Clock(selectors.DefaultSelector):
         super().__init__()
         self.now = 0.0
         self.threads = 0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._turns += 1
+        if self._turns > LONGEST_MOMENT:
+            self._turns = 0  # for what the tasks do when they are cancelled
+            raise RunawayError(f"{LONGEST_MOMENT:,} turns of the loop, and it is still {self.now:.3f} s")
         if timeout is not None and timeout <= 0:
             return super().select(0)
         if ready := super().select(None if self.threads else 0):
@@ -77,6 +99,7 @@ class _Clock(selectors.DefaultSelector):
         if timeout is None:
             raise DeadlockError("nothing is ready and no timer is set: every task waits for another")
         self.now += timeout
+        self._turns = 0
         return ready
 
 

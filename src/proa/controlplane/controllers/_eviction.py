@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from proa.controlplane.controllers._clock import look_in
-from proa.controlplane.controllers._eviction_plan import leaves_at
+from proa.controlplane.controllers._eviction_plan import arrived_at, leaves_at
 from proa.kube import Api, Client, ConflictError, NotFoundError, Strategic
 from proa.kube.models import now
 from proa.kube.models.core_v1 import Node, Pod
@@ -39,7 +39,7 @@ class TaintEvictionController:
         if pod is None or node is None or pod.metadata.deletion_timestamp is not None:
             return Action.await_change()
         at = now()
-        due = leaves_at(pod.spec.tolerations, node.spec.taints, at)
+        due = leaves_at(pod.spec.tolerations, node.spec.taints, arrived_at(pod), at)
         if due is None:
             return Action.await_change()
         if due > at:
