@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from proa.app import logs, testing
+from proa.app._log_sink import Sink
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def restored_logs() -> Iterator[None]:
     """Undo `logs.configure`: close its writer, and give `logging` its handlers and level back."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    before = logs.use_sink(logs.Sink(logging.DEBUG, lambda *_: None))
+    before = logs.use_sink(Sink(logging.DEBUG, lambda *_: None))
     logs.use_sink(before)
     yield
     logs.use_sink(before).close()

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 from proa.app import _log_render
+from proa.app._log_sink import Sink, current_steps
 from proa.app._log_writer import Writer
-from proa.app.logs import Sink, current_steps
 
 __all__ = ["start_pipeline"]
 

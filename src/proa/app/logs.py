@@ -22,16 +22,15 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Literal, TextIO
+
+from proa.app._log_sink import Sink, Step, steps
 
 __all__ = ["Format", "Level", "Logger", "configure", "flush", "get_logger", "step"]
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
-Emit = Callable[[int, str, str, dict[str, Any]], None]
 
 _LEVELS: dict[str, int] = {
     "debug": logging.DEBUG,
@@ -39,34 +38,6 @@ _LEVELS: dict[str, int] = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-
-
-class _Step:
-    """A step under way. Tasks that it started keep a reference, and must not seem inside once it is over."""
-
-    __slots__ = ("name", "over")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.over = False
-
-
-_steps: ContextVar[tuple[_Step, ...]] = ContextVar("proa_steps", default=())
-
-
-def current_steps() -> tuple[str, ...]:
-    """Return the names of the steps that the current task is in, outermost first."""
-    return tuple(step.name for step in _steps.get() if not step.over)
-
-
-@dataclass(frozen=True)
-class Sink:
-    """Where events go: `emit(level, logger, event, fields)` for those at or above `level`."""
-
-    level: int
-    emit: Emit
-    flush: Callable[[float], bool] = lambda timeout: True
-    close: Callable[[], None] = lambda: None
 
 
 def _emit_to_logging(level: int, name: str, event: str, fields: dict[str, Any]) -> None:
@@ -130,10 +101,10 @@ class Logger:
         Yields:
             The fields logged at the end; add what is learned on the way.
         """
-        outer = _steps.get()
+        outer = steps.get()
         self._log(logging.DEBUG, f"{event}: started", fields)
-        current = _Step(event)
-        _steps.set((*outer, current))
+        current = Step(event)
+        steps.set((*outer, current))
         started = time.perf_counter()
         level, outcome = logging.INFO, event
         try:
@@ -148,7 +119,7 @@ class Logger:
         finally:
             # Not reset(token): a step inside an async generator may end in another context than it began in.
             current.over = True
-            _steps.set(outer)
+            steps.set(outer)
             self._log(level, outcome, {**fields, "duration": round(time.perf_counter() - started, 6)})
 
     def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:

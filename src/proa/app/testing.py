@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 from proa.app import logs
+from proa.app._log_sink import Sink
 
 __all__ = [
     "DeadlockError",
@@ -133,7 +134,7 @@ def capture_logs(level: logs.Level = "debug") -> Iterator[list[Mapping[str, Any]
             {**fields, "level": logging.getLevelName(number).lower(), "logger": name, "event": event}
         )
 
-    before = logs.use_sink(logs.Sink(logging.getLevelName(level.upper()), collect))
+    before = logs.use_sink(Sink(logging.getLevelName(level.upper()), collect))
     try:
         yield events
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 from proa.kube._kubeconfig_entry import Entry
 from proa.kube._kubeconfig_users import exec_plugin, oidc
-from proa.kube.config import PROXIES, is_url
+from proa.kube._urls import PROXIES, is_url
 from proa.kube.errors import ConfigError
 from proa.kube.identity import Impersonation
 

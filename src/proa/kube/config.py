@@ -12,14 +12,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from proa.kube._urls import PROXIES, is_url
 from proa.kube.errors import ConfigError
 from proa.kube.identity import ExecPlugin, Impersonation, Oidc
 
 __all__ = ["Config"]
 
-PROXIES = ("http", "https", "socks5", "socks5h")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -126,15 +125,6 @@ class Config:
             ca_file=mount / "ca.crt",
             token_file=token_file,
         )
-
-
-def is_url(text: str, schemes: Sequence[str]) -> bool:
-    """Tell whether a text is a URL of one of the schemes, with a host."""
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def kubeconfig_paths(environ: Mapping[str, str] = os.environ) -> list[Path]:

@@ -1,8 +1,8 @@
-"""Which columns the tables of which kinds have, and what stands in their cells. Pure."""
+"""What a column of a table is, and those that many kinds have. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -144,25 +144,3 @@ def pairs(name: str, path: str, *, wide: bool = True) -> Column:
 NAME = value("Name", "metadata.name")
 AGE = age_of("metadata.creationTimestamp", "Age")
 CREATED = value("Created At", "metadata.creationTimestamp", kind="date")
-
-
-def columns_of(group: str, kind: str) -> tuple[Column, ...]:
-    """The columns of a kind that is not a custom one."""
-    from . import (
-        _columns_cluster,
-        _columns_events,
-        _columns_network,
-        _columns_policy,
-        _columns_storage,
-        _columns_workloads,
-    )
-
-    rooms: tuple[Mapping[tuple[str, str], tuple[Column, ...]], ...] = (
-        _columns_workloads.COLUMNS,
-        _columns_cluster.COLUMNS,
-        _columns_network.COLUMNS,
-        _columns_storage.COLUMNS,
-        _columns_policy.COLUMNS,
-        _columns_events.COLUMNS,
-    )
-    return next((room[group, kind] for room in rooms if (group, kind) in room), (NAME, CREATED))

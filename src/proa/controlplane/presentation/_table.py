@@ -9,7 +9,7 @@ from typing import Any
 from proa.controlplane._json import Document
 from proa.controlplane.registry import Resource
 
-from ._columns import NAME, Column, columns_of, custom
+from ._columns import NAME, Column, custom
 from ._pod_summary import pod_conditions
 
 Table = dict[str, Any]
@@ -36,6 +36,8 @@ def _row(resource: Resource, columns: tuple[Column, ...], document: Document, no
 
 
 def _columns(resource: Resource) -> tuple[Column, ...]:
+    from ._kinds import columns_of  # a server that prints no table does without
+
     if resource.columns is not None:
         return (NAME, *map(custom, resource.columns))
     return columns_of(resource.group, resource.kind)
