@@ -37,3 +37,10 @@ def test_it_leaves_when_what_it_tolerates_for_a_time_has_lasted_that_long(
 ) -> None:
     expected = None if left is None else NOW + timedelta(seconds=left)
     assert leaves_at(tolerations, taints, NOW) == expected
+
+
+def test_a_pod_that_comes_to_a_node_that_was_tainted_before_has_its_whole_time() -> None:
+    arrived = NOW - timedelta(seconds=10)
+    assert leaves_at([tolerates(60)], [LOST], NOW, arrived) == NOW + timedelta(seconds=50)
+    assert leaves_at([tolerates(60)], [LOST], NOW, NOW - timedelta(hours=1)) == NOW - timedelta(seconds=40)
+    assert leaves_at([], [LOST], NOW, arrived) == NOW

@@ -21,7 +21,7 @@ from proa.controlplane.controllers._job_pods import (
     is_tracked,
     judge,
 )
-from proa.controlplane.controllers._pods import is_active
+from proa.controlplane.controllers._pods import has_ended, is_active
 from proa.kube.models.batch_v1 import Job
 from proa.kube.models.core_v1 import Pod
 
@@ -89,7 +89,7 @@ def count(job: Job, pods: Sequence[Pod]) -> Count:
             _failed(job, result, pod)
         if is_active(pod):
             (result.active if is_tracked(pod) else result.stray).append(pod)
-        elif pod.status.phase not in {"Succeeded", "Failed"}:
+        elif not has_ended(pod):
             result.terminating.append(pod)
     if is_indexed(job):
         result.succeeded = len(result.completed)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from proa.controlplane.controllers._pods import EPOCH, controlled_by
+from proa.controlplane.controllers._pods import EPOCH, controlled_by, is_going
 from proa.kube.models.batch_v1 import Job, PodFailurePolicyRule
 from proa.kube.models.core_v1 import (
     Container,
@@ -52,7 +52,7 @@ def has_failed(job: Job, pod: Pod) -> bool:
     """Tell whether a pod failed; one deleted by somebody counts, as it may never get to say so itself."""
     if pod.status.phase == "Failed":
         return True
-    going = pod.metadata.deletion_timestamp is not None and not has_succeeded(pod)
+    going = is_going(pod) and not has_succeeded(pod)
     return going and not replaces_failed_only(job)
 
 

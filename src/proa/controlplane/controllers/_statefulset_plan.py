@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from proa.controlplane.controllers._pods import available_since, is_ready
+from proa.controlplane.controllers._pods import available_since, has_ended, is_going, is_ready
 from proa.controlplane.controllers._statefulset_pods import first_ordinal, new_pod, ordinal_of, revision_of
 from proa.kube.models import scaled
 from proa.kube.models.apps_v1 import ControllerRevision, StatefulSet, StatefulSetStatus
@@ -67,16 +67,6 @@ class _View:
         ends = [available_since(pod, self._patience) for pod in self.pods.values() if not is_going(pod)]
         left = [(end - self._now).total_seconds() for end in ends if end is not None and end > self._now]
         return min(left, default=None)
-
-
-def is_going(pod: Pod) -> bool:
-    """Tell whether a pod has been deleted."""
-    return pod.metadata.deletion_timestamp is not None
-
-
-def has_ended(pod: Pod) -> bool:
-    """Tell whether a pod will never serve again."""
-    return pod.status.phase in {"Succeeded", "Failed"}
 
 
 def plan(stateful_set: StatefulSet, pods: Sequence[Pod], revisions: Revisions, now: datetime) -> Plan:
