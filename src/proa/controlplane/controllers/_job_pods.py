@@ -56,10 +56,11 @@ def has_failed(job: Job, pod: Pod) -> bool:
     return going and not replaces_failed_only(job)
 
 
-def index_of(pod: Pod) -> int | None:
-    """Return the completion index that a pod stands for."""
+def index_of(job: Job, pod: Pod) -> int | None:
+    """Return the completion index that a pod stands for; None if it is none of the Job's, or no more."""
     text = pod.metadata.annotations.get(INDEX, "")
-    return int(text) if text.isdecimal() else None
+    index = int(text) if text.isdecimal() and is_indexed(job) else None
+    return index if index is not None and index < (job.spec.completions or 0) else None
 
 
 def failures_of(pod: Pod) -> int:

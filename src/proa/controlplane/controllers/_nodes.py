@@ -194,11 +194,12 @@ class PodCollector:
         self._by_node = pods.store.index(lambda pod: [pod.spec.node_name or ""])
         self._missing: dict[str, float] = {}
         self.controller = Controller(nodes, self.reconcile, name="podgc").watches(
-            pods, lambda pod: [ObjectRef(pod.spec.node_name or "")] if pod.spec.node_name or is_going(pod) else []
+            pods,
+            lambda pod: [ObjectRef(pod.spec.node_name or "")] if pod.spec.node_name or is_going(pod) else [],
         )
 
     async def reconcile(self, ref: ObjectRef) -> Action:
-        """End the pods of one node that never will by themselves; the node "" is that of those without one."""
+        """End the pods of one node that never will by themselves; "" is the node of those without one."""
         node = self._nodes.store.find(ref)
         if node is not None or not self._by_node[ref.name]:
             self._missing.pop(ref.name, None)
