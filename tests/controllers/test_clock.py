@@ -14,7 +14,7 @@ from proa.controlplane.controllers._cronjob import CronJobController
 from proa.controlplane.controllers._eviction import TaintEvictionController
 from proa.controlplane.controllers._job import JobController
 from proa.controlplane.controllers._pods import available_since
-from proa.kube import Api
+from proa.kube import Api, Merge
 from proa.kube.models.batch_v1 import (
     CronJob,
     CronJobSpec,
@@ -131,6 +131,35 @@ async def test_a_toleration_s_time_is_the_calendar_s(clock: Clock) -> None:
         await asyncio.sleep(100)
         assert (await api.get("p")).metadata.deletion_timestamp is None
         clock.now += timedelta(hours=1)
+        await asyncio.sleep(61)
+        left = await api.get_opt("p")
+        assert left is None or left.metadata.deletion_timestamp is not None
+
+
+@virtual_time
+async def test_a_taint_that_does_not_say_since_when_counts_from_when_it_was_seen(clock: Clock) -> None:
+    server = MemoryServer()
+    async with (
+        server.client() as client,
+        Recorder(client, "taint-eviction-controller") as recorder,
+        Reflector(Api(client, Node)) as nodes,
+        Reflector(Api(client, Pod)) as pods,
+        TaintEvictionController(client, nodes, pods, recorder).controller,
+    ):
+        fire = Taint(key="fire", value="yes", effect="NoExecute")  # as `kubectl taint` makes it
+        await Api(client, Node).create(Node(metadata=ObjectMeta(name="n"), spec=NodeSpec(taints=[fire])))
+        api = Api(client, Pod, namespace="default")
+        stays = Toleration(key="fire", operator="Exists", toleration_seconds=90)
+        spec = PodSpec(node_name="n", containers=[Container(name="main")], tolerations=[stays])
+        await api.create(Pod(metadata=ObjectMeta(name="p", namespace="default"), spec=spec))
+        await asyncio.sleep(61)
+        clock.now += timedelta(seconds=61)
+        for heartbeat in range(3):
+            labels = {"metadata": {"labels": {"heartbeat": str(heartbeat)}}}
+            await Api(client, Node).patch("n", Merge(labels))
+        await asyncio.sleep(1)
+        assert (await api.get("p")).metadata.deletion_timestamp is None
+        clock.now += timedelta(seconds=30)
         await asyncio.sleep(61)
         left = await api.get_opt("p")
         assert left is None or left.metadata.deletion_timestamp is not None

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from proa.controlplane.controllers._eviction_plan import arrived_at, leaves_at
+from proa.controlplane.controllers._eviction_plan import leaves_at
+from proa.controlplane.controllers._pods import bound_at
 from proa.kube.models.core_v1 import Pod, PodCondition, PodStatus, Taint, Toleration
 from proa.kube.models.meta_v1 import ObjectMeta
 
@@ -38,20 +39,21 @@ def test_it_leaves_when_what_it_tolerates_for_a_time_has_lasted_that_long(
     tolerations: list[Toleration], taints: list[Taint], left: float | None
 ) -> None:
     expected = None if left is None else NOW + timedelta(seconds=left)
-    assert leaves_at(tolerations, taints, NOW - timedelta(seconds=900), NOW) == expected
+    assert leaves_at(tolerations, taints, NOW) == expected
 
 
-def test_a_pod_that_came_after_the_taint_has_its_whole_time() -> None:
-    for age, left in ((100, 200), (30, 270), (0, 300)):
-        arrived = NOW - timedelta(seconds=age)
-        assert leaves_at([tolerates(300)], [LOST], arrived, NOW) == NOW + timedelta(seconds=left)
+def test_a_pod_that_comes_to_a_node_that_was_tainted_before_has_its_whole_time() -> None:
+    arrived = NOW - timedelta(seconds=10)
+    assert leaves_at([tolerates(60)], [LOST], NOW, arrived) == NOW + timedelta(seconds=50)
+    assert leaves_at([tolerates(60)], [LOST], NOW, NOW - timedelta(hours=1)) == NOW - timedelta(seconds=40)
+    assert leaves_at([], [LOST], NOW, arrived) == NOW
 
 
-def test_a_pod_came_to_its_node_when_it_was_bound() -> None:
+def test_a_pod_came_to_its_node_when_it_was_bound_or_else_when_it_was_made() -> None:
     made, bound = NOW - timedelta(hours=1), NOW
     pod = Pod(metadata=ObjectMeta(creation_timestamp=made))
-    assert arrived_at(pod) == made
+    assert bound_at(pod) == made
     refused = PodCondition(type="PodScheduled", status="False", last_transition_time=bound)
-    assert arrived_at(replace(pod, status=PodStatus(conditions=[refused]))) == made
+    assert bound_at(replace(pod, status=PodStatus(conditions=[refused]))) == made
     scheduled = replace(refused, status="True")
-    assert arrived_at(replace(pod, status=PodStatus(conditions=[scheduled]))) == bound
+    assert bound_at(replace(pod, status=PodStatus(conditions=[scheduled]))) == bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -99,13 +100,17 @@ def conditions(todo: Plan) -> dict[str, tuple[str, str | None]]:
     [("", set()), ("0-2,5", {0, 1, 2, 5}), ("1,2", {1, 2}), ("3", {3}), ("0-9", set(range(10)))],
 )
 def test_indexes_are_read_and_written_as_intervals(text: str, indexes: set[int]) -> None:
-    assert _job_indexes.parse(text) == indexes
+    assert _job_indexes.parse(text, 10) == indexes
     assert _job_indexes.text(indexes) == text
 
 
 @given(st.frozensets(st.integers(0, 200)))
 def test_indexes_survive_being_written(indexes: frozenset[int]) -> None:
-    assert _job_indexes.parse(_job_indexes.text(indexes)) == indexes
+    assert _job_indexes.parse(_job_indexes.text(indexes), 201) == indexes
+
+
+def test_of_indexes_only_those_are_read_that_the_job_has() -> None:
+    assert _job_indexes.parse("1-99999999999999,3-4,nonsense", 3) == {1, 2}
 
 
 def test_as_many_pods_as_may_run_at_once_are_made() -> None:
@@ -241,6 +246,42 @@ def test_an_index_that_failed_too_often_is_given_up_and_the_others_go_on() -> No
     assert conditions(done) == {"FailureTarget": ("True", "FailedIndexes")}
 
 
+def test_how_often_an_index_has_failed_is_not_forgotten_with_its_pods() -> None:
+    limited = job(
+        completion_mode="Indexed",
+        completions=2,
+        parallelism=2,
+        backoff_limit=None,
+        backoff_limit_per_index=2,
+        pod_failure_policy=PodFailurePolicy(rules=[rule("Ignore", 7)]),
+    )
+    other = pod("other", index=1)
+    failed = pod("a", "Failed", index=0, failures=1, ended=5, going=True)
+    first = plan(limited, [failed, other], NOW)
+    assert (first.release, first.create, first.again) == ((), (), 15)
+    then = plan(limited, [failed, other], NOW + timedelta(seconds=15))
+    assert [one.metadata.annotations[FAILURES] for one in then.create] == ["2"]
+    replaced = plan(limited, [failed, pod("b", index=0, failures=2), other], NOW)
+    assert [one.metadata.uid for one in replaced.release] == ["a"]
+    ignored = plan(limited, [pod("b", "Failed", index=0, failures=2, code=7), other], NOW)
+    assert [one.metadata.annotations[FAILURES] for one in ignored.create] == ["2"]
+
+
+def test_an_indexed_job_can_be_made_smaller_and_larger() -> None:
+    def resized(completions: int) -> Job:
+        elastic = job(completion_mode="Indexed", completions=completions, parallelism=completions)
+        return with_status(elastic, JobStatus(completed_indexes="0,2-4", start_time=NOW))
+
+    larger = plan(resized(7), [pod("a", index=1)], NOW)
+    assert [one.metadata.annotations[INDEX] for one in larger.create] == ["5", "6"]
+    smaller = plan(resized(3), [pod("a", index=1), pod("b", index=3)], NOW)
+    assert (smaller.status.succeeded, smaller.status.completed_indexes) == (2, "0,2")
+    assert ([one.metadata.uid for one in smaller.delete], conditions(smaller)) == (["b"], {})
+    done = plan(resized(1), [pod("a", index=1)], NOW)
+    assert conditions(done) == {"SuccessCriteriaMet": ("True", "CompletionsReached")}
+    assert (done.status.succeeded, [one.metadata.uid for one in done.delete]) == (1, ["a"])
+
+
 def test_too_many_failed_indexes_end_the_job() -> None:
     strict = job(
         completion_mode="Indexed",
@@ -327,12 +368,14 @@ class World:
     def __init__(self, wanted: Job) -> None:
         self.job = self.seen_job = wanted
         self.version = self.seen_version = 0
+        self.outdated: int | None = None
         self.pods: dict[str, Pod] = {}
         self.seen_pods: dict[str, Pod] = {}
         self.news: list[tuple[str, Pod | None]] = []
         self.unseen: dict[str, Pod] = {}
         self.released: set[str] = set()
         self.made = self.succeeded = self.failed = 0
+        self.failures = Counter[str | None]()
         self.most_active = 0
 
     def put(self, changed: Pod) -> None:
@@ -351,12 +394,17 @@ class World:
             chosen = running[number % len(running)]
             index = chosen.metadata.annotations.get(INDEX)
             ended = pod(
-                chosen.metadata.uid or "", phase, index=None if index is None else int(index), ended=1e6
+                chosen.metadata.uid or "",
+                phase,
+                index=None if index is None else int(index),
+                ended=1e6,
+                failures=int(chosen.metadata.annotations.get(FAILURES, "0")),
             )
             ended.metadata.finalizers = chosen.metadata.finalizers
             if TRACKING in ended.metadata.finalizers:
                 self.succeeded += phase == "Succeeded"
                 self.failed += phase == "Failed"
+                self.failures[index] += phase == "Failed"
             self.put(ended)
 
     def learn(self, count: int) -> None:
@@ -378,11 +426,14 @@ class World:
         self.news.clear()
         self.unseen.clear()
         self.released.clear()
+        self.outdated = None
         self.seen_pods = dict(self.pods)
         self.see_job()
 
     def reconcile(self, budget: int) -> None:
         """Do at most `budget` of the writes that the plan asks for, then die or go on."""
+        if self.seen_version == self.outdated:
+            return
         known = {**self.unseen, **self.seen_pods}
         view = [self.masked(one) for one in known.values()]
         todo = plan(self.seen_job, view, NOW)
@@ -391,6 +442,7 @@ class World:
                 return
             self.job, budget = with_status(self.job, todo.status), budget - 1
             self.version += 1
+            self.outdated = self.seen_version
         for one in todo.release:
             if not budget:
                 return
@@ -427,7 +479,8 @@ class World:
     def create(self, template: Pod) -> None:
         self.made += 1
         index = template.metadata.annotations.get(INDEX)
-        made = pod(f"p{self.made}", index=None if index is None else int(index))
+        failures = int(template.metadata.annotations.get(FAILURES, "0"))
+        made = pod(f"p{self.made}", index=None if index is None else int(index), failures=failures)
         self.put(made)
         self.unseen[made.metadata.uid or ""] = made
         active = sum(one.status.phase == "Running" for one in self.pods.values())
@@ -448,15 +501,8 @@ Steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(indexed=st.booleans(), completions=st.integers(1, 5), parallelism=st.integers(1, 4), steps=Steps)
-def test_each_pod_counts_exactly_once_through_stale_views_and_crashes(
-    indexed: bool, completions: int, parallelism: int, steps: list[tuple[str, int]]
-) -> None:
-    mode = "Indexed" if indexed else "NonIndexed"
-    world = World(
-        job(completion_mode=mode, completions=completions, parallelism=parallelism, backoff_limit=1000)
-    )
+def live(world: World, steps: list[tuple[str, int]]) -> None:
+    """Let it all happen; neither too many pods run at any time, nor is any counted twice."""
     for what, number in steps:
         match what:
             case "reconcile":
@@ -475,7 +521,7 @@ def test_each_pod_counts_exactly_once_through_stale_views_and_crashes(
                 world.lose(sorted(world.pods)[number % len(world.pods)])
             case "restart":
                 world.restart()
-        assert world.most_active <= parallelism
+        assert world.most_active <= (world.job.spec.parallelism or 0)
         assert (world.job.status.failed or 0) <= world.failed
         assert (world.job.status.succeeded or 0) <= world.succeeded
     for _ in range(60):
@@ -484,9 +530,40 @@ def test_each_pod_counts_exactly_once_through_stale_views_and_crashes(
         world.reconcile(1000)
         world.finish(0, "Succeeded")
     assert finish(world.job) is not None
+    assert all(TRACKING not in one.metadata.finalizers for one in world.pods.values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(completions=st.integers(1, 3), limit=st.integers(0, 2), steps=Steps)
+def test_no_index_is_tried_more_often_than_its_limit_allows(
+    completions: int, limit: int, steps: list[tuple[str, int]]
+) -> None:
+    limited = job(
+        completion_mode="Indexed",
+        completions=completions,
+        parallelism=completions,
+        backoff_limit=None,
+        backoff_limit_per_index=limit,
+    )
+    world = World(limited)
+    live(world, steps)
+    assert all(number <= limit + 1 for number in world.failures.values())
+    given_up = {int(index or 0) for index, number in world.failures.items() if number > limit}
+    assert _job_indexes.parse(world.job.status.failed_indexes, completions) == given_up
+
+
+@settings(max_examples=200, deadline=None)
+@given(indexed=st.booleans(), completions=st.integers(1, 5), parallelism=st.integers(1, 4), steps=Steps)
+def test_each_pod_counts_exactly_once_through_stale_views_and_crashes(
+    indexed: bool, completions: int, parallelism: int, steps: list[tuple[str, int]]
+) -> None:
+    mode = "Indexed" if indexed else "NonIndexed"
+    world = World(
+        job(completion_mode=mode, completions=completions, parallelism=parallelism, backoff_limit=1000)
+    )
+    live(world, steps)
     assert world.job.status.failed == (world.failed or None)
     if indexed:
         assert world.job.status.completed_indexes == _job_indexes.text(range(completions))
     else:
         assert world.job.status.succeeded == world.succeeded
-    assert all(TRACKING not in one.metadata.finalizers for one in world.pods.values())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
 from proa.app.testing import virtual_time
-from proa.controlplane.controllers._nodes import NodeController, silenced, tainted
-from proa.kube import decode
+from proa.controlplane.controllers._job_pods import TRACKING
+from proa.controlplane.controllers._nodes import NodeController, PodCollector, silenced, tainted
+from proa.kube import Api, Merge, decode
 from proa.kube.models.coordination_v1 import Lease
 from proa.kube.models.core_v1 import (
+    Container,
     Event,
     Node,
     NodeCondition,
@@ -27,7 +31,7 @@ from proa.kube.models.core_v1 import (
 from proa.kube.models.meta_v1 import ObjectMeta
 from proa.kube.testing import ScriptedTransport, answer, scripted_client
 from proa.runtime import Recorder, Reflector
-from proa.runtime.testing import FakeSource
+from proa.runtime.testing import FakeSource, MemoryServer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -132,3 +136,67 @@ async def test_a_node_whose_lease_is_not_renewed_is_declared_unknown_after_forty
         ("PUT", "/api/v1/nodes/n"),
         ("POST", "/api/v1/namespaces/default/events"),
     }
+
+
+@asynccontextmanager
+async def collector() -> AsyncIterator[tuple[Api[Node], Api[Pod]]]:
+    async with (
+        MemoryServer().client() as client,
+        Reflector(Api(client, Node)) as nodes,
+        Reflector(Api(client, Pod)) as pods,
+        PodCollector(client, nodes, pods).controller,
+    ):
+        yield Api(client, Node), Api(client, Pod, namespace="default")
+
+
+async def held(pods: Api[Pod], name: str, node_name: str | None) -> None:
+    """Make a pod that somebody wants to see ended before it goes, as a Job does."""
+    spec = PodSpec(node_name=node_name, containers=[Container(name="main")])
+    metadata = ObjectMeta(name=name, namespace="default", finalizers=[TRACKING])
+    await pods.create(Pod(metadata=metadata, spec=spec))
+
+
+def ended(pod: Pod) -> tuple[str | None, bool, list[str | None]]:
+    reasons = [one.reason for one in pod.status.conditions if one.type == "DisruptionTarget"]
+    return pod.status.phase, pod.metadata.deletion_timestamp is not None, reasons
+
+
+@virtual_time
+async def test_a_pod_of_a_node_that_is_gone_is_declared_failed_before_it_goes() -> None:
+    async with collector() as (nodes, pods):
+        await nodes.create(Node(metadata=ObjectMeta(name="n")))
+        await held(pods, "p", "n")
+        await asyncio.sleep(100)
+        assert ended(await pods.get("p")) == (None, False, [])
+        await nodes.delete("n")
+        await asyncio.sleep(39)
+        assert ended(await pods.get("p")) == (None, False, [])
+        await asyncio.sleep(2)
+        assert ended(await pods.get("p")) == ("Failed", True, ["DeletionByPodGC"])
+
+
+@virtual_time
+async def test_a_deleted_pod_that_never_had_a_node_is_declared_failed() -> None:
+    async with collector() as (_, pods):
+        await held(pods, "p", None)
+        await asyncio.sleep(100)
+        assert ended(await pods.get("p")) == (None, False, [])
+        await pods.delete("p")
+        await asyncio.sleep(1)
+        assert ended(await pods.get("p")) == ("Failed", True, [])
+
+
+@virtual_time
+async def test_deleted_pods_of_a_node_that_is_off_for_good_are_not_waited_for() -> None:
+    async with collector() as (nodes, pods):
+        await nodes.create(node("Unknown"))
+        for name in ("going", "staying"):
+            await held(pods, name, "n")
+        await pods.delete("going")
+        await asyncio.sleep(1000)
+        assert ended(await pods.get("going"))[0] is None
+        taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+        await nodes.patch("n", Merge({"spec": {"taints": [taint]}}))
+        await asyncio.sleep(1)
+        assert ended(await pods.get("going"))[:2] == ("Failed", True)
+        assert ended(await pods.get("staying"))[:2] == (None, False)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proa.controlplane.controllers._history import HASH, outdated, snapshot, template_of
 from proa.controlplane.controllers._statefulset_plan import Plan, Revisions, plan, status
-from proa.controlplane.controllers._statefulset_pods import new_claims, new_pod, scaled_away
+from proa.controlplane.controllers._statefulset_pods import new_claims, new_pod, owners_of_claim
 from proa.kube.models.apps_v1 import (
     ControllerRevision,
     RollingUpdateStatefulSetStrategy,
@@ -31,7 +31,7 @@ from proa.kube.models.core_v1 import (
     PodStatus,
     PodTemplateSpec,
 )
-from proa.kube.models.meta_v1 import LabelSelector, ObjectMeta
+from proa.kube.models.meta_v1 import LabelSelector, ObjectMeta, OwnerReference
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -143,14 +143,43 @@ def test_a_pod_has_its_name_its_place_its_revision_and_its_claims() -> None:
 
 
 def test_claims_go_with_the_set_or_the_pod_where_the_policy_says_so() -> None:
-    policy = StatefulSetPersistentVolumeClaimRetentionPolicy(when_deleted="Delete", when_scaled="Delete")
+    policy = retention("Delete", "Delete")
     claim = PersistentVolumeClaim(metadata=ObjectMeta(name="data"))
     wanted = stateful_set(volume_claim_templates=[claim], persistent_volume_claim_retention_policy=policy)
-    assert new_claims(wanted, 0)[0].metadata.owner_references[0].uid == "sts"
-    owner = scaled_away(wanted, pod(2))
-    assert owner is not None
-    assert (owner.kind, owner.name) == ("Pod", "db-2")
-    assert scaled_away(stateful_set(), pod(2)) is None
+    (made,) = new_claims(wanted, 0)
+    assert [one.uid for one in made.metadata.owner_references] == ["sts"]
+
+
+def retention(when_deleted: str, when_scaled: str) -> StatefulSetPersistentVolumeClaimRetentionPolicy:
+    return StatefulSetPersistentVolumeClaimRetentionPolicy(when_deleted=when_deleted, when_scaled=when_scaled)
+
+
+@pytest.mark.parametrize(
+    ("when_deleted", "when_scaled", "within", "beyond"),
+    [
+        ("Retain", "Retain", [], []),
+        ("Delete", "Retain", ["StatefulSet"], ["StatefulSet"]),
+        ("Retain", "Delete", [], ["Pod"]),
+        ("Delete", "Delete", ["StatefulSet"], ["Pod"]),
+    ],
+)
+def test_claims_follow_the_policy_of_today_and_keep_the_owners_that_others_gave_them(
+    when_deleted: str, when_scaled: str, within: list[str], beyond: list[str]
+) -> None:
+    wanted = stateful_set(2, persistent_volume_claim_retention_policy=retention(when_deleted, when_scaled))
+    foreign = OwnerReference(api_version="v1", kind="Backup", name="b", uid="backup")
+    for number, expected in ((1, within), (2, beyond)):
+        owner = pod(number)
+        owner.metadata.uid = "pod"
+        before = [
+            foreign,
+            OwnerReference(api_version="apps/v1", kind="StatefulSet", name="db", uid="sts"),
+            OwnerReference(api_version="v1", kind="Pod", name=f"db-{number}", uid="pod"),
+        ]
+        for owners in ([foreign], before):
+            claim = PersistentVolumeClaim(metadata=ObjectMeta(name="data", owner_references=owners))
+            found = owners_of_claim(wanted, owner, claim)
+            assert [one.kind for one in found] == ["Backup", *expected]
 
 
 def test_an_update_goes_from_the_highest_down_and_waits_for_each() -> None:

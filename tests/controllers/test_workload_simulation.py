@@ -43,6 +43,7 @@ from proa.kube.models.core_v1 import (
     Node,
     NodeCondition,
     NodeStatus,
+    PersistentVolumeClaim,
     Pod,
     PodSpec,
     PodTemplateSpec,
@@ -76,8 +77,9 @@ async def controllers(client: Client) -> AsyncIterator[None]:
         revisions = Reflector(Api(client, ControllerRevision))
         stateful_sets, daemon_sets = Reflector(Api(client, StatefulSet)), Reflector(Api(client, DaemonSet))
         jobs, leases = Reflector(Api(client, Job)), Reflector(Api(client, Lease, namespace=LEASES))
+        claims = Reflector(Api(client, PersistentVolumeClaim))
         following = (
-            StatefulSetController(client, stateful_sets, pods, revisions, recorder),
+            StatefulSetController(client, stateful_sets, pods, revisions, claims, recorder),
             DaemonSetController(client, daemon_sets, pods, nodes, revisions, recorder),
             JobController(client, jobs, pods, recorder),
         )
@@ -86,7 +88,7 @@ async def controllers(client: Client) -> AsyncIterator[None]:
             TaintEvictionController(client, nodes, pods, recorder),
             PodCollector(client, nodes, pods),
         )
-        for reflector in (pods, nodes, revisions, stateful_sets, daemon_sets, jobs, leases):
+        for reflector in (pods, nodes, revisions, stateful_sets, daemon_sets, jobs, leases, claims):
             await stack.enter_async_context(reflector)
         for one in following:
             await stack.enter_async_context(background(one.follow(), "own writes"))

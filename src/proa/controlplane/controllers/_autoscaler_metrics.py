@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeAlias
 
-from proa.controlplane.controllers._pods import ready_condition
+from proa.controlplane.controllers._pods import is_going, ready_condition
 from proa.kube.models import Quantity
 from proa.kube.models.autoscaling_v2 import MetricTarget
 from proa.kube.models.core_v1 import Container, Pod
@@ -107,7 +107,7 @@ def _group(resource: Resource, pods: Sequence[Pod], used: Used, at: datetime) ->
     missing, unready = set(), set()
     for pod in pods:
         name = pod.metadata.name or ""
-        if pod.metadata.deletion_timestamp is not None or pod.status.phase == "Failed":
+        if is_going(pod) or pod.status.phase == "Failed":
             continue
         amount = _amount(resource, used.get(name))
         if pod.status.phase == "Pending":

@@ -22,6 +22,7 @@ from proa.controlplane.controllers._binder_plan import (
     decide,
     phase,
 )
+from proa.controlplane.controllers._pods import has_ended
 from proa.controlplane.scheduler import claim_names
 from proa.kube import Api, Client, ConflictError, NotFoundError
 from proa.kube.models import Resource
@@ -57,7 +58,7 @@ class ClaimController:
             Controller(claims, self.reconcile, name="claim")
             .watches(volumes, self._interested)
             .watches(classes, self._of_class)
-            .watches(pods, _claims_of, on=lambda pod: pod.status.phase)
+            .watches(pods, _claims_of, on=lambda pod: (pod.status.phase, pod.spec.node_name))
         )
 
     async def reconcile(self, ref: ObjectRef) -> Action:
@@ -68,7 +69,7 @@ class ClaimController:
         # A conflict means that something changed; that change leads here again.
         with suppress(ConflictError, NotFoundError):
             if claim.metadata.deletion_timestamp is not None:
-                if not any(_runs(pod) for pod in self._users[ref]):
+                if not any(_uses(pod) for pod in self._users[ref]):
                     await self._claims_api.replace(_without(claim, CLAIM_PROTECTION))
                 return Action.await_change()
             if CLAIM_PROTECTION not in claim.metadata.finalizers:
@@ -161,8 +162,9 @@ def _claims_of(pod: Pod) -> list[ObjectRef]:
     return [ObjectRef(name, pod.metadata.namespace) for name in claim_names(pod)]
 
 
-def _runs(pod: Pod) -> bool:
-    return pod.status.phase not in {"Succeeded", "Failed"}
+def _uses(pod: Pod) -> bool:
+    """Tell whether a pod may have its claims mounted: one that waits for a node never gets one with these."""
+    return bool(pod.spec.node_name) and not has_ended(pod)
 
 
 def _with(obj: R, finalizer: str) -> R:

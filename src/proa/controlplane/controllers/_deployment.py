@@ -11,7 +11,7 @@ from proa.controlplane.controllers._adoption import by_controller, candidates, c
 from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._deployment_plan import Plan, limits_of, plan, sort
 from proa.controlplane.controllers._deployment_status import Sets, deadline, status_of
-from proa.controlplane.controllers._pods import controller_of, is_active
+from proa.controlplane.controllers._pods import controller_of, has_ended
 from proa.controlplane.controllers._revisions import (
     REVISION,
     changes,
@@ -149,7 +149,7 @@ class DeploymentController:
 
     def _old_pods_run(self, sets: Sets) -> bool:
         pods = (pod for one in sets.old for pod in self._pods_by_controller[one.metadata.uid])
-        return any(is_active(pod) or pod.status.phase not in {"Succeeded", "Failed"} for pod in pods)
+        return not all(map(has_ended, pods))
 
     def _recreating(self, pod: Pod) -> Iterable[ObjectRef]:
         """Map to the Deployment if it recreates: it waits for the end of old pods. Others need not know."""

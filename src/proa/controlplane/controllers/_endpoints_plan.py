@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proa.controlplane.controllers._pods import controlled_by, is_ready
+from proa.controlplane.controllers._pods import controlled_by, has_ended, is_going, is_ready
 from proa.kube.models.core_v1 import (
     EndpointAddress,
     EndpointPort,
@@ -50,7 +50,7 @@ class Plan:
 
 def is_endpoint(pod: Pod) -> bool:
     """Tell whether a pod can be an endpoint at all: it has an address and has not ended."""
-    return bool(pod.status.pod_ip) and pod.status.phase not in {"Succeeded", "Failed"}
+    return bool(pod.status.pod_ip) and not has_ended(pod)
 
 
 def plan(slices: Iterable[EndpointSlice], present: Sequence[EndpointSlice]) -> Plan:
@@ -143,7 +143,7 @@ def _mirror(service: Service, source: Endpoints, subset: EndpointSubset, number:
 
 
 def _endpoint(service: Service, pod: Pod) -> Endpoint:
-    going = pod.metadata.deletion_timestamp is not None
+    going = is_going(pod)
     serving = is_ready(pod)
     always = bool(service.spec.publish_not_ready_addresses)
     named = pod.spec.hostname and pod.spec.subdomain == service.metadata.name

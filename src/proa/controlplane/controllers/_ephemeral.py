@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from proa.controlplane.controllers._pods import controlled_by
+from proa.controlplane.controllers._pods import controlled_by, is_going
 from proa.kube import AlreadyExistsError, Api, Client, KubeError
 from proa.kube.models.core_v1 import PersistentVolumeClaim, Pod, Volume
 from proa.kube.models.meta_v1 import ObjectMeta
@@ -23,7 +23,7 @@ class EphemeralVolumeController:
     async def reconcile(self, ref: ObjectRef) -> Action:
         """Make the claims of one pod."""
         pod = self._pods.find(ref)
-        if pod is None or pod.metadata.deletion_timestamp is not None:
+        if pod is None or is_going(pod):
             return Action.await_change()
         for volume in pod.spec.volumes:
             if volume.ephemeral is not None and volume.ephemeral.volume_claim_template is not None:

@@ -6,29 +6,28 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from proa.controlplane.scheduler import tolerates
-from proa.kube.models.core_v1 import Pod, Taint, Toleration
+from proa.kube.models.core_v1 import Taint, Toleration
 
 NO_EXECUTE = "NoExecute"
 
 
-def arrived_at(pod: Pod) -> datetime | None:
-    """Return when a pod was given its node; when it was made, where nobody wrote down that."""
-    moments = [
-        known.last_transition_time
-        for known in pod.status.conditions
-        if known.type == "PodScheduled" and known.status == "True"
-    ]
-    return next(iter(moments), None) or pod.metadata.creation_timestamp
-
-
 def leaves_at(
-    tolerations: Iterable[Toleration], taints: Iterable[Taint], arrived: datetime | None, now: datetime
+    tolerations: Iterable[Toleration],
+    taints: Iterable[Taint],
+    now: datetime,
+    arrived: datetime | None = None,
 ) -> datetime | None:
     """Return when a pod has to leave a node with these taints; None if it may stay.
 
     A taint that nothing tolerates sends it off at once. One that is tolerated for a time does so when the
-    shortest of these times has passed since both were there, the taint and the pod: else a pod made anew on
-    such a node would be sent off, made and bound again without an end.
+    shortest of these times has passed since both the taint and the pod were there: a pod that is put on a
+    node that has been tainted for long has its time, too.
+
+    Args:
+        tolerations: What the pod tolerates.
+        taints: The node's taints.
+        now: The time; a taint that doesn't say when it was added was added now.
+        arrived: When the pod was assigned to the node, if that is known.
     """
     known = list(tolerations)
     moments: list[datetime] = []
@@ -40,6 +39,6 @@ def leaves_at(
             return now
         limits = [one.toleration_seconds for one in fitting if one.toleration_seconds is not None]
         if limits:
-            together = max(taint.time_added or now, arrived or taint.time_added or now)
-            moments.append(together + timedelta(seconds=max(0, min(limits))))
+            since = max(filter(None, (taint.time_added or now, arrived)))
+            moments.append(since + timedelta(seconds=max(0, min(limits))))
     return min(moments, default=None)

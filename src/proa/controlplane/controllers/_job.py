@@ -36,6 +36,7 @@ class JobController:
         self._recorder = recorder
         self._pods = PodControl(client, pods, recorder)
         self._released: dict[ObjectRef, set[str]] = {}
+        self._outdated: dict[ObjectRef, str | None] = {}
         self._by_owner = pods.store.index(_owner_name)
         self.follow = self._pods.follow
         adopting: Mapper[Pod] = concerned(jobs, lambda job: job.spec.selector or LabelSelector())
@@ -48,6 +49,9 @@ class JobController:
         job = self._jobs.store.find(ref)
         if job is None:
             self._pods.forget(ref)
+            self._outdated.pop(ref, None)
+        elif self._outdated.get(ref) == job.metadata.resource_version:
+            return Action.await_change()  # what was counted last is not seen yet: it would be missing
         self._note_released(ref)
         await self._let_go(ref, job)
         if job is None or job.spec.managed_by not in {None, "kubernetes.io/job-controller"}:
@@ -84,7 +88,9 @@ class JobController:
     async def _write_status(self, job: Job, wanted: JobStatus) -> None:
         if wanted == job.status:
             return
-        await self._api.replace_status(msgspec.structs.replace(job, status=wanted))
+        written = await self._api.replace_status(msgspec.structs.replace(job, status=wanted))
+        if written.metadata.resource_version != job.metadata.resource_version:
+            self._outdated[ObjectRef.of(job)] = job.metadata.resource_version
         known = {(one.type, one.status) for one in job.status.conditions}
         for one in wanted.conditions:
             if (one.type, one.status) not in known:

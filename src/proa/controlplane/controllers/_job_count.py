@@ -21,7 +21,7 @@ from proa.controlplane.controllers._job_pods import (
     is_tracked,
     judge,
 )
-from proa.controlplane.controllers._pods import is_active
+from proa.controlplane.controllers._pods import has_ended, is_active
 from proa.kube.models.batch_v1 import Job
 from proa.kube.models.core_v1 import Pod
 
@@ -89,7 +89,7 @@ def count(job: Job, pods: Sequence[Pod]) -> Count:
             _failed(job, result, pod)
         if is_active(pod):
             (result.active if is_tracked(pod) else result.stray).append(pod)
-        elif pod.status.phase not in {"Succeeded", "Failed"}:
+        elif not has_ended(pod):
             result.terminating.append(pod)
     if is_indexed(job):
         result.succeeded = len(result.completed)
@@ -100,7 +100,7 @@ def count(job: Job, pods: Sequence[Pod]) -> Count:
 def _resume(job: Job, tracked: set[str]) -> Count:
     """Start from the status; an uncounted pod without the finalizer is counted."""
     status = job.status
-    uncounted = status.uncounted_terminated_pods
+    uncounted, completions = status.uncounted_terminated_pods, job.spec.completions or 0
     succeeded = set(uncounted.succeeded if uncounted else ())
     failed = set(uncounted.failed if uncounted else ())
     return Count(
@@ -108,19 +108,19 @@ def _resume(job: Job, tracked: set[str]) -> Count:
         failed=(status.failed or 0) + len(failed - tracked),
         uncounted_succeeded=succeeded & tracked,
         uncounted_failed=failed & tracked,
-        completed=set(parse(status.completed_indexes)),
-        failed_indexes=set(parse(status.failed_indexes)),
+        completed=set(parse(status.completed_indexes, completions)),
+        failed_indexes=set(parse(status.failed_indexes, completions)),
     )
 
 
 def _succeeded(job: Job, result: Count, pod: Pod) -> None:
-    index, completions = index_of(pod), job.spec.completions or 0
     if not is_tracked(pod):
         return
     result.release.append(pod)
+    index = index_of(job, pod)
     if not is_indexed(job):
         result.uncounted_succeeded.add(pod.metadata.uid or "")
-    elif index is not None and index < completions:
+    elif index is not None:
         result.completed.add(index)
 
 
@@ -132,8 +132,8 @@ def _failed(job: Job, result: Count, pod: Pod) -> None:
         result.uncounted_failed.add(pod.metadata.uid or "")
     if judgement.action == "FailJob":
         result.fatal = result.fatal or judgement.message
-    limit, index = job.spec.backoff_limit_per_index, index_of(pod)
-    if limit is not None and index is not None and is_indexed(job):
+    limit, index = job.spec.backoff_limit_per_index, index_of(job, pod)
+    if limit is not None and index is not None:
         exhausted = failures_of(pod) >= limit and judgement.action != "Ignore"
         if exhausted or judgement.action == "FailIndex":
             result.failed_indexes.add(index)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def parse(text: str | None) -> frozenset[int]:
-    """Read intervals; parts that are none are passed over, as a status may be written by anyone."""
+def parse(text: str | None, completions: int) -> frozenset[int]:
+    """Read intervals, as far as they are below `completions`: a Job may have had more.
+
+    Parts that are none are passed over, as a status may be written by anyone.
+    """
     found: set[int] = set()
     for part in (text or "").split(","):
         first, _, last = part.partition("-")
         if first.isdecimal() and (last or first).isdecimal():
-            found.update(range(int(first), int(last or first) + 1))
+            found.update(range(int(first), min(int(last or first) + 1, completions)))
     return frozenset(found)
 
 

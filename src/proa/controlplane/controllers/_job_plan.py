@@ -58,7 +58,8 @@ def plan(job: Job, pods: Sequence[Pod], now: datetime) -> Plan:
     counted = count(job, pods)
     end = verdict(job, counted, now)
     status = _status(job, counted, end, now)
-    release = tuple(counted.release)
+    kept = _remembered(job, counted, pods) if end is None else ()
+    release = tuple(pod for pod in counted.release if pod.metadata.uid not in kept)
     if end is not None or job.spec.suspend:
         return Plan(status, release, tuple([*counted.stray, *counted.active][:BURST]))
     surplus = _surplus(job, counted)
@@ -97,8 +98,8 @@ def _sorted_out(job: Job, counted: Count) -> tuple[list[Pod], list[Pod]]:
     needed: dict[int, Pod] = {}
     unneeded: list[Pod] = []
     for pod in reversed(dispensable(counted.active)):
-        index = index_of(pod)
-        if index is None or index in ended or index in needed or index >= (job.spec.completions or 0):
+        index = index_of(job, pod)
+        if index is None or index in ended or index in needed:
             unneeded.append(pod)
         else:
             needed[index] = pod
@@ -111,49 +112,75 @@ def _due(job: Job, counted: Count, pods: Sequence[Pod], now: datetime) -> tuple[
     missing = _wanted(job, counted) - len(occupied)
     if missing <= 0:
         return [], None
-    failed = [pod for pod in pods if has_failed(job, pod) and judge(job, pod).action != "Ignore"]
+    in_a_row = _in_a_row(job, pods)
     if not is_indexed(job):
-        wait = _delay(failed, [pod for pod in pods if has_succeeded(pod)], now)
+        wait = _delay(*in_a_row, now)
         return ([], wait) if wait > 0 else ([new_pod(job, None)] * missing, None)
-    return _due_indexes(job, counted, occupied, failed, missing, pods, now)
-
-
-def _due_indexes(
-    job: Job,
-    counted: Count,
-    occupied: Iterable[Pod],
-    failed: Sequence[Pod],
-    missing: int,
-    pods: Sequence[Pod],
-    now: datetime,
-) -> tuple[list[Pod], float | None]:
-    taken = counted.completed | counted.failed_indexes | {index_of(pod) for pod in occupied}
-    free = [index for index in range(job.spec.completions or 0) if index not in taken]
-    succeeded = [pod for pod in pods if has_succeeded(pod)]
     per_index = job.spec.backoff_limit_per_index is not None
+    histories = _histories(job, pods) if per_index else {}
+    taken = counted.completed | counted.failed_indexes | {index_of(job, pod) for pod in occupied}
     due: list[Pod] = []
     waits: list[float] = []
-    for index in free:
-        own = [pod for pod in failed if index_of(pod) == index]
-        wait = _delay(own, (), now) if per_index else _delay(failed, succeeded, now)
+    for index in range(job.spec.completions or 0):
+        if index in taken:
+            continue
+        failures, last = histories.get(index, (0, EPOCH)) if per_index else in_a_row
+        wait = _delay(failures, last, now)
         if wait > 0:
             waits.append(wait)
         elif len(due) < missing:
-            due.append(new_pod(job, index, max((failures_of(pod) + 1 for pod in own), default=0)))
+            due.append(new_pod(job, index, failures))
         else:
             break
     return due, min(waits, default=None)
 
 
-def _delay(failed: Iterable[Pod], succeeded: Iterable[Pod], now: datetime) -> float:
+def _in_a_row(job: Job, pods: Iterable[Pod]) -> tuple[int, datetime]:
+    """Return how many pods failed since the last success, and when the last of them did."""
+    last_success = max((finished_at(pod) for pod in pods if has_succeeded(pod)), default=EPOCH)
+    ends = [finished_at(pod) for pod in pods if _counts_as_failed(job, pod)]
+    since = [end for end in ends if end > last_success]
+    return len(since), max(since, default=EPOCH)
+
+
+def _histories(job: Job, pods: Iterable[Pod]) -> dict[int, tuple[int, datetime]]:
+    """Return of each index how often it has failed, as far as its pods know, and when it did last."""
+    found: dict[int, tuple[int, datetime]] = {}
+    for pod in pods:
+        index, counts = index_of(job, pod), _counts_as_failed(job, pod)
+        if index is not None and has_failed(job, pod):
+            failures, last = found.get(index, (0, EPOCH))
+            end = finished_at(pod) if counts else EPOCH
+            found[index] = max(failures, failures_of(pod) + counts), max(last, end)
+    return found
+
+
+def _counts_as_failed(job: Job, pod: Pod) -> bool:
+    return has_failed(job, pod) and judge(job, pod).action != "Ignore"
+
+
+def _remembered(job: Job, counted: Count, pods: Iterable[Pod]) -> set[str]:
+    """Return the pods that alone know how often an index has failed, until its next pod is there.
+
+    As long as they are held, nobody who deletes them makes the index begin anew.
+    """
+    if job.spec.backoff_limit_per_index is None:
+        return set()
+    newest: dict[int, Pod] = {}
+    for pod in sorted(pods, key=lambda pod: (failures_of(pod), not has_failed(job, pod))):
+        if (index := index_of(job, pod)) is not None:
+            newest[index] = pod
+    ended = counted.completed | counted.failed_indexes
+    return {pod.metadata.uid or "" for index, pod in newest.items() if index not in ended}
+
+
+def _delay(failures: int, last: datetime, now: datetime) -> float:
     """Return the seconds to wait: 10 after a failure, twice as many after each further one in a row."""
-    last_success = max(map(finished_at, succeeded), default=EPOCH)
-    ends = [end for end in map(finished_at, failed) if end > last_success]
-    if not ends:
+    if not failures or last == EPOCH:
         return 0.0
-    pause: float = min(FIRST_DELAY * 2 ** min(len(ends) - 1, 16), LONGEST_DELAY)
+    pause: float = min(FIRST_DELAY * 2 ** min(failures - 1, 16), LONGEST_DELAY)
     # A clock that was put back makes no pause longer.
-    return min(pause, (max(ends) + timedelta(seconds=pause) - now).total_seconds())
+    return min(pause, (last + timedelta(seconds=pause) - now).total_seconds())
 
 
 def _status(job: Job, counted: Count, end: Verdict | None, now: datetime) -> JobStatus:

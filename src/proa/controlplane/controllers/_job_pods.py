@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from proa.controlplane.controllers._pods import EPOCH, controlled_by
+from proa.controlplane.controllers._pods import EPOCH, controlled_by, is_going
 from proa.kube.models.batch_v1 import Job, PodFailurePolicyRule
 from proa.kube.models.core_v1 import (
     Container,
@@ -52,14 +52,15 @@ def has_failed(job: Job, pod: Pod) -> bool:
     """Tell whether a pod failed; one deleted by somebody counts, as it may never get to say so itself."""
     if pod.status.phase == "Failed":
         return True
-    going = pod.metadata.deletion_timestamp is not None and not has_succeeded(pod)
+    going = is_going(pod) and not has_succeeded(pod)
     return going and not replaces_failed_only(job)
 
 
-def index_of(pod: Pod) -> int | None:
-    """Return the completion index that a pod stands for."""
+def index_of(job: Job, pod: Pod) -> int | None:
+    """Return the completion index that a pod stands for; None if it is none of the Job's, or no more."""
     text = pod.metadata.annotations.get(INDEX, "")
-    return int(text) if text.isdecimal() else None
+    index = int(text) if text.isdecimal() and is_indexed(job) else None
+    return index if index is not None and index < (job.spec.completions or 0) else None
 
 
 def failures_of(pod: Pod) -> int:

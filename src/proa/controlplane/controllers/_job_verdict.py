@@ -106,13 +106,14 @@ def _success(job: Job, counted: Count) -> Verdict | None:
 
 def _policy_met(job: Job, counted: Count) -> Verdict | None:
     rules = job.spec.success_policy.rules if job.spec.success_policy and is_indexed(job) else []
+    completions = job.spec.completions or 0
     for number, rule in enumerate(rules):
         among = counted.completed
         if rule.succeeded_indexes is not None:
-            among = among & parse(rule.succeeded_indexes)
+            among = among & parse(rule.succeeded_indexes, completions)
         needed = rule.succeeded_count
         if needed is None:
-            needed = len(parse(rule.succeeded_indexes))
+            needed = len(parse(rule.succeeded_indexes, completions))
         if len(among) >= needed:
             return Verdict("Complete", "SuccessPolicy", f"Matched rules at index {number}")
     return None

@@ -129,7 +129,7 @@ class ControllerManager:
         parts: list[_Part] = [
             DeploymentController(client, deployments, sets, pods, await told("deployment")),
             ReplicaSetController(client, sets, pods, await told("replicaset")),
-            StatefulSetController(client, stateful_sets, pods, revisions, await told("statefulset")),
+            StatefulSetController(client, stateful_sets, pods, revisions, claims, await told("statefulset")),
             DaemonSetController(client, watch(DaemonSet), pods, nodes, revisions, await told("daemonset")),
             JobController(client, jobs, pods, await told("job")),
             CronJobController(client, watch(CronJob), jobs, await told("cronjob")),

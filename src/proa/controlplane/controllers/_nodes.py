@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from proa.controlplane.controllers._pods import is_ready
+from proa.controlplane.controllers._pods import disrupted, has_ended, is_going, is_ready
 from proa.kube import Api, Client, ConflictError, NotFoundError, Strategic
 from proa.kube.models import now
 from proa.kube.models.coordination_v1 import Lease
@@ -26,6 +26,8 @@ LEASES = "kube-node-lease"
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""Somebody says that the node is off for good: its pods that have been deleted do not run."""
 PRESSURES = {
     "MemoryPressure": "node.kubernetes.io/memory-pressure",
     "DiskPressure": "node.kubernetes.io/disk-pressure",
@@ -178,7 +180,12 @@ class NodeController:
 
 
 class PodCollector:
-    """Removes pods of nodes that do not exist any more: no kubelet will ever end them."""
+    """Ends pods that no kubelet will ever end.
+
+    Those are the pods of nodes that do not exist any more, pods that have been deleted and have no node, and
+    deleted ones on a node that is not ready and that somebody tainted as out of service. They are declared
+    failed first: whoever holds them by a finalizer until they have ended, as a Job does, lets go of them.
+    """
 
     def __init__(self, client: Client, nodes: Reflector[Node], pods: Reflector[Pod]) -> None:
         self._nodes_api = Api(client, Node)
@@ -187,13 +194,26 @@ class PodCollector:
         self._by_node = pods.store.index(lambda pod: [pod.spec.node_name or ""])
         self._missing: dict[str, float] = {}
         self.controller = Controller(nodes, self.reconcile, name="podgc").watches(
-            pods, lambda pod: [ObjectRef(pod.spec.node_name)] if pod.spec.node_name else []
+            pods,
+            lambda pod: [ObjectRef(pod.spec.node_name or "")] if pod.spec.node_name or is_going(pod) else [],
         )
 
     async def reconcile(self, ref: ObjectRef) -> Action:
-        """Remove the pods of one node if it stays missing."""
-        if ref in self._nodes.store or not self._by_node[ref.name]:
+        """End the pods of one node that never will by themselves; "" is the node of those without one."""
+        node = self._nodes.store.find(ref)
+        if node is not None or not self._by_node[ref.name]:
             self._missing.pop(ref.name, None)
+        if node is not None and not (_is_out_of_service(node) and not _is_ready(node)):
+            return Action.await_change()
+        if node is not None or not ref.name:
+            for pod in filter(is_going, self._by_node[ref.name]):
+                await self._end(pod, None)
+            return Action.await_change()
+        return await self._orphaned(ref)
+
+    async def _orphaned(self, ref: ObjectRef) -> Action:
+        """End the pods of a node if it stays missing."""
+        if not self._by_node[ref.name]:
             return Action.await_change()
         since = self._missing.setdefault(ref.name, _clock())
         left = since + QUARANTINE_SECONDS - _clock()
@@ -202,14 +222,23 @@ class PodCollector:
         if await self._nodes_api.get_opt(ref.name) is not None:
             return Action.await_change()
         for pod in self._by_node[ref.name]:
-            with suppress(NotFoundError, ConflictError):
-                await self._pods_api.delete(
-                    pod.metadata.name or "",
-                    grace_period=0,
-                    uid=pod.metadata.uid,
-                    namespace=pod.metadata.namespace,
-                )
+            await self._end(pod, "PodGC: node no longer exists")
         return Action.await_change()
+
+    async def _end(self, pod: Pod, why: str | None) -> None:
+        name, uid, namespace = pod.metadata.name or "", pod.metadata.uid, pod.metadata.namespace
+        with suppress(NotFoundError, ConflictError):
+            if not has_ended(pod):
+                conditions = [disrupted("DeletionByPodGC", why, now())] if why else []
+                status = {"phase": "Failed", **({"conditions": conditions} if conditions else {})}
+                failed = Strategic({"metadata": {"uid": uid}, "status": status})
+                await self._pods_api.patch_status(name, failed, namespace=namespace)
+            if pod.metadata.deletion_grace_period_seconds != 0:
+                await self._pods_api.delete(name, grace_period=0, uid=uid, namespace=namespace)
+
+
+def _is_out_of_service(node: Node) -> bool:
+    return any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints)
 
 
 def _clock() -> float:

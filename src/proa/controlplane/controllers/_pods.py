@@ -18,7 +18,17 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 def is_active(pod: Pod) -> bool:
     """Tell whether a pod runs or will: it has neither ended nor been deleted."""
-    return pod.status.phase not in {"Succeeded", "Failed"} and pod.metadata.deletion_timestamp is None
+    return not has_ended(pod) and not is_going(pod)
+
+
+def is_going(pod: Pod) -> bool:
+    """Tell whether a pod has been deleted, and ends or waits for somebody to let go of it."""
+    return pod.metadata.deletion_timestamp is not None
+
+
+def has_ended(pod: Pod) -> bool:
+    """Tell whether a pod will never run again."""
+    return pod.status.phase in {"Succeeded", "Failed"}
 
 
 def countable(pod: Pod) -> Hashable:
@@ -58,6 +68,25 @@ def available_since(pod: Pod, min_ready_seconds: int) -> datetime | None:
         return EPOCH
     since = condition.last_transition_time or pod.metadata.creation_timestamp
     return since and since + timedelta(seconds=min_ready_seconds)
+
+
+def bound_at(pod: Pod) -> datetime | None:
+    """Return when a pod was assigned to its node; when it was made, where it does not say."""
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "True":
+            return condition.last_transition_time
+    return pod.metadata.creation_timestamp
+
+
+def disrupted(reason: str, message: str, at: datetime) -> dict[str, object]:
+    """Return the condition that says that not the pod itself is to blame for its end."""
+    return {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": at,
+    }
 
 
 def controller_of(obj: Resource) -> OwnerReference | None:

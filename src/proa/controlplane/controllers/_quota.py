@@ -14,6 +14,7 @@ import msgspec
 from proa.controlplane.admission._quota_room import storages_of
 from proa.controlplane.admission._quotas import count
 from proa.controlplane.controllers._discovery import Kinds
+from proa.controlplane.controllers._pods import has_ended
 from proa.kube import Api, Client, ConflictError, NotFoundError, decode, encode
 from proa.kube.errors import UnknownResourceError
 from proa.kube.models import Namespaced, Quantity
@@ -60,7 +61,7 @@ class QuotaController:
             Controller(
                 quotas, self.reconcile, name="quota", on=lambda one: encode(one.spec), debounce=TOGETHER
             )
-            .watches(pods, self._about, on=lambda pod: pod.status.phase in {"Succeeded", "Failed"})
+            .watches(pods, self._about, on=has_ended)
             .watches(claims, self._about, on=lambda claim: encode(claim.spec))
             .watches(services, self._about, on=lambda service: encode(service.spec))
         )

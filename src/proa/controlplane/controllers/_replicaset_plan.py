@@ -13,6 +13,7 @@ from proa.controlplane.controllers._pods import (
     controlled_by,
     dispensable,
     is_active,
+    is_going,
 )
 from proa.kube.models.apps_v1 import ReplicaSet, ReplicaSetCondition, ReplicaSetStatus
 from proa.kube.models.core_v1 import Pod
@@ -77,7 +78,7 @@ def status(
     active = labelled = ready = available = terminating = 0
     later: list[float] = []
     for pod in pods:
-        terminating += pod.metadata.deletion_timestamp is not None
+        terminating += is_going(pod)
         if not is_active(pod):
             continue
         active += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -11,21 +12,21 @@ from proa.controlplane.controllers._clock import look_in
 from proa.controlplane.controllers._expectations import PATIENCE
 from proa.controlplane.controllers._history import History, Wanted
 from proa.controlplane.controllers._podcontrol import PodControl, slow_start
-from proa.controlplane.controllers._pods import COLLECT
-from proa.controlplane.controllers._statefulset_plan import Plan, Revisions, plan, status
+from proa.controlplane.controllers._pods import COLLECT, has_ended
+from proa.controlplane.controllers._statefulset_plan import Revisions, plan, status
 from proa.controlplane.controllers._statefulset_pods import (
-    claim_names,
+    goes_with_former_pod,
     new_claims,
     ordinal_of,
+    ordinals,
+    owners_of_claim,
     revision_of,
-    scaled_away,
 )
 from proa.controlplane.controllers._status import same
 from proa.kube import AlreadyExistsError, Api, Client, ConflictError, NotFoundError
 from proa.kube.models import now
 from proa.kube.models.apps_v1 import ControllerRevision, StatefulSet, StatefulSetStatus
 from proa.kube.models.core_v1 import PersistentVolumeClaim, Pod
-from proa.kube.models.meta_v1 import OwnerReference
 from proa.runtime import Action, Controller, ObjectRef, Recorder, Reflector
 
 
@@ -42,11 +43,13 @@ class StatefulSetController:
         sets: Reflector[StatefulSet],
         pods: Reflector[Pod],
         revisions: Reflector[ControllerRevision],
+        claims: Reflector[PersistentVolumeClaim],
         recorder: Recorder,
     ) -> None:
         self._api = Api(client, StatefulSet)
         self._claims_api = Api(client, PersistentVolumeClaim)
         self._sets = sets
+        self._claims = claims.store
         self._recorder = recorder
         self._pods = PodControl(client, pods, recorder)
         self._history = History(client, revisions)
@@ -54,6 +57,7 @@ class StatefulSetController:
         self.controller = (
             Controller(sets, self.reconcile, name="statefulset")
             .watches(pods, concerned(sets, lambda one: one.spec.selector), collect=COLLECT)
+            .watches(claims, self._using)
             .owns(revisions)
         )
 
@@ -70,10 +74,12 @@ class StatefulSetController:
         revisions = await self._revisions(stateful_set)
         if revisions is None:
             return Action.await_change()
-        todo = plan(stateful_set, self._pods.view(ref, owned), revisions, now())
+        pods = self._pods.view(ref, owned)
+        await self._see_to_claims(stateful_set, pods)
+        todo = plan(stateful_set, pods, revisions, now())
         failure = await slow_start(
             [self._create(stateful_set, pod) for pod in todo.create]
-            + [self._delete(stateful_set, pod, todo) for pod in todo.delete]
+            + [self._delete(stateful_set, pod) for pod in todo.delete]
         )
         pods = self._pods.view(ref, owned)
         wanted, again = status(stateful_set, pods, revisions, now())
@@ -100,27 +106,68 @@ class StatefulSetController:
         return Revisions(next(known, update), update)
 
     async def _create(self, stateful_set: StatefulSet, pod: Pod) -> None:
+        wanted = new_claims(stateful_set, ordinal_of(stateful_set, pod) or 0)
+        known = [self._claims.get(one.metadata.name or "", one.metadata.namespace) for one in wanted]
+        if any(one is not None and goes_with_former_pod(pod, one) for one in known):
+            return  # its end leads here again
+        await self._make_claims(stateful_set, pod)
+        with suppress(AlreadyExistsError):
+            await self._pods.create(stateful_set, pod)
+
+    async def _make_claims(self, stateful_set: StatefulSet, pod: Pod) -> None:
         for wanted in new_claims(stateful_set, ordinal_of(stateful_set, pod) or 0):
+            if self._claims.get(wanted.metadata.name or "", wanted.metadata.namespace) is not None:
+                continue
             with suppress(AlreadyExistsError):
                 await self._claims_api.create(wanted)
                 message = f"create Claim {wanted.metadata.name} Pod {pod.metadata.name} success"
                 self._recorder.event(stateful_set, reason="SuccessfulCreate", message=message)
-        with suppress(AlreadyExistsError):
-            await self._pods.create(stateful_set, pod)
 
-    async def _delete(self, stateful_set: StatefulSet, pod: Pod, todo: Plan) -> None:
-        if pod in todo.condemned and (owner := scaled_away(stateful_set, pod)) is not None:
-            number = ordinal_of(stateful_set, pod) or 0
-            for name in claim_names(stateful_set, number).values():
-                await self._hand_over(name, owner, pod.metadata.namespace)
+    async def _delete(self, stateful_set: StatefulSet, pod: Pod) -> None:
+        if has_ended(pod):
+            failed = pod.status.phase == "Failed"
+            self._recorder.event(
+                stateful_set,
+                type="Warning" if failed else "Normal",
+                reason="RecreatingFailedPod" if failed else "RecreatingTerminatedPod",
+                message=f"StatefulSet {stateful_set.metadata.namespace}/{stateful_set.metadata.name} "
+                f"is recreating {pod.status.phase} Pod {pod.metadata.name}",
+            )
         await self._pods.delete(stateful_set, pod)
 
-    async def _hand_over(self, name: str, owner: OwnerReference, namespace: str | None) -> None:
-        """Let a claim go with its pod. A conflict is raised, so that all of this is tried again."""
-        found = await self._claims_api.get_opt(name, namespace=namespace)
-        if found is not None and all(one.uid != owner.uid for one in found.metadata.owner_references):
-            found.metadata.owner_references += [owner]
-            await self._claims_api.replace(found)
+    async def _see_to_claims(self, stateful_set: StatefulSet, pods: Sequence[Pod]) -> None:
+        """Let claims go with whom the policy says, and make anew what a pod that has not begun lacks.
+
+        Before a pod goes its claims must know whether they go with it: a conflict is raised, so that all of
+        this is tried again.
+        """
+        if not stateful_set.spec.volume_claim_templates:
+            return
+        for pod in pods:
+            number = ordinal_of(stateful_set, pod)
+            if number in ordinals(stateful_set) and pod.status.phase in {None, "Pending"}:
+                await self._make_claims(stateful_set, pod)
+            for wanted in new_claims(stateful_set, number or 0):
+                claim = self._claims.get(wanted.metadata.name or "", wanted.metadata.namespace)
+                if claim is None or claim.metadata.deletion_timestamp is not None:
+                    continue
+                owners = owners_of_claim(stateful_set, pod, claim)
+                if owners != claim.metadata.owner_references:
+                    metadata = msgspec.structs.replace(claim.metadata, owner_references=owners)
+                    await self._claims_api.replace(msgspec.structs.replace(claim, metadata=metadata))
+
+    def _using(self, claim: PersistentVolumeClaim) -> Iterable[ObjectRef]:
+        """Return the sets that a claim's name could be of."""
+        namespace = claim.metadata.namespace
+        return [
+            ObjectRef.of(one)
+            for one in self._sets.store
+            if one.metadata.namespace == namespace
+            and any(
+                (claim.metadata.name or "").startswith(f"{template.metadata.name}-{one.metadata.name}-")
+                for template in one.spec.volume_claim_templates
+            )
+        ]
 
     async def _write_status(self, stateful_set: StatefulSet, wanted: StatefulSetStatus) -> None:
         if not same(wanted, stateful_set.status):

@@ -11,8 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from proa.controlplane.controllers._pods import available_since, is_ready
-from proa.controlplane.controllers._statefulset_pods import first_ordinal, new_pod, ordinal_of, revision_of
+from proa.controlplane.controllers._pods import available_since, has_ended, is_going, is_ready
+from proa.controlplane.controllers._statefulset_pods import (
+    first_ordinal,
+    new_pod,
+    ordinal_of,
+    ordinals,
+    revision_of,
+)
 from proa.kube.models import scaled
 from proa.kube.models.apps_v1 import ControllerRevision, StatefulSet, StatefulSetStatus
 from proa.kube.models.core_v1 import Pod
@@ -25,12 +31,10 @@ class Plan:
     Attributes:
         create: Pods to make, with their claims before them.
         delete: Pods to end.
-        condemned: Those of them that are beyond the set's size.
     """
 
     create: tuple[Pod, ...] = ()
     delete: tuple[Pod, ...] = ()
-    condemned: tuple[Pod, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,7 @@ class _View:
     def __init__(self, stateful_set: StatefulSet, pods: Sequence[Pod], now: datetime) -> None:
         numbered = {ordinal_of(stateful_set, pod): pod for pod in pods}
         self.pods = {number: pod for number, pod in numbered.items() if number is not None}
-        start = first_ordinal(stateful_set)
-        replicas = 1 if stateful_set.spec.replicas is None else stateful_set.spec.replicas
-        self.range = range(start, start + replicas)
+        self.range = ordinals(stateful_set)
         self.beyond = sorted((one for one in self.pods if one not in self.range), reverse=True)
         self._now = now
         self._patience = stateful_set.spec.min_ready_seconds or 0
@@ -69,16 +71,6 @@ class _View:
         return min(left, default=None)
 
 
-def is_going(pod: Pod) -> bool:
-    """Tell whether a pod has been deleted."""
-    return pod.metadata.deletion_timestamp is not None
-
-
-def has_ended(pod: Pod) -> bool:
-    """Tell whether a pod will never serve again."""
-    return pod.status.phase in {"Succeeded", "Failed"}
-
-
 def plan(stateful_set: StatefulSet, pods: Sequence[Pod], revisions: Revisions, now: datetime) -> Plan:
     """Return what to do next."""
     view = _View(stateful_set, pods, now)
@@ -93,7 +85,7 @@ def plan(stateful_set: StatefulSet, pods: Sequence[Pod], revisions: Revisions, n
     delete = (*fill.delete, *shrink.delete)
     if not delete and not fill.create:
         delete = _update(stateful_set, view, revisions)
-    return Plan(fill.create, delete, shrink.condemned)
+    return Plan(fill.create, delete)
 
 
 def _fill(stateful_set: StatefulSet, view: _View, revisions: Revisions, *, ordered: bool) -> Plan | None:
@@ -135,7 +127,7 @@ def _shrink(view: _View, *, ordered: bool) -> Plan | None:
     ending = [view.pods[number] for number in view.beyond if not is_going(view.pods[number])]
     if ordered:
         ending = [] if is_going(view.pods[view.beyond[0]]) else ending[:1]
-    return Plan(delete=tuple(ending), condemned=tuple(ending))
+    return Plan(delete=tuple(ending))
 
 
 def _update(stateful_set: StatefulSet, view: _View, revisions: Revisions) -> tuple[Pod, ...]:

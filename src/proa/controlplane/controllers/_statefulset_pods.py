@@ -27,6 +27,12 @@ def first_ordinal(stateful_set: StatefulSet) -> int:
     return (stateful_set.spec.ordinals.start if stateful_set.spec.ordinals else 0) or 0
 
 
+def ordinals(stateful_set: StatefulSet) -> range:
+    """Return the numbers that the pods are to have."""
+    start = first_ordinal(stateful_set)
+    return range(start, start + (1 if stateful_set.spec.replicas is None else stateful_set.spec.replicas))
+
+
 def pod_name(stateful_set: StatefulSet, ordinal: int) -> str:
     """Return the name of the set's pod of that number."""
     return f"{stateful_set.metadata.name}-{ordinal}"
@@ -85,6 +91,7 @@ def new_claims(stateful_set: StatefulSet, ordinal: int) -> list[PersistentVolume
     names = claim_names(stateful_set, ordinal)
     policy = stateful_set.spec.persistent_volume_claim_retention_policy
     goes = policy is not None and policy.when_deleted == "Delete"
+    owners = [_owned_by(stateful_set)] if goes else []
     return [
         PersistentVolumeClaim(
             metadata=ObjectMeta(
@@ -92,7 +99,7 @@ def new_claims(stateful_set: StatefulSet, ordinal: int) -> list[PersistentVolume
                 namespace=stateful_set.metadata.namespace,
                 labels={**template.metadata.labels, **stateful_set.spec.selector.match_labels},
                 annotations=dict(template.metadata.annotations),
-                owner_references=[_owned_by(stateful_set)] if goes else [],
+                owner_references=owners,
             ),
             spec=template.spec,
         )
@@ -109,7 +116,30 @@ def _owned_by(owner: StatefulSet | Pod) -> OwnerReference:
     )
 
 
-def scaled_away(stateful_set: StatefulSet, pod: Pod) -> OwnerReference | None:
-    """Return what the claims of a pod beyond the set's size are to be owned by; None if they stay."""
+def owners_of_claim(
+    stateful_set: StatefulSet, pod: Pod, claim: PersistentVolumeClaim
+) -> list[OwnerReference]:
+    """Return with whom the claim of a pod that is there is to go, as the set's policy says now.
+
+    That is the pod itself, if it is beyond the set's size, or the set, or nobody. Owners that others gave it
+    stay.
+    """
+    kept = [one for one in claim.metadata.owner_references if not _is_ours(stateful_set, pod, one)]
     policy = stateful_set.spec.persistent_volume_claim_retention_policy
-    return _owned_by(pod) if policy is not None and policy.when_scaled == "Delete" else None
+    if policy is None:
+        return kept
+    if policy.when_scaled == "Delete" and ordinal_of(stateful_set, pod) not in ordinals(stateful_set):
+        return [*kept, _owned_by(pod)]
+    return [*kept, _owned_by(stateful_set)] if policy.when_deleted == "Delete" else kept
+
+
+def goes_with_former_pod(pod: Pod, claim: PersistentVolumeClaim) -> bool:
+    """Tell whether a claim goes with a pod of this one's name that is no more: it is another's data."""
+    return any(
+        one.kind == "Pod" and one.name == pod.metadata.name and one.uid != pod.metadata.uid
+        for one in claim.metadata.owner_references
+    )
+
+
+def _is_ours(stateful_set: StatefulSet, pod: Pod, owner: OwnerReference) -> bool:
+    return owner.uid == stateful_set.metadata.uid or (owner.kind == "Pod" and owner.uid == pod.metadata.uid)
